@@ -1,1 +1,3 @@
+//! HareMQ: a RabbitMQ-compatible message broker, one thread per core.
 
+pub mod ids;

@@ -1,0 +1,51 @@
+//! Names for things that cross cores: a slot says where, a generation says which life of that slot.
+
+/// A core and its state. Shard 0 is the control shard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct ShardId(pub u16);
+
+impl ShardId {
+    /// The shard that owns the topology and serialises its changes.
+    pub const CONTROL: ShardId = ShardId(0);
+
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A channel of one connection; 0 is the connection itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct ChannelNumber(pub u16);
+
+/// A queue: the shard it lives on, its slot there, and which life of the slot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct QueueId {
+    pub shard: ShardId,
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// A connection: the shard it lives on, its slot there, and which life of the slot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ConnectionId {
+    pub shard: ShardId,
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// The channel that waits for an answer from another shard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Requester {
+    pub connection: ConnectionId,
+    pub channel: ChannelNumber,
+    /// Which opening of that channel number on that connection.
+    pub channel_generation: u32,
+}
+
+/// Counts deliveries of a channel from 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct DeliveryTag(pub u64);
+
+/// Counts publishes of a channel in confirm mode from 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct PublishSeqno(pub u64);
