@@ -1,3 +1,4 @@
 //! HareMQ: a RabbitMQ-compatible message broker, one thread per core.
 
 pub mod ids;
+pub mod mesh;
