@@ -51,42 +51,29 @@ impl<T> Producer<T> {
 
     /// Moves items from the front of `items` until the ring is full, with one release store; answers how many.
     ///
-    /// Raises the `spilled` flag while `items` keeps a rest, and lowers it when nothing is left. After it
-    /// returns with a rest, the consumer's next pop sees the flag.
+    /// Keeps the `spilled` flag: up while `items` has a rest. A shard with a rest must look at `is_full` once
+    /// more when it parks, because a consumer that popped a moment before did not see the flag.
     pub fn push_from(&mut self, items: &mut VecDeque<T>) -> usize {
-        let mut moved = self.push_some(items);
-        if !items.is_empty() {
-            self.set_spilled(true);
-            moved += self.push_some(items);
+        let count = self.free(items.len()).min(items.len());
+        if count > 0 {
+            items.drain(..count).for_each(|item| self.write(item));
+            self.publish();
         }
         self.set_spilled(!items.is_empty());
-        moved
+        count
     }
 
     pub fn is_full(&self) -> bool {
         self.tail.wrapping_sub(self.shared.head.0.load(Ordering::Acquire)) == self.shared.slots.len()
     }
 
-    /// Says whether this side holds items that found no room.
-    ///
-    /// Having raised the flag, try to push once more before you sleep: a consumer that popped just before
-    /// did not see it. (`push_from` does all of this.)
+    /// Says whether this side holds items that found no room, for who uses `push`. The fence between the flag
+    /// and the last look at `is_full` is the one in `Doorbell::park`.
     pub fn set_spilled(&mut self, spilled: bool) {
         if self.spilled != spilled {
             self.spilled = spilled;
             self.shared.spilled.0.store(spilled, Ordering::Relaxed);
-            // Between the flag and the look at `head`, as the consumer's between `head` and the flag.
-            fence(Ordering::SeqCst);
         }
-    }
-
-    fn push_some(&mut self, items: &mut VecDeque<T>) -> usize {
-        let count = self.free(items.len()).min(items.len());
-        if count > 0 {
-            items.drain(..count).for_each(|item| self.write(item));
-            self.publish();
-        }
-        count
     }
 
     /// Free slots; looks at the consumer's index only if the last look does not show `wanted` of them.
