@@ -1,4 +1,5 @@
 //! HareMQ: a RabbitMQ-compatible message broker, one thread per core.
 
+pub mod exchange;
 pub mod ids;
 pub mod mesh;

@@ -1,0 +1,126 @@
+//! What the topology tells every router: small deltas in one order, shared between the shards as immutable `Arc`s.
+
+use std::sync::Arc;
+
+use crate::ids::{ConnectionId, QueueId};
+
+/// The name of an exchange or queue, a binding key, or encoded arguments. Shared, so that a name is in memory once and
+/// not once per shard.
+pub type Name = Arc<[u8]>;
+
+/// One step of the topology. A router that applied the same changes in the same order routes the same way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    ExchangeAdded {
+        spec: Arc<ExchangeSpec>,
+    },
+    /// Its bindings go with it.
+    ExchangeRemoved {
+        name: Name,
+    },
+    QueueAdded {
+        id: QueueId,
+        spec: Arc<QueueSpec>,
+    },
+    /// Its bindings go with it.
+    QueueRemoved {
+        id: QueueId,
+        name: Name,
+    },
+    /// A binding that was not there: two bindings of the same queue and key differ in their arguments.
+    Bound {
+        source: Name,
+        queue: QueueId,
+        key: Name,
+        arguments: Name,
+    },
+    /// A binding that was there.
+    Unbound {
+        source: Name,
+        queue: QueueId,
+        key: Name,
+        arguments: Name,
+    },
+}
+
+/// What was declared under the name of an exchange.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExchangeSpec {
+    pub name: Name,
+    pub kind: ExchangeKind,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub internal: bool,
+    /// An encoded field table without its length.
+    pub arguments: Name,
+}
+
+/// What was declared under the name of a queue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueueSpec {
+    pub name: Name,
+    /// False for every exclusive queue, as RabbitMQ keeps it.
+    pub durable: bool,
+    pub auto_delete: bool,
+    /// The only connection that may use the queue; the queue ends with it.
+    pub exclusive: Option<ConnectionId>,
+    /// An encoded field table without its length.
+    pub arguments: Name,
+}
+
+/// The exchange types of the AMQP specification.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExchangeKind {
+    Direct,
+    Fanout,
+    Topic,
+    Headers,
+}
+
+impl ExchangeKind {
+    /// The kind by its name in `exchange.declare`; `None` is an unknown type.
+    pub fn parse(name: &[u8]) -> Option<ExchangeKind> {
+        match name {
+            b"direct" => Some(ExchangeKind::Direct),
+            b"fanout" => Some(ExchangeKind::Fanout),
+            b"topic" => Some(ExchangeKind::Topic),
+            b"headers" => Some(ExchangeKind::Headers),
+            _ => None,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            ExchangeKind::Direct => "direct",
+            ExchangeKind::Fanout => "fanout",
+            ExchangeKind::Topic => "topic",
+            ExchangeKind::Headers => "headers",
+        }
+    }
+}
+
+/// The exchanges that exist in every vhost from its start, as RabbitMQ makes them (rabbit_vhost.erl). The first is the
+/// default exchange, to which every queue is bound by its name.
+pub fn predeclared_exchanges() -> impl Iterator<Item = Arc<ExchangeSpec>> {
+    PREDECLARED.iter().map(|&(name, kind, internal)| {
+        Arc::new(ExchangeSpec {
+            name: Name::from(name.as_bytes()),
+            kind,
+            durable: true,
+            auto_delete: false,
+            internal,
+            arguments: Name::from([]),
+        })
+    })
+}
+
+/// Name, kind, internal.
+const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
+    ("", ExchangeKind::Direct, false),
+    ("amq.direct", ExchangeKind::Direct, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.match", ExchangeKind::Headers, false),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+    ("amq.topic", ExchangeKind::Topic, false),
+];
