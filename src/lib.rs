@@ -1,5 +1,7 @@
 //! HareMQ: a RabbitMQ-compatible message broker, one thread per core.
 
+pub mod config;
 pub mod exchange;
 pub mod ids;
+pub mod machine;
 pub mod mesh;
