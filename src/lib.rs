@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod exchange;
+pub mod amqp;
 pub mod ids;
 pub mod machine;
 pub mod mesh;
