@@ -1,0 +1,30 @@
+//! The source of truth: which exchanges, queues and bindings exist. It decides names; the queue's shard decides life.
+//!
+//! ```text
+//! connection's shard --Request--> Topology --CreateQueue--> queue's shard --queue_created--> Topology
+//!                                 Topology --Broadcast(version)--> router of every shard --applied(version)--> Topology
+//! connection's shard <---Reply--- Topology        once every shard applied what the reply speaks of
+//!
+//! a queue's name:  (free) --declare--> Creating --queue_created--> Live --queue_dying--> Dying --applied--> (free)
+//!                  requests that name a queue in Creating or Dying wait, in turn, and are then run again
+//! ```
+//!
+//! Lives on: the control shard. Sans-IO and deterministic: requests in, effects out, sorted maps inside.
+
+mod bindings;
+mod equivalence;
+mod exchanges;
+mod queues;
+mod request;
+mod state;
+
+pub use crate::exchange::{Change, ExchangeKind, ExchangeSpec, Name, QueueSpec};
+pub use request::{Outcome, Request};
+pub use state::{Effect, Topology};
+
+#[cfg(test)]
+mod behaviour;
+#[cfg(test)]
+mod interleaving;
+#[cfg(test)]
+mod world;

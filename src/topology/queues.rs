@@ -1,0 +1,166 @@
+//! queue.declare, and the life of a queue's name: `Creating`, `Live`, `Dying`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::bindings::BindingEnd;
+use super::equivalence;
+use super::request::{Outcome, Refusal, Request};
+use super::state::{Effect, Progress, Topology};
+use crate::amqp::ReplyCode;
+use crate::exchange::{Change, QueueSpec};
+use crate::ids::{QueueId, Requester, ShardId};
+
+/// What a name that is not free stands for. `waiters` came while it was not settled; each is a parked channel.
+pub(super) enum NamedQueue {
+    Creating { spec: Arc<QueueSpec>, declarer: Requester, waiters: Vec<Request> },
+    Live(LiveQueue),
+    Dying { id: QueueId, waiters: Vec<Request> },
+}
+
+pub(super) struct LiveQueue {
+    pub id: QueueId,
+    pub spec: Arc<QueueSpec>,
+    /// The exchanges' ends.
+    pub bindings: BTreeSet<BindingEnd>,
+}
+
+impl Topology {
+    /// The queue's shard has made the queue that `CreateQueue` asked for.
+    pub fn queue_created(&mut self, name: &[u8], id: QueueId, out: &mut Vec<Effect>) {
+        let Some(NamedQueue::Creating { spec, declarer, waiters }) = self.queues.remove(name) else {
+            panic!("a shard makes a queue only when asked to");
+        };
+        let name = spec.name.clone();
+        let live = LiveQueue { id, spec: spec.clone(), bindings: BTreeSet::new() };
+        self.queues.insert(name.clone(), NamedQueue::Live(live));
+        self.broadcast(Change::QueueAdded { id, spec }, out);
+        self.reply(declarer, Outcome::QueueDeclared { id, name, existed: false }, out);
+        self.run_again(waiters, out);
+        self.invariants();
+    }
+
+    /// The queue's shard has decided that the queue ends: by queue.delete, auto-delete or its owner's end.
+    pub fn queue_dying(&mut self, id: QueueId, name: &[u8], out: &mut Vec<Effect>) {
+        let Some(NamedQueue::Live(live)) = self.queues.get_mut(name) else {
+            panic!("a queue that dies lives");
+        };
+        assert_eq!(live.id, id, "a name has one queue");
+        let (name, bindings) = (live.spec.name.clone(), std::mem::take(&mut live.bindings));
+        self.queues.insert(name.clone(), NamedQueue::Dying { id, waiters: Vec::new() });
+        self.placement.remove(id.shard);
+        let unused = self.forget_exchange_ends(&name, bindings);
+        self.broadcast(Change::QueueRemoved { id, name: name.clone() }, out);
+        for exchange in unused {
+            self.remove_exchange(&exchange, out);
+        }
+        self.free_name(name, out);
+        self.invariants();
+    }
+
+    /// No router leads to the queue any more.
+    pub(super) fn queue_gone(&mut self, name: &[u8], out: &mut Vec<Effect>) {
+        let Some(NamedQueue::Dying { id, waiters }) = self.queues.remove(name) else {
+            panic!("only a dying queue's name is freed");
+        };
+        out.push(Effect::QueueGone { id });
+        self.run_again(waiters, out);
+    }
+
+    pub(super) fn declare_queue(
+        &mut self,
+        declarer: Requester,
+        spec: QueueSpec,
+        server_named: bool,
+        out: &mut Vec<Effect>,
+    ) -> Result<Progress, Refusal> {
+        if !server_named {
+            check_name(&spec.name)?;
+        }
+        if let Ok(live) = self.live(&spec.name) {
+            equivalence::check_queue(&live.spec, &spec)?;
+            let (id, name) = (live.id, live.spec.name.clone());
+            return Ok(Progress::Done(Outcome::QueueDeclared { id, name, existed: true }));
+        }
+        let on = self.placement.place(declarer.connection.shard);
+        let spec = Arc::new(spec);
+        let creating = NamedQueue::Creating { spec: spec.clone(), declarer, waiters: Vec::new() };
+        self.queues.insert(spec.name.clone(), creating);
+        out.push(Effect::CreateQueue { on, spec });
+        Ok(Progress::Later)
+    }
+
+    /// Gives the request back if its queue's name is settled, that is: free or live. Otherwise it waits for that, or,
+    /// if its name was made by the server, is answered that the name is taken, whatever it stands for.
+    pub(super) fn wait_for_name(&mut self, request: Request, out: &mut Vec<Effect>) -> Option<Request> {
+        let Some(queue) = request.queue_name().and_then(|name| self.queues.get_mut(name)) else {
+            return Some(request);
+        };
+        if let Request::DeclareQueue { requester: to, server_named: true, .. } = request {
+            out.push(Effect::Reply { to, outcome: Outcome::NameTaken });
+            return None;
+        }
+        match queue {
+            NamedQueue::Live(_) => return Some(request),
+            NamedQueue::Creating { waiters, .. } | NamedQueue::Dying { waiters, .. } => waiters.push(request),
+        }
+        None
+    }
+
+    pub(super) fn live(&self, name: &[u8]) -> Result<&LiveQueue, Refusal> {
+        match self.queues.get(name) {
+            Some(NamedQueue::Live(live)) => Ok(live),
+            Some(NamedQueue::Creating { .. } | NamedQueue::Dying { .. }) | None => {
+                Err(Refusal::no_queue(name))
+            }
+        }
+    }
+
+    /// In their order: the first declare takes a free name, and the rest may wait for it once more.
+    fn run_again(&mut self, waiters: Vec<Request>, out: &mut Vec<Effect>) {
+        for request in waiters {
+            self.run(request, out);
+        }
+    }
+}
+
+/// How many queues each shard has, living or being made.
+pub(super) struct Placement {
+    queues: Vec<u32>,
+}
+
+impl Placement {
+    pub fn new(shards: u16) -> Placement {
+        Placement { queues: vec![0; usize::from(shards)] }
+    }
+
+    pub fn queues_on(&self, shard: ShardId) -> u32 {
+        self.queues[shard.index()]
+    }
+
+    /// The shard with the fewest queues; among those the declarer's own, else the first.
+    fn place(&mut self, declarer: ShardId) -> ShardId {
+        let fewest = self.queues.iter().copied().min().unwrap_or_default();
+        let first = self.queues.iter().position(|&queues| queues == fewest).unwrap_or_default();
+        let on = if self.queues_on(declarer) == fewest { declarer.index() } else { first };
+        self.queues[on] += 1;
+        ShardId(u16::try_from(on).expect("shards are counted in 16 bits"))
+    }
+
+    fn remove(&mut self, shard: ShardId) {
+        self.queues[shard.index()] -= 1;
+    }
+}
+
+/// RabbitMQ refuses the prefix even if the queue exists: its own names cannot be declared again by clients.
+/// An empty name asks the server for one, which is done before a request is made; here it would catch every message
+/// that is published without exchange and key.
+fn check_name(name: &[u8]) -> Result<(), Refusal> {
+    if name.starts_with(b"amq.") {
+        return Err(Refusal::reserved_prefix("queue", name));
+    }
+    if name.is_empty() {
+        return Err(Refusal::new(ReplyCode::NotFound, "no previously declared queue"));
+    }
+    Ok(())
+}

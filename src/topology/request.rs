@@ -1,0 +1,174 @@
+//! What a connection may ask of the topology, and what it is answered.
+
+use crate::amqp::{ChannelError, ConnectionError, ReplyCode};
+use crate::exchange::{Name, text};
+use crate::ids::{QueueId, Requester};
+
+/// A method that changes the topology, on its way from the connection's shard. The channel is parked until the reply.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    DeclareExchange {
+        requester: Requester,
+        name: Box<[u8]>,
+        kind: Box<[u8]>,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        /// An encoded field table without its length; so are all `arguments`.
+        arguments: Box<[u8]>,
+    },
+    DeleteExchange {
+        requester: Requester,
+        name: Box<[u8]>,
+        if_unused: bool,
+    },
+    DeclareQueue {
+        requester: Requester,
+        /// Never empty: the connection's shard makes the names that the server gives.
+        name: Box<[u8]>,
+        /// The name was made by the server: it may begin with `amq.`, and if it is taken the answer is `NameTaken`.
+        server_named: bool,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Box<[u8]>,
+    },
+    Bind {
+        requester: Requester,
+        queue: Box<[u8]>,
+        exchange: Box<[u8]>,
+        routing_key: Box<[u8]>,
+        arguments: Box<[u8]>,
+    },
+    Unbind {
+        requester: Requester,
+        queue: Box<[u8]>,
+        exchange: Box<[u8]>,
+        routing_key: Box<[u8]>,
+        arguments: Box<[u8]>,
+    },
+    BindExchange {
+        requester: Requester,
+    },
+    UnbindExchange {
+        requester: Requester,
+    },
+}
+
+impl Request {
+    pub fn requester(&self) -> Requester {
+        match *self {
+            Request::DeclareExchange { requester, .. }
+            | Request::DeleteExchange { requester, .. }
+            | Request::DeclareQueue { requester, .. }
+            | Request::Bind { requester, .. }
+            | Request::Unbind { requester, .. }
+            | Request::BindExchange { requester }
+            | Request::UnbindExchange { requester } => requester,
+        }
+    }
+
+    /// Class and method id of the method that asked, for the close that answers an error.
+    pub fn method(&self) -> (u16, u16) {
+        match self {
+            Request::DeclareExchange { .. } => (40, 10),
+            Request::DeleteExchange { .. } => (40, 20),
+            Request::BindExchange { .. } => (40, 30),
+            Request::UnbindExchange { .. } => (40, 40),
+            Request::DeclareQueue { .. } => (50, 10),
+            Request::Bind { .. } => (50, 20),
+            Request::Unbind { .. } => (50, 50),
+        }
+    }
+
+    /// The queue whose name must have settled before the request can be judged.
+    pub(super) fn queue_name(&self) -> Option<&[u8]> {
+        match self {
+            Request::DeclareQueue { name, .. } => Some(name),
+            Request::Bind { queue, .. } | Request::Unbind { queue, .. } => Some(queue),
+            Request::DeclareExchange { .. }
+            | Request::DeleteExchange { .. }
+            | Request::BindExchange { .. }
+            | Request::UnbindExchange { .. } => None,
+        }
+    }
+
+    /// Takes CR and LF out of the names of exchanges and queues; a routing key keeps them.
+    pub(super) fn strip_names(&mut self) {
+        match self {
+            Request::DeclareExchange { name, .. }
+            | Request::DeleteExchange { name, .. }
+            | Request::DeclareQueue { name, .. } => strip(name),
+            Request::Bind { queue, exchange, .. } | Request::Unbind { queue, exchange, .. } => {
+                strip(queue);
+                strip(exchange);
+            }
+            Request::BindExchange { .. } | Request::UnbindExchange { .. } => {}
+        }
+    }
+}
+
+/// The answer to a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Ok,
+    /// If the connection is gone when this arrives and the queue is exclusive, its shard has to delete it.
+    QueueDeclared {
+        id: QueueId,
+        name: Name,
+        existed: bool,
+    },
+    /// Only for a `server_named` declare: try another name.
+    NameTaken,
+    SoftError(ChannelError),
+    HardError(ConnectionError),
+}
+
+/// Why a request is refused: code and explanation, until the method is known.
+pub(super) struct Refusal {
+    pub code: ReplyCode,
+    pub text: String,
+}
+
+impl Refusal {
+    pub fn new(code: ReplyCode, text: impl Into<String>) -> Refusal {
+        Refusal { code, text: text.into() }
+    }
+
+    pub fn no_queue(name: &[u8]) -> Refusal {
+        Refusal::new(ReplyCode::NotFound, text::no_queue(name))
+    }
+
+    pub fn no_exchange(name: &[u8]) -> Refusal {
+        Refusal::new(ReplyCode::NotFound, text::no_exchange(name))
+    }
+
+    pub fn locked_queue(name: &[u8]) -> Refusal {
+        Refusal::new(ReplyCode::ResourceLocked, text::locked_queue(name))
+    }
+
+    pub fn reserved_prefix(kind: &str, name: &[u8]) -> Refusal {
+        let text = format!("{kind} name '{}' contains reserved prefix 'amq.*'", text::lossy(name));
+        Refusal::new(ReplyCode::AccessRefused, text)
+    }
+
+    pub fn default_exchange() -> Refusal {
+        Refusal::new(ReplyCode::AccessRefused, "operation not permitted on the default exchange")
+    }
+
+    /// Of the codes used here only NOT_IMPLEMENTED closes the connection.
+    pub fn outcome(self, (class_id, method_id): (u16, u16)) -> Outcome {
+        let Refusal { code, text } = self;
+        if code == ReplyCode::NotImplemented {
+            Outcome::HardError(ConnectionError { code, text, class_id, method_id })
+        } else {
+            Outcome::SoftError(ChannelError { code, text, class_id, method_id })
+        }
+    }
+}
+
+fn strip(name: &mut Box<[u8]>) {
+    if let std::borrow::Cow::Owned(stripped) = text::strip_cr_lf(name) {
+        *name = stripped.into();
+    }
+}

@@ -1,0 +1,185 @@
+//! `Topology` itself: dispatch of requests, versions of the broadcast, and what waits for a version.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::exchanges::Exchange;
+use super::queues::{NamedQueue, Placement};
+use super::request::{Outcome, Refusal, Request};
+use crate::amqp::ReplyCode;
+use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
+use crate::ids::{QueueId, Requester, ShardId};
+
+/// Exchanges, queues and bindings, and how far each shard knows of them.
+pub struct Topology {
+    pub(super) exchanges: BTreeMap<Name, Exchange>,
+    pub(super) queues: BTreeMap<Name, NamedQueue>,
+    pub(super) placement: Placement,
+    /// Of the last broadcast.
+    version: u64,
+    /// The version that each shard has applied.
+    applied: Vec<u64>,
+    /// The version that all shards have applied.
+    applied_by_all: u64,
+    /// What is to be done once all shards have applied a version; versions never fall. Each channel waits for one
+    /// request at most and each queue dies once, so this holds no more than there are channels and queues.
+    waiting: VecDeque<(u64, After)>,
+}
+
+/// What the control shard is to do, in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Ask that shard to make the queue; it answers with `queue_created`.
+    CreateQueue { on: ShardId, spec: Arc<QueueSpec> },
+    /// Tell every shard, the control shard too; each answers with `applied`.
+    Broadcast { version: u64, change: Arc<Change> },
+    /// Every shard has applied what the outcome speaks of.
+    Reply { to: Requester, outcome: Outcome },
+    /// To the queue's shard: no router leads to the queue any more; its slot may be used again and delete-ok may go out.
+    QueueGone { id: QueueId },
+}
+
+/// What waits for a version.
+enum After {
+    Reply(Requester, Outcome),
+    FreeName(Name),
+}
+
+/// How a request went that was not refused.
+pub(super) enum Progress {
+    /// The outcome goes out when every shard knows what is true now.
+    Done(Outcome),
+    /// Another event brings the outcome.
+    Later,
+}
+
+impl Topology {
+    /// The predeclared exchanges, and nothing else. `shards` is at least 1.
+    pub fn new(shards: u16) -> Topology {
+        assert!(shards > 0, "the control shard is one");
+        Topology {
+            exchanges: predeclared_exchanges().map(|spec| (spec.name.clone(), Exchange::new(spec))).collect(),
+            queues: BTreeMap::new(),
+            placement: Placement::new(shards),
+            version: 0,
+            applied: vec![0; usize::from(shards)],
+            applied_by_all: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// A connection's shard asks. Each request is answered by one `Effect::Reply`, now or later.
+    pub fn request(&mut self, mut request: Request, out: &mut Vec<Effect>) {
+        request.strip_names();
+        self.run(request, out);
+        self.invariants();
+    }
+
+    /// A shard has applied all broadcasts up to this version.
+    pub fn applied(&mut self, shard: ShardId, version: u64, out: &mut Vec<Effect>) {
+        debug_assert!(version <= self.version, "a shard applies what was broadcast");
+        let applied = &mut self.applied[shard.index()];
+        debug_assert!(*applied <= version, "a shard applies in order");
+        *applied = version;
+        self.applied_by_all = self.applied.iter().copied().min().unwrap_or_default();
+        self.release(out);
+        self.invariants();
+    }
+
+    /// How many queues live, or are being made, on a shard.
+    pub fn queues_on(&self, shard: ShardId) -> u32 {
+        self.placement.queues_on(shard)
+    }
+
+    /// Runs a request whose names are stripped, or puts it in line for its queue's name.
+    pub(super) fn run(&mut self, request: Request, out: &mut Vec<Effect>) {
+        let Some(request) = self.wait_for_name(request, out) else { return };
+        let (to, method) = (request.requester(), request.method());
+        match self.perform(request, out) {
+            Ok(Progress::Done(outcome)) => self.reply(to, outcome, out),
+            Ok(Progress::Later) => {}
+            Err(refusal) => out.push(Effect::Reply { to, outcome: refusal.outcome(method) }),
+        }
+    }
+
+    fn perform(&mut self, request: Request, out: &mut Vec<Effect>) -> Result<Progress, Refusal> {
+        match request {
+            Request::DeclareExchange { name, kind, durable, auto_delete, internal, arguments, .. } => {
+                self.declare_exchange(&name, &kind, [durable, auto_delete, internal], &arguments, out)
+            }
+            Request::DeleteExchange { name, if_unused, .. } => self.delete_exchange(&name, if_unused, out),
+            Request::DeclareQueue {
+                requester,
+                name,
+                server_named,
+                durable,
+                exclusive,
+                auto_delete,
+                arguments,
+            } => {
+                let spec = QueueSpec {
+                    name: name.into(),
+                    durable: durable && !exclusive,
+                    auto_delete,
+                    exclusive: exclusive.then_some(requester.connection),
+                    arguments: arguments.into(),
+                };
+                self.declare_queue(requester, spec, server_named, out)
+            }
+            Request::Bind { requester, queue, exchange, routing_key, arguments } => {
+                self.bind(requester.connection, &exchange, &queue, (routing_key, arguments), out)
+            }
+            Request::Unbind { requester, queue, exchange, routing_key, arguments } => {
+                self.unbind(requester.connection, &exchange, &queue, (routing_key, arguments), out)
+            }
+            Request::BindExchange { .. } => Err(Refusal::new(ReplyCode::NotImplemented, "exchange.bind")),
+            Request::UnbindExchange { .. } => Err(Refusal::new(ReplyCode::NotImplemented, "exchange.unbind")),
+        }
+    }
+
+    pub(super) fn broadcast(&mut self, change: Change, out: &mut Vec<Effect>) {
+        self.version += 1;
+        out.push(Effect::Broadcast { version: self.version, change: Arc::new(change) });
+    }
+
+    /// Replies once all shards have applied everything broadcast so far: that is more than the reply speaks of, and
+    /// costs nothing when nothing changes.
+    pub(super) fn reply(&mut self, to: Requester, outcome: Outcome, out: &mut Vec<Effect>) {
+        self.after_all(After::Reply(to, outcome), out);
+    }
+
+    /// Frees the name of a dying queue once no router knows the queue.
+    pub(super) fn free_name(&mut self, name: Name, out: &mut Vec<Effect>) {
+        self.after_all(After::FreeName(name), out);
+    }
+
+    fn after_all(&mut self, after: After, out: &mut Vec<Effect>) {
+        if self.version == self.applied_by_all {
+            self.finish(after, out);
+        } else {
+            self.waiting.push_back((self.version, after));
+        }
+    }
+
+    fn release(&mut self, out: &mut Vec<Effect>) {
+        while let Some((_, after)) = self.waiting.pop_front_if(|(version, _)| *version <= self.applied_by_all)
+        {
+            self.finish(after, out);
+        }
+    }
+
+    fn finish(&mut self, after: After, out: &mut Vec<Effect>) {
+        match after {
+            After::Reply(to, outcome) => out.push(Effect::Reply { to, outcome }),
+            After::FreeName(name) => self.queue_gone(&name, out),
+        }
+    }
+
+    /// applied_by_all <= first waited for <= last waited for <= version
+    pub(super) fn invariants(&self) {
+        if let (Some((first, _)), Some((last, _))) = (self.waiting.front(), self.waiting.back()) {
+            debug_assert!(self.applied_by_all < *first && first <= last && *last <= self.version);
+        }
+        debug_assert!(self.applied_by_all <= self.version);
+    }
+}
