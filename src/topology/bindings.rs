@@ -111,6 +111,23 @@ impl Topology {
         unused
     }
 
+    /// What an exchange knows of its queues, the queues know of it; and as many ends stand on either side.
+    pub(super) fn check_bindings(&self) {
+        let mut ends = 0;
+        for (source, exchange) in &self.exchanges {
+            for end in &exchange.bindings {
+                let Ok(live) = self.live(&end.other) else {
+                    panic!("{end:?} of {source:?} leads to no queue")
+                };
+                assert!(live.bindings.contains(&BindingEnd { other: source.clone(), ..end.clone() }));
+                ends += 1;
+            }
+        }
+        let at_queue =
+            |queue: &NamedQueue| if let NamedQueue::Live(live) = queue { live.bindings.len() } else { 0 };
+        assert_eq!(ends, self.queues.values().map(at_queue).sum::<usize>());
+    }
+
     fn remove(&mut self, binding: Binding, out: &mut Vec<Effect>) {
         if let Some(NamedQueue::Live(live)) = self.queues.get_mut(&binding.queue) {
             live.bindings.remove(&binding.exchange_end());

@@ -89,11 +89,10 @@ fn is_equal(one: &Value<'_>, other: &Value<'_>) -> bool {
 }
 
 fn as_float(value: &Value<'_>) -> Option<f64> {
-    match *value {
-        Value::F64(number) => Some(number),
-        Value::F32(number) => Some(f64::from(number)),
-        _ => None,
+    if let Value::F64(number) = *value {
+        return Some(number);
     }
+    if let Value::F32(number) = *value { Some(f64::from(number)) } else { None }
 }
 
 fn is_classic(value: &Value<'_>) -> bool {

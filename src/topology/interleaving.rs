@@ -23,6 +23,7 @@ fn replies_hold_on_every_shard_whatever_the_interleaving() {
             act(&mut world, &mut dice);
             check_new_replies(&world, &mut seen);
             check_one_queue_per_name(&world);
+            world.topology.invariants();
         }
         world.settle();
         check_new_replies(&world, &mut seen);

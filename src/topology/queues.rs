@@ -13,7 +13,7 @@ use crate::ids::{QueueId, Requester, ShardId};
 
 /// What a name that is not free stands for. `waiters` came while it was not settled; each is a parked channel.
 pub(super) enum NamedQueue {
-    Creating { spec: Arc<QueueSpec>, declarer: Requester, waiters: Vec<Request> },
+    Creating { on: ShardId, spec: Arc<QueueSpec>, declarer: Requester, waiters: Vec<Request> },
     Live(LiveQueue),
     Dying { id: QueueId, waiters: Vec<Request> },
 }
@@ -28,16 +28,17 @@ pub(super) struct LiveQueue {
 impl Topology {
     /// The queue's shard has made the queue that `CreateQueue` asked for.
     pub fn queue_created(&mut self, name: &[u8], id: QueueId, out: &mut Vec<Effect>) {
-        let Some(NamedQueue::Creating { spec, declarer, waiters }) = self.queues.remove(name) else {
+        let Some(NamedQueue::Creating { on, spec, declarer, waiters }) = self.queues.remove(name) else {
             panic!("a shard makes a queue only when asked to");
         };
+        assert_eq!(id.shard, on, "the shard that was asked makes the queue");
         let name = spec.name.clone();
         let live = LiveQueue { id, spec: spec.clone(), bindings: BTreeSet::new() };
         self.queues.insert(name.clone(), NamedQueue::Live(live));
         self.broadcast(Change::QueueAdded { id, spec }, out);
         self.reply(declarer, Outcome::QueueDeclared { id, name, existed: false }, out);
         self.run_again(waiters, out);
-        self.invariants();
+        self.check_versions();
     }
 
     /// The queue's shard has decided that the queue ends: by queue.delete, auto-delete or its owner's end.
@@ -55,7 +56,7 @@ impl Topology {
             self.remove_exchange(&exchange, out);
         }
         self.free_name(name, out);
-        self.invariants();
+        self.check_versions();
     }
 
     /// No router leads to the queue any more.
@@ -84,7 +85,7 @@ impl Topology {
         }
         let on = self.placement.place(declarer.connection.shard);
         let spec = Arc::new(spec);
-        let creating = NamedQueue::Creating { spec: spec.clone(), declarer, waiters: Vec::new() };
+        let creating = NamedQueue::Creating { on, spec: spec.clone(), declarer, waiters: Vec::new() };
         self.queues.insert(spec.name.clone(), creating);
         out.push(Effect::CreateQueue { on, spec });
         Ok(Progress::Later)
@@ -114,6 +115,19 @@ impl Topology {
                 Err(Refusal::no_queue(name))
             }
         }
+    }
+
+    /// Each shard's count is of the queues that live or are being made there.
+    pub(super) fn check_placement(&self) {
+        let mut counted = vec![0; self.placement.queues.len()];
+        for queue in self.queues.values() {
+            match queue {
+                NamedQueue::Creating { on, .. } => counted[on.index()] += 1,
+                NamedQueue::Live(live) => counted[live.id.shard.index()] += 1,
+                NamedQueue::Dying { .. } => {}
+            }
+        }
+        assert_eq!(counted, self.placement.queues);
     }
 
     /// In their order: the first declare takes a free name, and the rest may wait for it once more.

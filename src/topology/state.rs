@@ -72,7 +72,7 @@ impl Topology {
     pub fn request(&mut self, mut request: Request, out: &mut Vec<Effect>) {
         request.strip_names();
         self.run(request, out);
-        self.invariants();
+        self.check_versions();
     }
 
     /// A shard has applied all broadcasts up to this version.
@@ -83,12 +83,20 @@ impl Topology {
         *applied = version;
         self.applied_by_all = self.applied.iter().copied().min().unwrap_or_default();
         self.release(out);
-        self.invariants();
+        self.check_versions();
     }
 
     /// How many queues live, or are being made, on a shard.
     pub fn queues_on(&self, shard: ShardId) -> u32 {
         self.placement.queues_on(shard)
+    }
+
+    /// Versions are in order, every binding is known at both its ends, and the queues of each shard are counted. Costs
+    /// what there is: for tests and the simulator.
+    pub fn invariants(&self) {
+        self.check_versions();
+        self.check_bindings();
+        self.check_placement();
     }
 
     /// Runs a request whose names are stripped, or puts it in line for its queue's name.
@@ -176,7 +184,7 @@ impl Topology {
     }
 
     /// applied_by_all <= first waited for <= last waited for <= version
-    pub(super) fn invariants(&self) {
+    pub(super) fn check_versions(&self) {
         if let (Some((first, _)), Some((last, _))) = (self.waiting.front(), self.waiting.back()) {
             debug_assert!(self.applied_by_all < *first && first <= last && *last <= self.version);
         }
