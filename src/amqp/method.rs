@@ -100,16 +100,16 @@ fn read_ids(reader: &mut Reader<'_>) -> Option<(u16, u16)> {
 
 /// Turns the table below into the enum [`Method`] and the matches that decode and encode it.
 ///
-/// A row is `(class id, method id) Variant Sender "spec.name" [reserved] { argument: type, .. } [reserved];`. The types in
-/// brackets are arguments that the specification no longer uses (tickets, capabilities ..), before or after the ones we
-/// keep: they are read and forgotten, and written as zero or empty.
+/// A row is `(class id, method id) Variant Sender "spec.name" [reserved] { argument: type, .. } [reserved];`, without
+/// the braces if there is no argument. The types in brackets are arguments that the specification no longer uses
+/// (tickets, capabilities ..), before or after the ones we keep: they are read and forgotten, and written as zero or empty.
 macro_rules! methods {
     ($($ids:tt $variant:ident $sender:ident $name:literal
-        [$($before:ty),*] { $($field:ident: $type:ty),* } [$($after:ty),*];)*) => {
+        [$($before:ty),*] $({ $($field:ident: $type:ty),* })? [$($after:ty),*];)*) => {
         /// A method with its arguments, named as in the specification. It borrows from the frame it was read from.
-        #[derive(Clone, Copy, PartialEq, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Method<'a> {
-            $($variant { $($field: $type),* },)*
+            $($variant $({ $($field: $type),* })?,)*
         }
 
         impl<'a> Method<'a> {
@@ -123,9 +123,9 @@ macro_rules! methods {
                 match (class_id, method_id) {
                     $($ids => {
                         $(<$before>::read(reader).ok_or_else(|| syntax("reserved"))?;)*
-                        $(let $field = <$type>::read(reader).ok_or_else(|| syntax(stringify!($field)))?;)*
+                        $($(let $field = <$type>::read(reader).ok_or_else(|| syntax(stringify!($field)))?;)*)?
                         $(<$after>::read(reader).ok_or_else(|| syntax("reserved"))?;)*
-                        Ok(Method::$variant { $($field),* })
+                        Ok(Method::$variant $({ $($field),* })?)
                     })*
                     _ => Err(MethodError::Unknown { class_id, method_id }),
                 }
@@ -134,9 +134,9 @@ macro_rules! methods {
             #[inline]
             fn encode_arguments(&self, writer: &mut Writer<'_>) {
                 match *self {
-                    $(Method::$variant { $($field),* } => {
+                    $(Method::$variant $({ $($field),* })? => {
                         $(<$before>::default().write(writer);)*
-                        $($field.write(writer);)*
+                        $($($field.write(writer);)*)?
                         $(<$after>::default().write(writer);)*
                     })*
                 }
@@ -193,27 +193,27 @@ methods! {
     // Reserved: capabilities, insist.
     (10, 40) ConnectionOpen Client "connection.open" [] { virtual_host: Short<'a> } [Short<'a>, bool];
     // Reserved: known-hosts.
-    (10, 41) ConnectionOpenOk Server "connection.open-ok" [] { } [Short<'a>];
+    (10, 41) ConnectionOpenOk Server "connection.open-ok" [] [Short<'a>];
     (10, 50) ConnectionClose Both "connection.close" [] {
         reply_code: u16, reply_text: Short<'a>, class_id: u16, method_id: u16
     } [];
-    (10, 51) ConnectionCloseOk Both "connection.close-ok" [] { } [];
+    (10, 51) ConnectionCloseOk Both "connection.close-ok" [] [];
     (10, 60) ConnectionBlocked Server "connection.blocked" [] { reason: Short<'a> } [];
-    (10, 61) ConnectionUnblocked Server "connection.unblocked" [] { } [];
+    (10, 61) ConnectionUnblocked Server "connection.unblocked" [] [];
     (10, 70) ConnectionUpdateSecret Client "connection.update-secret" [] {
         new_secret: Long<'a>, reason: Short<'a>
     } [];
-    (10, 71) ConnectionUpdateSecretOk Server "connection.update-secret-ok" [] { } [];
+    (10, 71) ConnectionUpdateSecretOk Server "connection.update-secret-ok" [] [];
 
     // Reserved: out-of-band, and in the answer channel-id.
-    (20, 10) ChannelOpen Client "channel.open" [] { } [Short<'a>];
-    (20, 11) ChannelOpenOk Server "channel.open-ok" [] { } [Long<'a>];
+    (20, 10) ChannelOpen Client "channel.open" [] [Short<'a>];
+    (20, 11) ChannelOpenOk Server "channel.open-ok" [] [Long<'a>];
     (20, 20) ChannelFlow Both "channel.flow" [] { active: bool } [];
     (20, 21) ChannelFlowOk Both "channel.flow-ok" [] { active: bool } [];
     (20, 40) ChannelClose Both "channel.close" [] {
         reply_code: u16, reply_text: Short<'a>, class_id: u16, method_id: u16
     } [];
-    (20, 41) ChannelCloseOk Both "channel.close-ok" [] { } [];
+    (20, 41) ChannelCloseOk Both "channel.close-ok" [] [];
 
     // Gone from 0-9-1, but some old clients still ask for a ticket, and RabbitMQ gives it.
     (30, 10) AccessRequest Client "access.request" [] {
@@ -226,17 +226,17 @@ methods! {
         exchange: Short<'a>, type_: Short<'a>, passive: bool, durable: bool, auto_delete: bool, internal: bool,
         nowait: bool, arguments: Table<'a>
     } [];
-    (40, 11) ExchangeDeclareOk Server "exchange.declare-ok" [] { } [];
+    (40, 11) ExchangeDeclareOk Server "exchange.declare-ok" [] [];
     (40, 20) ExchangeDelete Client "exchange.delete" [u16] { exchange: Short<'a>, if_unused: bool, nowait: bool } [];
-    (40, 21) ExchangeDeleteOk Server "exchange.delete-ok" [] { } [];
+    (40, 21) ExchangeDeleteOk Server "exchange.delete-ok" [] [];
     (40, 30) ExchangeBind Client "exchange.bind" [u16] {
         destination: Short<'a>, source: Short<'a>, routing_key: Short<'a>, nowait: bool, arguments: Table<'a>
     } [];
-    (40, 31) ExchangeBindOk Server "exchange.bind-ok" [] { } [];
+    (40, 31) ExchangeBindOk Server "exchange.bind-ok" [] [];
     (40, 40) ExchangeUnbind Client "exchange.unbind" [u16] {
         destination: Short<'a>, source: Short<'a>, routing_key: Short<'a>, nowait: bool, arguments: Table<'a>
     } [];
-    (40, 51) ExchangeUnbindOk Server "exchange.unbind-ok" [] { } [];
+    (40, 51) ExchangeUnbindOk Server "exchange.unbind-ok" [] [];
 
     (50, 10) QueueDeclare Client "queue.declare" [u16] {
         queue: Short<'a>, passive: bool, durable: bool, exclusive: bool, auto_delete: bool, nowait: bool,
@@ -248,7 +248,7 @@ methods! {
     (50, 20) QueueBind Client "queue.bind" [u16] {
         queue: Short<'a>, exchange: Short<'a>, routing_key: Short<'a>, nowait: bool, arguments: Table<'a>
     } [];
-    (50, 21) QueueBindOk Server "queue.bind-ok" [] { } [];
+    (50, 21) QueueBindOk Server "queue.bind-ok" [] [];
     (50, 30) QueuePurge Client "queue.purge" [u16] { queue: Short<'a>, nowait: bool } [];
     (50, 31) QueuePurgeOk Server "queue.purge-ok" [] { message_count: u32 } [];
     (50, 40) QueueDelete Client "queue.delete" [u16] {
@@ -258,10 +258,10 @@ methods! {
     (50, 50) QueueUnbind Client "queue.unbind" [u16] {
         queue: Short<'a>, exchange: Short<'a>, routing_key: Short<'a>, arguments: Table<'a>
     } [];
-    (50, 51) QueueUnbindOk Server "queue.unbind-ok" [] { } [];
+    (50, 51) QueueUnbindOk Server "queue.unbind-ok" [] [];
 
     (60, 10) BasicQos Client "basic.qos" [] { prefetch_size: u32, prefetch_count: u16, global: bool } [];
-    (60, 11) BasicQosOk Server "basic.qos-ok" [] { } [];
+    (60, 11) BasicQosOk Server "basic.qos-ok" [] [];
     (60, 20) BasicConsume Client "basic.consume" [u16] {
         queue: Short<'a>, consumer_tag: Short<'a>, no_local: bool, no_ack: bool, exclusive: bool, nowait: bool,
         arguments: Table<'a>
@@ -283,23 +283,23 @@ methods! {
         delivery_tag: u64, redelivered: bool, exchange: Short<'a>, routing_key: Short<'a>, message_count: u32
     } [];
     // Reserved: cluster-id.
-    (60, 72) BasicGetEmpty Server "basic.get-empty" [] { } [Short<'a>];
+    (60, 72) BasicGetEmpty Server "basic.get-empty" [] [Short<'a>];
     (60, 80) BasicAck Both "basic.ack" [] { delivery_tag: u64, multiple: bool } [];
     (60, 90) BasicReject Client "basic.reject" [] { delivery_tag: u64, requeue: bool } [];
     (60, 100) BasicRecoverAsync Client "basic.recover-async" [] { requeue: bool } [];
     (60, 110) BasicRecover Client "basic.recover" [] { requeue: bool } [];
-    (60, 111) BasicRecoverOk Server "basic.recover-ok" [] { } [];
+    (60, 111) BasicRecoverOk Server "basic.recover-ok" [] [];
     (60, 120) BasicNack Both "basic.nack" [] { delivery_tag: u64, multiple: bool, requeue: bool } [];
 
     (85, 10) ConfirmSelect Client "confirm.select" [] { nowait: bool } [];
-    (85, 11) ConfirmSelectOk Server "confirm.select-ok" [] { } [];
+    (85, 11) ConfirmSelectOk Server "confirm.select-ok" [] [];
 
-    (90, 10) TxSelect Client "tx.select" [] { } [];
-    (90, 11) TxSelectOk Server "tx.select-ok" [] { } [];
-    (90, 20) TxCommit Client "tx.commit" [] { } [];
-    (90, 21) TxCommitOk Server "tx.commit-ok" [] { } [];
-    (90, 30) TxRollback Client "tx.rollback" [] { } [];
-    (90, 31) TxRollbackOk Server "tx.rollback-ok" [] { } [];
+    (90, 10) TxSelect Client "tx.select" [] [];
+    (90, 11) TxSelectOk Server "tx.select-ok" [] [];
+    (90, 20) TxCommit Client "tx.commit" [] [];
+    (90, 21) TxCommitOk Server "tx.commit-ok" [] [];
+    (90, 30) TxRollback Client "tx.rollback" [] [];
+    (90, 31) TxRollbackOk Server "tx.rollback-ok" [] [];
 }
 
 #[cfg(test)]

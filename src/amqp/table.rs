@@ -224,7 +224,8 @@ fn read_value<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, TableError> {
         b'b' => reader.array().map(|octets| Value::I8(i8::from_be_bytes(octets))),
         b'd' => reader.array().map(|octets| Value::F64(f64::from_be_bytes(octets))),
         b'f' => reader.array().map(|octets| Value::F32(f32::from_be_bytes(octets))),
-        b'l' => reader.array().map(|octets| Value::I64(i64::from_be_bytes(octets))),
+        // The specification's 'L' is RabbitMQ's 'l'; some clients write the one, some the other.
+        b'l' | b'L' => reader.array().map(|octets| Value::I64(i64::from_be_bytes(octets))),
         b's' => reader.array().map(|octets| Value::I16(i16::from_be_bytes(octets))),
         b't' => reader.array().map(|[octet]| Value::Bool(octet != 0)),
         b'x' => reader.long_bytes().map(Value::Bytes),
@@ -339,6 +340,14 @@ mod tests {
         assert_eq!(values, expected);
         let array: Vec<_> = table.find(b"f").unwrap().as_array().unwrap().iter().collect();
         assert_eq!(array, [Value::Bool(true), Value::Void]);
+    }
+
+    #[test]
+    fn both_tags_of_a_64_bit_integer_are_signed() {
+        let table =
+            Table::decode(b"\x01al\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01bL\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF")
+                .unwrap();
+        assert!(table.iter().all(|(_, value)| value == Value::I64(-1)));
     }
 
     #[test]
