@@ -1,4 +1,6 @@
 //! HareMQ: a RabbitMQ-compatible message broker, one thread per core.
+//!
+//! The modules in the order of a message's way. `unsafe` occurs only in: `mesh/ring.rs`.
 
 pub mod amqp;
 pub mod config;
