@@ -3,7 +3,9 @@
 //! The modules in the order of a message's way. `unsafe` occurs only in: `mesh/ring.rs`.
 
 pub mod amqp;
+pub mod auth;
 pub mod config;
+pub mod connection;
 pub mod exchange;
 pub mod ids;
 pub mod machine;

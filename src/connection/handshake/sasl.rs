@@ -1,0 +1,56 @@
+//! The name and the password inside a start-ok, in the two ways that clients wrap them.
+
+use crate::amqp::{ReplyCode, Table};
+
+type Refused = (ReplyCode, String);
+
+/// Name and password from a response of the given mechanism; else the reply code and its text.
+///
+/// The text may repeat what the client sent, as RabbitMQ's does: it is for the client, not for a log.
+pub fn credentials<'a>(mechanism: &[u8], response: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Refused> {
+    match mechanism {
+        b"PLAIN" => plain(response)
+            .ok_or_else(|| (ReplyCode::SyntaxError, format!("response {} invalid", erlang_binary(response)))),
+        b"AMQPLAIN" => {
+            amqplain(response).map_err(|what| (ReplyCode::SyntaxError, format!("AMQPLAIN auth info {what}")))
+        }
+        unknown => {
+            let name = String::from_utf8_lossy(unknown);
+            Err((ReplyCode::CommandInvalid, format!("unknown authentication mechanism '{name}'")))
+        }
+    }
+}
+
+/// `\0name\0password` (RFC 4616); in front of the first zero could stand an identity to act as, which must be empty.
+fn plain(response: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = response.split(|octet| *octet == 0);
+    let (Some(b""), Some(user), Some(password), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    Some((user, password))
+}
+
+/// A field table without its length, with LOGIN and PASSWORD.
+fn amqplain(response: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    let table = Table::decode(response).map_err(|_| "is no field table")?;
+    let (Some(user), Some(password)) = (table.find(b"LOGIN"), table.find(b"PASSWORD")) else {
+        return Err("is missing LOGIN or PASSWORD field");
+    };
+    let (Some(user), Some(password)) = (user.as_str(), password.as_str()) else {
+        return Err("uses unsupported type for LOGIN or PASSWORD field");
+    };
+    Ok((user, password))
+}
+
+/// Octets as RabbitMQ prints them: a string if all of them are printable, else numbers. The rest of a long one would be
+/// cut off the reply text anyway.
+fn erlang_binary(octets: &[u8]) -> String {
+    let shown = &octets[..octets.len().min(255)];
+    if shown.iter().all(|octet| matches!(octet, b' '..=b'~')) {
+        return format!("<<\"{}\">>", shown.escape_ascii());
+    }
+    let numbers: Vec<String> = shown.iter().map(u8::to_string).collect();
+    format!("<<{}>>", numbers.join(","))
+}
