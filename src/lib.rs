@@ -4,10 +4,18 @@
 
 pub mod amqp;
 pub mod auth;
+pub mod budget;
 pub mod config;
 pub mod connection;
 pub mod exchange;
 pub mod ids;
+pub mod limits;
 pub mod machine;
 pub mod mesh;
+pub mod message;
+pub mod pages;
+pub mod queue;
+pub mod shard;
+pub mod slots;
+pub mod stats;
 pub mod topology;

@@ -1,3 +1,247 @@
-//! A connection's protocol state, without its socket and without a clock.
+//! A connection's session, without its socket: bytes come in, frames collect in the outbox.
+//!
+//! ```text
+//! Header -> Handshake -> Open -> Closing -> gone
+//!              |                    ^
+//!              +-> Refused ---------+
+//! ```
 
+pub mod channel;
+mod confirms;
+pub mod content;
+pub mod deliver;
 pub mod handshake;
+pub mod heartbeat;
+mod outbox;
+pub mod publish;
+mod unacked;
+
+pub use outbox::Outbox;
+pub use unacked::UnackedTag;
+
+use std::net::SocketAddr;
+
+use crate::amqp::frame::HEARTBEAT_FRAME;
+use crate::amqp::method::Method;
+use crate::amqp::reply::{ChannelError, ConnectionError};
+use crate::ids::{ChannelNumber, ConnectionId, QueueId};
+use crate::limits::{FRAME_MIN_BYTES, OUTBOX_BYTES, OUTBOX_HOLD_BYTES, PARKED_BYTES_MAX, WINDOW_BYTES_MIN};
+use crate::message::Message;
+use crate::slots::Slots;
+use channel::{Channel, ChannelState, TeardownStep};
+use deliver::ConsumerEnd;
+use handshake::{Handshake, Session};
+use heartbeat::Heartbeat;
+
+/// Lives on: the connection's shard.
+pub struct Connection {
+    pub id: ConnectionId,
+    pub phase: Phase,
+    pub session: Option<Box<Session>>,
+    pub frame_max: u32,
+    pub channels: Vec<Option<Box<Channel>>>,
+    pub channels_opened: u32,
+    pub consumers: Slots<ConsumerEnd>,
+    /// Consumers that used some of their window since the last grant.
+    pub used: Vec<u32>,
+    pub outbox: Outbox,
+    /// Stands in the shard's list of connections with output.
+    pub listed: bool,
+    /// The body frame that is only partly here.
+    pub partial: Option<Partial>,
+    pub parked_bytes: usize,
+    /// Has published: is held back when memory or rings are full.
+    pub publishes: bool,
+    /// The shell was told not to read; it is told when it may again.
+    pub held: bool,
+    pub exclusive_queues: Vec<QueueId>,
+    pub heartbeat: Heartbeat,
+    pub opened_at: u64,
+    pub address: SocketAddr,
+}
+
+pub enum Phase {
+    /// The eight bytes of the protocol header are due.
+    Header,
+    Handshake(Box<Handshake>),
+    Open,
+    /// Everything is being taken down.
+    Closing(Closing),
+    /// A login was refused; the socket closes at this time.
+    Refused {
+        close_at: u64,
+    },
+}
+
+/// What is left to do before the connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    pub by: ClosedBy,
+    /// Answers that are due for the deletion of exclusive queues; none until the channels are gone.
+    pub deletions: Option<u32>,
+    /// All channels and exclusive queues are gone.
+    pub done: bool,
+    /// The socket is closed.
+    pub socket_gone: bool,
+    /// When we stop waiting for close-ok.
+    pub deadline: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// We owe close-ok.
+    Client,
+    /// The client owes close-ok.
+    Server,
+    /// Nothing more is to be said: the shell closes the socket once all output is sent.
+    Gone,
+}
+
+/// A body frame of which bytes are still to come, its end octet included.
+#[derive(Clone, Copy, Debug)]
+pub struct Partial {
+    pub channel: ChannelNumber,
+    pub left: usize,
+}
+
+/// What a client did wrong: it costs the channel or the connection.
+#[derive(Debug)]
+pub enum Failure {
+    Channel(ChannelError),
+    Connection(ConnectionError),
+}
+
+impl From<ChannelError> for Failure {
+    fn from(error: ChannelError) -> Failure {
+        Failure::Channel(error)
+    }
+}
+
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Failure {
+        Failure::Connection(error)
+    }
+}
+
+impl Connection {
+    pub fn new(id: ConnectionId, address: SocketAddr, now: u64) -> Connection {
+        Connection {
+            id,
+            phase: Phase::Header,
+            session: None,
+            frame_max: FRAME_MIN_BYTES,
+            channels: Vec::new(),
+            channels_opened: 0,
+            consumers: Slots::default(),
+            used: Vec::new(),
+            outbox: Outbox::default(),
+            listed: false,
+            partial: None,
+            parked_bytes: 0,
+            publishes: false,
+            held: false,
+            exclusive_queues: Vec::new(),
+            heartbeat: Heartbeat::new(now),
+            opened_at: now,
+            address,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    #[inline]
+    pub fn channel(&mut self, number: ChannelNumber) -> Option<&mut Channel> {
+        self.channels.get_mut(usize::from(number.0))?.as_deref_mut()
+    }
+
+    pub fn open_channel(&mut self, number: ChannelNumber) {
+        let at = usize::from(number.0);
+        if self.channels.len() <= at {
+            self.channels.resize_with(at + 1, || None);
+        }
+        self.channels_opened += 1;
+        self.channels[at] = Some(Box::new(Channel::new(number, self.channels_opened)));
+        self.reply(number, &Method::ChannelOpenOk {});
+    }
+
+    #[inline]
+    pub fn reply(&mut self, channel: ChannelNumber, method: &Method<'_>) {
+        method.encode(channel, self.outbox.buffer());
+    }
+
+    pub fn beat(&mut self) {
+        self.outbox.buffer().extend_from_slice(&HEARTBEAT_FRAME);
+    }
+
+    /// Encodes a delivery. False if there is nobody to take it: the consumer or its channel is going, and the
+    /// message must go back to its queue (or, without ack, is lost with them).
+    #[inline]
+    pub fn deliver(
+        &mut self,
+        handle: u32,
+        message: &Message<'_>,
+        queue: QueueId,
+        unacked: Option<u32>,
+        redelivered: bool,
+    ) -> bool {
+        let Some(end) = self.consumers.get_mut(handle) else { return false };
+        let Some(channel) = self.channels.get_mut(usize::from(end.channel.0)).and_then(Option::as_deref_mut)
+        else {
+            return false;
+        };
+        if channel.state != ChannelState::Open {
+            return false;
+        }
+        let tag = channel.take_tag();
+        if let Some(unacked) = unacked {
+            channel.unacked.push(UnackedTag { tag, queue, unacked });
+        }
+        end.encode(message, tag, redelivered, self.frame_max, self.outbox.buffer());
+        end.used += message.window_bytes();
+        if !end.listed {
+            end.listed = true;
+            self.used.push(handle);
+        }
+        true
+    }
+
+    /// The client sends more than we may keep for it: requests without reading the replies, or frames behind a
+    /// parked channel.
+    pub fn is_overfull(&self) -> bool {
+        self.outbox.len() > OUTBOX_HOLD_BYTES || self.parked_bytes > PARKED_BYTES_MAX
+    }
+
+    /// Share of the outbox that one consumer may fill. The sum over n consumers that came one after the other
+    /// is at most OUTBOX_BYTES x (1 + ln n), as each got its share of the moment.
+    pub fn window(&self) -> u32 {
+        (OUTBOX_BYTES / (self.consumers.len() + 1)).max(WINDOW_BYTES_MIN) as u32
+    }
+
+    /// When all output is with the kernel: what each consumer may be sent again, as (queue, consumer, bytes).
+    pub fn grants(&mut self, here: impl Fn(QueueId) -> bool, mut grant: impl FnMut(QueueId, u32, u32)) {
+        let half = self.window() / 2;
+        let consumers = &mut self.consumers;
+        self.used.retain(|&handle| {
+            let Some(end) = consumers.get_mut(handle) else { return false };
+            let Some(consumer) = end.consumer else { return true };
+            // Over a ring a grant costs a record: it waits until half of the window is used.
+            if !here(end.queue) && end.used < half {
+                return true;
+            }
+            grant(end.queue, consumer, end.used);
+            end.used = 0;
+            end.listed = false;
+            false
+        });
+    }
+
+    /// No channel is left that still has something to return.
+    pub fn channels_done(&self) -> bool {
+        self.channels
+            .iter()
+            .flatten()
+            .all(|channel| matches!(channel.state, ChannelState::Closing { step: TeardownStep::Done, .. }))
+    }
+}

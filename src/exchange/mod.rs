@@ -9,11 +9,13 @@
 
 mod change;
 mod lists;
+mod memo;
 mod router;
 pub mod text;
 
 pub use change::{Change, ExchangeKind, ExchangeSpec, Name, QueueSpec, predeclared_exchanges};
 pub use lists::ListIndex;
+pub use memo::Memo;
 pub use router::{QueueRoute, RouteError, Router};
 #[cfg(test)]
 pub(crate) mod model;

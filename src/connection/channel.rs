@@ -1,0 +1,176 @@
+//! A channel: what its client may do now, what it waits for, and what it still holds.
+
+use super::confirms::Confirms;
+use super::content::Assembly;
+use super::unacked::UnackedTags;
+use crate::ids::ChannelNumber;
+
+/// Lives on: the connection's shard.
+pub struct Channel {
+    pub number: ChannelNumber,
+    /// Which opening of this number on this connection; answers to a former one are recognised by it.
+    pub generation: u32,
+    pub state: ChannelState,
+    /// The request that another room answers. Until then the channel is parked: one method at a time.
+    pub pending: Option<Pending>,
+    /// Whole frames that came while the channel was parked, in order.
+    pub parked: ParkedFrames,
+    pub assembly: Assembly,
+    pub next_tag: u64,
+    pub unacked: UnackedTags,
+    pub confirms: Option<Confirms>,
+    /// Stands in the shard's list of channels with a basic.ack to send.
+    pub confirm_listed: bool,
+    /// Prefetch count of the consumers to come.
+    pub prefetch: u16,
+    /// The queue that an empty name means.
+    pub last_queue: Option<Box<[u8]>>,
+    /// Numbers of its consumers on the connection.
+    pub consumers: Vec<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChannelState {
+    Open,
+    /// The channel is being taken down; `close_ok` says what is still due on the wire.
+    Closing {
+        step: TeardownStep,
+        close_ok: CloseOk,
+    },
+}
+
+/// Each step waits until its answers are here: cancelled, so that no delivery follows; then requeued, so that
+/// close-ok means that the messages are back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TeardownStep {
+    /// A request is under way; what it did must be known first.
+    AwaitAnswer,
+    Cancelling {
+        left: u32,
+    },
+    Requeueing,
+    AwaitBarriers {
+        left: u32,
+    },
+    Done,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseOk {
+    /// The client closed the channel: we answer when all is done.
+    WeOwe,
+    /// We closed it: frames are ignored until the client has said close-ok.
+    ClientOwes,
+    /// Nothing more to say: the client has said close-ok, or the whole connection goes.
+    Nobody,
+}
+
+/// What a parked channel waits for, with what its reply needs.
+#[derive(Debug)]
+pub enum Pending {
+    ExchangeDeclare {
+        nowait: bool,
+    },
+    ExchangeDelete {
+        nowait: bool,
+    },
+    QueueDeclare {
+        nowait: bool,
+        exclusive: bool,
+    },
+    /// The queue exists: its counts make the declare-ok.
+    QueueCounts {
+        nowait: bool,
+        name: Box<[u8]>,
+    },
+    QueueBind {
+        nowait: bool,
+    },
+    QueueUnbind,
+    QueuePurge {
+        nowait: bool,
+    },
+    QueueDelete {
+        nowait: bool,
+    },
+    Consume {
+        handle: u32,
+        nowait: bool,
+    },
+    Cancel {
+        handle: u32,
+        nowait: bool,
+    },
+    Get,
+}
+
+impl Channel {
+    pub fn new(number: ChannelNumber, generation: u32) -> Channel {
+        Channel {
+            number,
+            generation,
+            state: ChannelState::Open,
+            pending: None,
+            parked: ParkedFrames::default(),
+            assembly: Assembly::Idle,
+            next_tag: 1,
+            unacked: UnackedTags::default(),
+            confirms: None,
+            confirm_listed: false,
+            prefetch: 0,
+            last_queue: None,
+            consumers: Vec::new(),
+        }
+    }
+
+    /// Open, waiting for nothing and not within a content.
+    #[inline]
+    pub fn takes_publish(&self) -> bool {
+        self.state == ChannelState::Open && self.pending.is_none() && matches!(self.assembly, Assembly::Idle)
+    }
+
+    /// Frames must wait: for an answer, or for the end of this number's former life.
+    pub fn is_parked(&self) -> bool {
+        match self.state {
+            ChannelState::Open => self.pending.is_some(),
+            ChannelState::Closing { close_ok, .. } => close_ok == CloseOk::Nobody,
+        }
+    }
+
+    #[inline]
+    pub fn take_tag(&mut self) -> u64 {
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        tag
+    }
+}
+
+/// Whole frames behind a request that is under way.
+#[derive(Default)]
+pub struct ParkedFrames {
+    bytes: Vec<u8>,
+    /// Bytes of those that have run.
+    run: usize,
+}
+
+impl ParkedFrames {
+    pub fn push(&mut self, frame: &[u8]) {
+        self.bytes.extend_from_slice(frame);
+    }
+
+    pub fn rest(&self) -> &[u8] {
+        &self.bytes[self.run..]
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.run
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn advance(&mut self, bytes: usize) {
+        self.run += bytes;
+    }
+}

@@ -1,0 +1,195 @@
+//! Deliveries on their way to the socket: one template per consumer, one copy of the content as it came.
+//!
+//! ```text
+//! template  01 ch size | 00 3C 00 3C | consumer tag | delivery tag | redelivered | exchange | routing key | CE
+//!                                                     ^ patched      ^ patched     ^ rewritten when it changes
+//! content   02 ch size ... CE  03 ch size ... CE      ^ channel patched if it differs
+//! ```
+
+use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
+use crate::ids::{ChannelNumber, QueueId};
+use crate::message::Message;
+
+/// A consumer as its connection sees it.
+///
+/// Lives on: the connection's shard.
+pub struct ConsumerEnd {
+    pub channel: ChannelNumber,
+    pub tag: Box<[u8]>,
+    pub no_ack: bool,
+    pub queue: QueueId,
+    /// Its number at the queue; none until consume-ok.
+    pub consumer: Option<u32>,
+    /// Window bytes of what was encoded since the last grant.
+    pub used: u32,
+    /// Stands in the connection's list of those that used some.
+    pub listed: bool,
+    template: Vec<u8>,
+}
+
+impl ConsumerEnd {
+    pub fn new(channel: ChannelNumber, tag: Box<[u8]>, no_ack: bool, queue: QueueId) -> ConsumerEnd {
+        let mut template = vec![1];
+        template.extend(channel.0.to_be_bytes());
+        template.extend([0, 0, 0, 0, 0, 60, 0, 60]);
+        template.push(tag.len() as u8);
+        template.extend_from_slice(&tag);
+        template.extend([0; 9]);
+        let mut end =
+            ConsumerEnd { channel, tag, no_ack, queue, consumer: None, used: 0, listed: false, template };
+        end.set_route(b"\0\0");
+        end
+    }
+
+    /// Appends the frames of one delivery.
+    #[inline]
+    pub fn encode(
+        &mut self,
+        message: &Message<'_>,
+        tag: u64,
+        redelivered: bool,
+        frame_max: u32,
+        out: &mut Vec<u8>,
+    ) {
+        if self.route() != message.route {
+            self.set_route(message.route);
+        }
+        let start = out.len();
+        out.extend_from_slice(&self.template);
+        let tag_at = start + self.tag_at();
+        out[tag_at..tag_at + 8].copy_from_slice(&tag.to_be_bytes());
+        out[tag_at + 8] = u8::from(redelivered);
+        append_content(message.content, self.channel, frame_max, out);
+    }
+
+    fn tag_at(&self) -> usize {
+        TAG_AT + self.tag.len()
+    }
+
+    fn route(&self) -> &[u8] {
+        &self.template[self.tag_at() + 9..self.template.len() - 1]
+    }
+
+    #[cold]
+    fn set_route(&mut self, route: &[u8]) {
+        self.template.truncate(self.tag_at() + 9);
+        self.template.extend_from_slice(route);
+        self.template.push(FRAME_END);
+        let size = (self.template.len() - FRAME_OVERHEAD) as u32;
+        self.template[3..7].copy_from_slice(&size.to_be_bytes());
+    }
+}
+
+/// Copies header and body frames; cuts bodies anew only where the reader's frame_max asks for it.
+#[inline]
+pub fn append_content(content: &[u8], channel: ChannelNumber, frame_max: u32, out: &mut Vec<u8>) {
+    if content.len() > frame_max as usize {
+        append_recut(content, channel, frame_max, out);
+        return;
+    }
+    let start = out.len();
+    out.extend_from_slice(content);
+    if content[1..3] != channel.0.to_be_bytes() {
+        patch_channel(&mut out[start..], channel);
+    }
+}
+
+fn patch_channel(frames: &mut [u8], channel: ChannelNumber) {
+    let mut at = 0;
+    while at < frames.len() {
+        frames[at + 1..at + 3].copy_from_slice(&channel.0.to_be_bytes());
+        at += payload_bytes(&frames[at..]) + FRAME_OVERHEAD;
+    }
+}
+
+fn append_recut(content: &[u8], channel: ChannelNumber, frame_max: u32, out: &mut Vec<u8>) {
+    let mut at = 0;
+    while at < content.len() {
+        let bytes = payload_bytes(&content[at..]);
+        let payload = &content[at + 7..at + 7 + bytes];
+        if content[at] == 2 {
+            // A content header is always one frame.
+            encode_frame(out, FrameKind::Header, channel, |out| out.extend_from_slice(payload));
+        } else {
+            for piece in payload.chunks(frame_max as usize - FRAME_OVERHEAD) {
+                encode_frame(out, FrameKind::Body, channel, |out| out.extend_from_slice(piece));
+            }
+        }
+        at += bytes + FRAME_OVERHEAD;
+    }
+}
+
+fn payload_bytes(frame: &[u8]) -> usize {
+    u32::from_be_bytes([frame[3], frame[4], frame[5], frame[6]]) as usize
+}
+
+/// Frame head, class and method, length of the consumer tag.
+const TAG_AT: usize = 7 + 4 + 1;
+const FRAME_END: u8 = 0xCE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::frame::decode;
+    use crate::amqp::method::Method;
+    use crate::ids::ShardId;
+
+    fn frames(mut bytes: &[u8], frame_max: u32) -> Vec<(FrameKind, u16, Vec<u8>)> {
+        let mut frames = Vec::new();
+        while let Some((frame, taken)) = decode(bytes, frame_max).unwrap() {
+            frames.push((frame.kind, frame.channel.0, frame.payload.to_vec()));
+            bytes = &bytes[taken..];
+        }
+        assert!(bytes.is_empty());
+        frames
+    }
+
+    fn content(body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let size = (body.len() as u64).to_be_bytes();
+        let header = [&[0, 60, 0, 0][..], &size, &[0, 0]].concat();
+        encode_frame(&mut out, FrameKind::Header, ChannelNumber(1), |out| out.extend(header));
+        encode_frame(&mut out, FrameKind::Body, ChannelNumber(1), |out| out.extend_from_slice(body));
+        out
+    }
+
+    fn end() -> ConsumerEnd {
+        let queue = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
+        ConsumerEnd::new(ChannelNumber(7), Box::from(&b"ctag"[..]), true, queue)
+    }
+
+    #[test]
+    fn a_delivery_reads_back_whatever_the_route_before_it_was() {
+        let mut end = end();
+        let content = content(b"hello");
+        for (tag, route) in [(1, &b"\0\x01q"[..]), (2, b"\x02ex\x03key"), (300, b"\0\0")] {
+            let mut out = Vec::new();
+            end.encode(&Message { route, content: &content }, tag, tag == 2, 131_072, &mut out);
+            let frames = frames(&out, 131_072);
+            assert!(frames.iter().all(|frame| frame.1 == 7));
+            assert_eq!(frames[2].2, b"hello");
+            let Ok(Method::BasicDeliver { consumer_tag, delivery_tag, redelivered, routing_key, .. }) =
+                Method::decode(&frames[0].2)
+            else {
+                panic!("no deliver")
+            };
+            assert_eq!((&consumer_tag[..], delivery_tag, redelivered), (&b"ctag"[..], tag, tag == 2));
+            assert_eq!(&routing_key[..], Message { route, content: &content }.routing_key());
+        }
+    }
+
+    #[test]
+    fn a_body_is_cut_to_the_frames_that_the_reader_takes() {
+        let body: Vec<u8> = (0..10_000u32).map(|at| at as u8).collect();
+        let content = content(&body);
+        let mut out = Vec::new();
+        end().encode(&Message { route: b"\0\0", content: &content }, 1, false, 4096, &mut out);
+        let frames = frames(&out, 4096 - 8);
+        let received: Vec<u8> = frames
+            .iter()
+            .filter(|frame| frame.0 == FrameKind::Body)
+            .flat_map(|frame| frame.2.clone())
+            .collect();
+        assert_eq!(received, body);
+    }
+}

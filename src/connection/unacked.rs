@@ -1,0 +1,147 @@
+//! Delivery tags of a channel that wait for an ack, and the queue entries behind them.
+
+use std::collections::VecDeque;
+
+use crate::ids::QueueId;
+
+/// Tags rise from front to back. A settled one in the middle leaves a hole until the holes outnumber the rest.
+///
+/// Invariant: holes <= entries.len(), and the first entry is no hole.
+#[derive(Default)]
+pub struct UnackedTags {
+    entries: VecDeque<UnackedTag>,
+    holes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnackedTag {
+    pub tag: u64,
+    pub queue: QueueId,
+    pub unacked: u32,
+}
+
+impl UnackedTags {
+    #[inline]
+    pub fn push(&mut self, entry: UnackedTag) {
+        debug_assert!(self.entries.back().is_none_or(|last| last.tag < entry.tag));
+        self.entries.push_back(entry);
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.holes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes out `tag`, or with `multiple` everything up to it (0: everything), oldest first. False if there is
+    /// no such tag; then nothing is taken.
+    pub fn settle(&mut self, tag: u64, multiple: bool, mut each: impl FnMut(UnackedTag)) -> bool {
+        if multiple && tag == 0 {
+            while let Some(entry) = self.pop() {
+                each(entry);
+            }
+            return true;
+        }
+        let Some(at) = self.position(tag) else { return false };
+        if multiple || at == 0 {
+            for _ in 0..=at {
+                if let Some(entry) = self.entries.pop_front() {
+                    self.holes -= usize::from(entry.unacked == HOLE);
+                    if entry.unacked != HOLE {
+                        each(entry);
+                    }
+                }
+            }
+            self.drop_leading_holes();
+        } else {
+            each(self.entries[at]);
+            self.entries[at].unacked = HOLE;
+            self.holes += 1;
+            self.compact();
+        }
+        true
+    }
+
+    /// The oldest.
+    pub fn pop(&mut self) -> Option<UnackedTag> {
+        let entry = self.entries.pop_front()?;
+        self.drop_leading_holes();
+        Some(entry)
+    }
+
+    fn position(&self, tag: u64) -> Option<usize> {
+        // Mostly the oldest is settled first.
+        let at = match self.entries.front()?.tag {
+            first if first == tag => 0,
+            _ => self.entries.binary_search_by_key(&tag, |entry| entry.tag).ok()?,
+        };
+        (self.entries[at].unacked != HOLE).then_some(at)
+    }
+
+    fn drop_leading_holes(&mut self) {
+        while self.entries.front().is_some_and(|entry| entry.unacked == HOLE) {
+            self.entries.pop_front();
+            self.holes -= 1;
+        }
+    }
+
+    fn compact(&mut self) {
+        if self.holes > 64 && self.holes > self.entries.len() / 2 {
+            self.entries.retain(|entry| entry.unacked != HOLE);
+            self.holes = 0;
+        }
+    }
+}
+
+/// Stands for the number of a settled entry.
+const HOLE: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ShardId;
+
+    fn tags(up_to: u64) -> UnackedTags {
+        let queue = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
+        let mut tags = UnackedTags::default();
+        (1..=up_to).for_each(|tag| tags.push(UnackedTag { tag, queue, unacked: tag as u32 }));
+        tags
+    }
+
+    fn settle(tags: &mut UnackedTags, tag: u64, multiple: bool) -> Option<Vec<u64>> {
+        let mut settled = Vec::new();
+        tags.settle(tag, multiple, |entry| settled.push(entry.tag)).then_some(settled)
+    }
+
+    #[test]
+    fn a_tag_is_settled_once() {
+        let mut tags = tags(3);
+        assert_eq!(settle(&mut tags, 2, false), Some(vec![2]));
+        assert_eq!(settle(&mut tags, 2, false), None);
+        assert_eq!(settle(&mut tags, 4, true), None);
+        assert_eq!(settle(&mut tags, 0, false), None);
+        assert_eq!(tags.len(), 2);
+    }
+
+    #[test]
+    fn multiple_settles_what_is_left_up_to_the_tag() {
+        let mut tags = tags(5);
+        settle(&mut tags, 2, false);
+        assert_eq!(settle(&mut tags, 4, true), Some(vec![1, 3, 4]));
+        assert_eq!(settle(&mut tags, 0, true), Some(vec![5]));
+        assert_eq!(settle(&mut tags, 0, true), Some(vec![]));
+        assert!(tags.is_empty());
+    }
+
+    #[test]
+    fn one_old_tag_does_not_keep_the_memory_of_a_million_settled_ones() {
+        let mut tags = tags(100_000);
+        for tag in 2..100_000 {
+            assert!(tags.settle(tag, false, |_| ()));
+        }
+        assert!(tags.entries.len() < 200);
+        assert_eq!(settle(&mut tags, 100_000, true), Some(vec![1, 100_000]));
+    }
+}

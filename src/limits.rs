@@ -1,0 +1,76 @@
+//! Every constant limit: its unit, where it comes from, and what must hold between limits.
+//!
+//! What happens at a bound is written where the bound is checked.
+
+/// Largest frame, bytes, that we offer in `connection.tune` (RabbitMQ's default).
+pub const FRAME_MAX_BYTES: u32 = 131_072;
+/// Largest frame, bytes, until `connection.tune-ok` (RabbitMQ's `initial_frame_max`; AMQP 0-9-1 section 4.2.3).
+pub const FRAME_MIN_BYTES: u32 = 4_096;
+/// Bytes that RabbitMQ tolerates above `frame_max` (FRAME_SIZE_FUDGE).
+pub const FRAME_SLACK_BYTES: u32 = 8;
+/// Channels of one connection (RabbitMQ's default).
+pub const CHANNELS_MAX: u16 = 2_047;
+/// Seconds between heartbeats that we propose (RabbitMQ's default).
+pub const HEARTBEAT_S: u16 = 60;
+/// Largest message body, bytes (the default of RabbitMQ 3.13).
+pub const BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Time for the whole handshake, ns (RabbitMQ's `handshake_timeout`).
+pub const HANDSHAKE_TIMEOUT_NS: u64 = 10_000_000_000;
+/// How long a refused login is kept waiting, ns (RabbitMQ's SILENT_CLOSE_DELAY).
+pub const REFUSAL_DELAY_NS: u64 = 3_000_000_000;
+/// How long we wait for `connection.close-ok`, ns.
+pub const CLOSE_OK_TIMEOUT_NS: u64 = 3_000_000_000;
+/// Connections of one server (reliability.md 4.4).
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// Connections of one server that have not logged in yet (reliability.md 4.4).
+pub const UNAUTHENTICATED_MAX: usize = 1_000;
+
+/// Bytes that one read may bring: smaller costs up to 80 % more per message, larger gains nothing.
+pub const READ_BYTES: usize = 65_536;
+/// Bytes of output over all connections at which `receive` stops in mid-batch and asks for a flush.
+pub const FLUSH_BYTES: usize = 256 * 1024;
+/// Bytes that the deliveries of one connection may wait in its outbox, shared out as the windows of its consumers.
+pub const OUTBOX_BYTES: usize = 1024 * 1024;
+/// Smallest window of a consumer, bytes; a window bounds the bytes sent before the socket took the last ones.
+pub const WINDOW_BYTES_MIN: usize = 4 * 1024;
+/// Bytes of replies in the outbox (a client that pipelines requests and never reads) at which reading stops.
+pub const OUTBOX_HOLD_BYTES: usize = 2 * OUTBOX_BYTES;
+/// Capacity, bytes, that an emptied outbox may keep.
+pub const OUTBOX_KEEP_BYTES: usize = 512 * 1024;
+/// Bytes of frames behind parked channels, per connection, at which reading stops.
+pub const PARKED_BYTES_MAX: usize = 128 * 1024;
+
+/// Size of a message page, bytes.
+pub const PAGE_BYTES: usize = 256 * 1024;
+/// Pages are carved from slabs of this many bytes, advised to be huge pages.
+pub const SLAB_BYTES: usize = 64 * 1024 * 1024;
+/// Messages above this many bytes are kept as one shared buffer instead of in a page.
+pub const PAGED_BYTES_MAX: usize = 64 * 1024;
+/// A publish that does not end within this many bytes is assembled frame by frame.
+pub const CONTIGUOUS_BYTES_MAX: usize = 32 * 1024;
+
+/// Commands in the ring between two shards.
+pub const RING_COMMANDS: usize = 128;
+/// Bytes at which a parcel is closed and the next begun.
+pub const PARCEL_BYTES: usize = 64 * 1024;
+/// Records at which a parcel is closed and the next begun.
+pub const PARCEL_RECORDS: usize = 1_024;
+/// Emptied parcels that a shard keeps for its next ones.
+pub const PARCELS_KEPT: usize = 64;
+/// Commands taken from the rings in one drain.
+pub const DRAIN_COMMANDS: usize = 64;
+
+/// Deliveries from backlogs in one piece of work.
+pub const PUMP_DELIVERIES: usize = 2_048;
+/// Entries requeued or freed in one piece of work.
+pub const SWEEP_ENTRIES: usize = 8_192;
+/// Consumers of one channel.
+pub const CONSUMERS_PER_CHANNEL_MAX: usize = 65_535;
+
+const _: () = assert!(SLAB_BYTES.is_multiple_of(PAGE_BYTES), "pages fill their slab");
+const _: () =
+    assert!(PAGED_BYTES_MAX <= PAGE_BYTES / 4, "a page holds several of the largest paged messages");
+const _: () = assert!(CONTIGUOUS_BYTES_MAX <= READ_BYTES, "a contiguous publish fits one read");
+const _: () = assert!(CONTIGUOUS_BYTES_MAX <= PAGED_BYTES_MAX, "a contiguous publish fits a page");
+const _: () = assert!(WINDOW_BYTES_MIN <= OUTBOX_BYTES);

@@ -1,0 +1,68 @@
+//! A published message, immutable from here on, as the bytes that came from its publisher.
+//!
+//! ```text
+//! route    exchange (short string) | routing key (short string)        as in basic.publish and in basic.deliver
+//! content  header frame | body frame | ... | body frame                verbatim, with the publisher's channel number
+//! ```
+//! A stored record is `route` followed by `content`.
+
+/// Borrowed from a receive buffer, a page, or a parcel between shards.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    pub route: &'a [u8],
+    pub content: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Splits a stored record.
+    pub fn from_record(record: &'a [u8]) -> Message<'a> {
+        let exchange_end = 1 + usize::from(record[0]);
+        let route_end = exchange_end + 1 + usize::from(record[exchange_end]);
+        let (route, content) = record.split_at(route_end);
+        Message { route, content }
+    }
+
+    /// Bytes of its stored record.
+    pub fn record_bytes(&self) -> usize {
+        self.route.len() + self.content.len()
+    }
+
+    /// What the message takes from a consumer's window: about its size on the wire.
+    pub fn window_bytes(&self) -> u32 {
+        (self.record_bytes() + DELIVER_OVERHEAD) as u32
+    }
+
+    pub fn exchange(&self) -> &'a [u8] {
+        &self.route[1..1 + usize::from(self.route[0])]
+    }
+
+    pub fn routing_key(&self) -> &'a [u8] {
+        &self.route[2 + usize::from(self.route[0])..]
+    }
+}
+
+/// The method frame of basic.deliver without its route, with a short consumer tag, bytes.
+const DELIVER_OVERHEAD: usize = 48;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_splits_where_the_routing_key_ends() {
+        let message = Message::from_record(b"\x02ex\x03key\x02content");
+        assert_eq!(message.exchange(), b"ex");
+        assert_eq!(message.routing_key(), b"key");
+        assert_eq!(message.content, b"\x02content");
+        assert_eq!(message.record_bytes(), 15);
+    }
+
+    #[test]
+    fn empty_names_are_one_byte_each() {
+        let message = Message::from_record(b"\0\0c");
+        assert_eq!(
+            (message.exchange(), message.routing_key(), message.content),
+            (&b""[..], &b""[..], &b"c"[..])
+        );
+    }
+}

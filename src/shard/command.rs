@@ -1,0 +1,122 @@
+//! What crosses cores: every command that one shard may send to another, or to itself.
+
+use std::sync::Arc;
+
+use crate::amqp::reply::ChannelError;
+use crate::exchange::Change;
+use crate::ids::{ConnectionId, QueueId, Requester};
+use crate::mesh::parcel::Parcel;
+use crate::queue::ConsumerAt;
+use crate::topology::{Outcome, QueueSpec, Request};
+
+/// Sixteen bytes and a tag: whatever is larger is boxed.
+pub enum Command {
+    /// Messages, acks and credit, in order.
+    Parcel(Box<Parcel>),
+
+    /// To the queue's shard, behind what the channel published before.
+    Ask(Box<Ask>),
+    /// From the queue's shard, behind what it delivered before.
+    Answer(Box<Answer>),
+    /// Comes back as `BarrierPassed` when everything before it is done.
+    Barrier(Requester),
+    BarrierPassed(Requester),
+    /// To the consumer's shard: its queue is gone.
+    ConsumerGone(ConsumerAt),
+
+    /// To the control shard.
+    Request(Box<Request>),
+    QueueCreated {
+        name: Box<[u8]>,
+        id: QueueId,
+    },
+    QueueDying {
+        name: Box<[u8]>,
+        id: QueueId,
+    },
+    Applied {
+        version: u64,
+    },
+    /// From the control shard.
+    CreateQueue(Arc<QueueSpec>),
+    Change {
+        version: u64,
+        change: Arc<Change>,
+    },
+    Outcome(Box<(Requester, Outcome)>),
+    QueueGone(QueueId),
+}
+
+impl From<Box<Parcel>> for Command {
+    fn from(parcel: Box<Parcel>) -> Command {
+        Command::Parcel(parcel)
+    }
+}
+
+/// A request that the queue's shard decides.
+pub struct Ask {
+    pub requester: Requester,
+    pub queue: QueueId,
+    pub question: Question,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Question {
+    Consume { handle: u32, no_ack: bool, exclusive: bool, prefetch: u16, window: u32 },
+    Cancel { handle: u32, consumer: u32 },
+    Get { no_ack: bool },
+    Purge,
+    Counts,
+    Delete { if_unused: bool, if_empty: bool },
+}
+
+pub struct Answer {
+    pub requester: Requester,
+    pub reply: Reply,
+}
+
+pub enum Reply {
+    Consuming {
+        consumer: u32,
+    },
+    Cancelled {
+        handle: u32,
+    },
+    Got(Got),
+    Empty,
+    Purged {
+        messages: u32,
+    },
+    Counts {
+        messages: u32,
+        consumers: u32,
+    },
+    Deleted {
+        messages: u32,
+    },
+    /// The queue went before the request came.
+    NotFound,
+    Refused(ChannelError),
+}
+
+/// A message for basic.get-ok.
+pub struct Got {
+    pub queue: QueueId,
+    pub unacked: Option<u32>,
+    pub redelivered: bool,
+    /// Ready messages left behind it.
+    pub left: u32,
+    pub record: Vec<u8>,
+}
+
+/// For whom the reply is, if anybody still waits for a queue to be gone.
+pub struct Waiter {
+    pub requester: Requester,
+    pub reply: Reply,
+}
+
+impl Requester {
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+}

@@ -1,0 +1,95 @@
+//! Commands come in: one match over all of them; and on the control shard the topology's effects go out.
+
+use std::sync::Arc;
+
+use super::Shard;
+use super::command::Command;
+use crate::exchange::QueueSpec;
+use crate::ids::{QueueId, ShardId};
+use crate::mesh::parcel::{Parcel, Record};
+use crate::queue::Queue;
+use crate::topology::{Effect, Topology};
+
+impl Shard {
+    /// Commands to itself run until none is left: to a single shard every request is answered at once.
+    pub(super) fn run_local(&mut self) {
+        while let Some(command) = self.local.pop_front() {
+            self.execute(self.id, command);
+        }
+    }
+
+    pub(super) fn execute(&mut self, from: ShardId, command: Command) {
+        match command {
+            Command::Parcel(parcel) => self.parcel(from, parcel),
+            Command::Ask(ask) => self.on_ask(*ask),
+            Command::Answer(answer) => self.on_answer(*answer),
+            Command::Barrier(requester) => self.send(from, Command::BarrierPassed(requester)),
+            Command::BarrierPassed(requester) => self.barrier_passed(requester),
+            Command::ConsumerGone(at) => self.consumer_gone(at),
+            Command::Request(request) => self.control(|topology, out| topology.request(*request, out)),
+            Command::QueueCreated { name, id } => {
+                self.control(|topology, out| topology.queue_created(&name, id, out));
+            }
+            Command::QueueDying { name, id } => {
+                self.control(|topology, out| topology.queue_dying(id, &name, out));
+            }
+            Command::Applied { version } => {
+                self.control(|topology, out| topology.applied(from, version, out));
+            }
+            Command::CreateQueue(spec) => self.create_queue(&spec),
+            Command::Change { version, change } => {
+                self.router.apply(&change);
+                self.send(ShardId::CONTROL, Command::Applied { version });
+            }
+            Command::Outcome(outcome) => self.on_outcome(outcome.0, outcome.1),
+            Command::QueueGone(id) => self.queue_gone(id),
+        }
+    }
+
+    fn parcel(&mut self, from: ShardId, parcel: Box<Parcel>) {
+        let mut stored = None;
+        for record in &parcel.records {
+            if let Record::Accepted { count } = *record {
+                self.accepted(from, count);
+            } else if self.rooms.record(&parcel, record, &mut stored) {
+                self.confirming.accept(from);
+            }
+        }
+        self.rooms.outward.mesh.recycle(parcel);
+    }
+
+    fn create_queue(&mut self, spec: &Arc<QueueSpec>) {
+        let shard = self.id;
+        let slot = self.rooms.queues.insert_with(|slot, generation| {
+            let id = QueueId { shard, slot, generation };
+            Queue::new(id, Box::from(&*spec.name), spec.auto_delete)
+        });
+        if let Some(queue) = self.rooms.queues.get(slot) {
+            let created = Command::QueueCreated { name: queue.name.clone(), id: queue.id };
+            self.send(ShardId::CONTROL, created);
+        }
+    }
+
+    /// Lets the topology act and carries out what it wants done.
+    fn control(&mut self, act: impl FnOnce(&mut Topology, &mut Vec<Effect>)) {
+        let mut effects = Vec::new();
+        let topology = self.topology.as_deref_mut().expect("topology commands go to the control shard");
+        act(topology, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::CreateQueue { on, spec } => self.send(on, Command::CreateQueue(spec)),
+                Effect::Broadcast { version, change } => self.broadcast(version, change),
+                Effect::Reply { to, outcome } => {
+                    self.send(to.connection.shard, Command::Outcome(Box::new((to, outcome))));
+                }
+                Effect::QueueGone { id } => self.send(id.shard, Command::QueueGone(id)),
+            }
+        }
+    }
+
+    fn broadcast(&mut self, version: u64, change: Arc<crate::exchange::Change>) {
+        for shard in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
+            self.send(shard, Command::Change { version, change: change.clone() });
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The hall: a shard owns the rooms and carries values from one to the next.
+//!
+//! ```text
+//! bytes -> receive -> dispatch -> publish / settle -> rooms -> output
+//!                        |                             ^
+//!                        +-> request / ask  -> mesh -> command -> answer
+//! ```
+//! Everything here is synchronous and runs to its end; time comes in as `now`, nanoseconds of a monotonic
+//! clock. The shell (`net`, `start`) only brings bytes and takes bytes.
+
+mod answer;
+mod ask;
+mod command;
+mod confirm;
+mod control;
+mod deadlines;
+mod dispatch;
+mod names;
+mod publish;
+mod receive;
+mod rooms;
+mod teardown;
+
+pub use command::Command;
+pub use receive::Received;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::amqp::wire::ShortStr;
+use crate::budget::Budget;
+use crate::connection::handshake::HandshakeConfig;
+use crate::connection::{ClosedBy, Connection, Phase};
+use crate::exchange::{Memo, Router};
+use crate::ids::{ChannelNumber, ConnectionId, ShardId};
+use crate::limits::{DRAIN_COMMANDS, HANDSHAKE_TIMEOUT_NS};
+use crate::mesh::Mesh;
+use crate::mesh::doorbell::Doorbell;
+use crate::pages::Pages;
+use crate::slots::Slots;
+use crate::stats::Counters;
+use crate::topology::Topology;
+use confirm::Confirming;
+use deadlines::Deadlines;
+use names::Names;
+use rooms::{Outward, Rooms};
+
+/// Lives on: its core. Nothing in it is shared but the ends of the rings and the memory budget.
+pub struct Shard {
+    id: ShardId,
+    config: ShardConfig,
+    rooms: Rooms,
+    router: Router,
+    /// The last route of each connection, by its slot.
+    memos: Vec<Memo>,
+    /// On the control shard.
+    topology: Option<Box<Topology>>,
+    /// Commands of this shard to itself.
+    local: VecDeque<Command>,
+    confirming: Confirming,
+    deadlines: Deadlines,
+    names: Names,
+    budget: Arc<Budget>,
+    /// Channels whose unacked messages are being requeued piece by piece.
+    requeueing: Vec<(ConnectionId, ChannelNumber)>,
+    /// Connections that are not read because rings or memory are full.
+    pressed: Vec<u32>,
+    /// Connections that may be read again.
+    resumed: Vec<u32>,
+    unauthenticated: usize,
+    shutting_down: bool,
+    now: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    pub handshake: HandshakeConfig,
+    /// Most connections of this shard, and most that have not logged in yet.
+    pub connections_max: usize,
+    pub unauthenticated_max: usize,
+}
+
+/// The two ends of a connection's socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub local: SocketAddr,
+}
+
+impl Shard {
+    /// `seed` makes hashing and server-given names; two runs with the same seed and input are the same run.
+    pub fn new(
+        id: ShardId,
+        config: ShardConfig,
+        mesh: Mesh<Command>,
+        budget: Arc<Budget>,
+        seed: u64,
+    ) -> Shard {
+        let shards = mesh.shards();
+        let outward = Outward {
+            id,
+            connections: Slots::default(),
+            mesh,
+            dirty: VecDeque::new(),
+            unflushed: 0,
+            counters: Counters::default(),
+        };
+        let rooms = Rooms {
+            queues: Slots::default(),
+            pages: Pages::new(budget.clone()),
+            outward,
+            pump: VecDeque::new(),
+            doomed: Vec::new(),
+            waiters: Vec::new(),
+        };
+        Shard {
+            id,
+            config,
+            rooms,
+            router: Router::new(seed),
+            memos: Vec::new(),
+            topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
+            local: VecDeque::new(),
+            confirming: Confirming::new(shards),
+            deadlines: Deadlines::default(),
+            names: Names::new(seed ^ u64::from(id.0)),
+            budget,
+            requeueing: Vec::new(),
+            pressed: Vec::new(),
+            resumed: Vec::new(),
+            unauthenticated: 0,
+            shutting_down: false,
+            now: 0,
+        }
+    }
+
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// A socket was accepted. None: a cap is reached, or the server is stopping; close it.
+    pub fn open(&mut self, peer: Peer, now: u64) -> Option<u32> {
+        self.now = now;
+        let Outward { connections, .. } = &mut self.rooms.outward;
+        if self.shutting_down
+            || connections.len() >= self.config.connections_max
+            || self.unauthenticated >= self.config.unauthenticated_max
+        {
+            return None;
+        }
+        let shard = self.id;
+        let slot = connections.insert_with(|slot, generation| {
+            Connection::new(ConnectionId { shard, slot, generation }, peer.address, now)
+        });
+        if self.memos.len() <= slot as usize {
+            self.memos.resize_with(slot as usize + 1, Memo::default);
+        }
+        self.unauthenticated += 1;
+        self.rooms.outward.counters.connections_opened += 1;
+        self.schedule(slot, now + HANDSHAKE_TIMEOUT_NS);
+        Some(slot)
+    }
+
+    /// The socket came to its end or failed.
+    pub fn eof(&mut self, slot: u32, now: u64) {
+        self.now = now;
+        self.socket_gone(slot);
+        self.end_batch();
+    }
+
+    /// The shell closed the socket because `wants_close` said so.
+    pub fn closed(&mut self, slot: u32, now: u64) {
+        self.eof(slot, now);
+    }
+
+    /// Whether the shell may read this socket now; if not, the slot comes out of `take_resumed` later, and the
+    /// shell hands in again what `receive` left before it reads on.
+    pub fn may_read(&mut self, slot: u32) -> bool {
+        let pressed = self.rooms.outward.mesh.spilled() || self.budget.alarm();
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return false };
+        if connection.held {
+            return false;
+        }
+        if connection.is_overfull() {
+            connection.held = true;
+        } else if pressed && connection.publishes && connection.is_open() {
+            connection.held = true;
+            self.pressed.push(slot);
+        }
+        self.rooms.outward.counters.holds += u64::from(connection.held);
+        !connection.held
+    }
+
+    /// The next connection with output.
+    pub fn next_dirty(&mut self) -> Option<u32> {
+        while let Some(slot) = self.rooms.outward.dirty.pop_front() {
+            if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+                connection.listed = false;
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    pub fn dirty_count(&self) -> usize {
+        self.rooms.outward.dirty.len()
+    }
+
+    pub fn output(&self, slot: u32) -> &[u8] {
+        self.rooms.outward.connections.get(slot).map_or(&[], |connection| connection.outbox.unsent())
+    }
+
+    /// The socket took so many bytes of the output.
+    pub fn sent(&mut self, slot: u32, bytes: usize, now: u64) {
+        self.now = now;
+        self.rooms.outward.unflushed = self.rooms.outward.unflushed.saturating_sub(bytes);
+        let id = self.id;
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
+        connection.outbox.sent(bytes);
+        connection.heartbeat.sent(now);
+        if !connection.outbox.is_empty() {
+            return;
+        }
+        if !connection.used.is_empty() {
+            let mut grants = Vec::new();
+            connection.grants(
+                |queue| queue.shard == id,
+                |queue, consumer, bytes| grants.push((queue, consumer, bytes)),
+            );
+            grants.into_iter().for_each(|(queue, consumer, bytes)| self.rooms.grant(queue, consumer, bytes));
+        }
+        self.resume_if_roomy(slot);
+    }
+
+    /// Whether the shell should close the socket once all output is sent.
+    pub fn wants_close(&self, slot: u32) -> bool {
+        let Some(connection) = self.rooms.outward.connections.get(slot) else { return true };
+        match &connection.phase {
+            Phase::Closing(closing) => closing.by == ClosedBy::Gone,
+            Phase::Refused { close_at } => self.now >= *close_at,
+            Phase::Header | Phase::Handshake(_) | Phase::Open => false,
+        }
+    }
+
+    /// Takes commands from the rings and goes on with work that a budget left over. True if there was any.
+    pub fn drain(&mut self, now: u64) -> bool {
+        self.now = now;
+        let mut any = self.has_work();
+        for peer in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
+            any |= self.drain_ring(peer);
+        }
+        if any {
+            self.requeue_some();
+            self.rooms.sweep();
+            self.end_batch();
+        }
+        any
+    }
+
+    /// Work that a budget left over: `drain` goes on with it.
+    pub fn has_work(&self) -> bool {
+        !self.rooms.pump.is_empty() || !self.rooms.doomed.is_empty() || !self.requeueing.is_empty()
+    }
+
+    /// Deadlines that have come: heartbeats, handshakes, closes.
+    pub fn tick(&mut self, now: u64) {
+        self.now = now;
+        while let Some((slot, generation, at)) = self.deadlines.due(now) {
+            self.on_deadline(slot, generation, at);
+        }
+        self.end_batch();
+    }
+
+    pub fn take_resumed(&mut self, into: &mut Vec<u32>) {
+        into.append(&mut self.resumed);
+    }
+
+    /// Sends connection.close 320 to everybody; nobody new is let in.
+    pub fn shutdown(&mut self, now: u64) {
+        self.now = now;
+        self.shutting_down = true;
+        self.close_all();
+        self.end_batch();
+    }
+
+    pub fn connections(&self) -> usize {
+        self.rooms.outward.connections.len()
+    }
+
+    pub fn bell(&self) -> &Doorbell {
+        self.rooms.outward.mesh.bell(self.id)
+    }
+
+    /// Whether there is a reason not to sleep: commands have come, or staged ones would find room.
+    pub fn must_wake(&self) -> bool {
+        !self.rooms.outward.mesh.inbound_is_empty() || self.rooms.outward.mesh.can_post()
+    }
+
+    pub fn counters(&mut self) -> &Counters {
+        let Rooms { queues, outward, .. } = &mut self.rooms;
+        let counters = &mut outward.counters;
+        counters.commands_sent = outward.mesh.counters.commands_sent;
+        counters.commands_received = outward.mesh.counters.commands_received;
+        counters.spills = outward.mesh.counters.spills;
+        counters.connections = outward.connections.len() as u64;
+        counters.queues = queues.len() as u64;
+        counters
+    }
+
+    /// Sums over the rooms; the simulator calls it after each turn.
+    pub fn invariants(&self) {
+        self.rooms.invariants();
+    }
+
+    fn drain_ring(&mut self, peer: ShardId) -> bool {
+        let mut taken = 0;
+        while taken < DRAIN_COMMANDS
+            && let Some(command) = self.rooms.outward.mesh.receive(peer)
+        {
+            taken += 1;
+            self.execute(peer, command);
+            self.run_local();
+        }
+        if taken > 0 {
+            self.report_accepted(peer);
+            self.rooms.outward.mesh.made_room(peer);
+        }
+        taken > 0
+    }
+
+    /// What a batch ends with, in this order: confirms are written, queues served, commands posted.
+    fn end_batch(&mut self) {
+        self.run_local();
+        self.write_confirms();
+        self.rooms.pump();
+        self.rooms.outward.mesh.post();
+        self.resume_pressed();
+    }
+
+    fn resume_pressed(&mut self) {
+        if self.pressed.is_empty() || self.rooms.outward.mesh.spilled() || self.budget.alarm() {
+            return;
+        }
+        for slot in std::mem::take(&mut self.pressed) {
+            if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+                connection.held = false;
+                self.resumed.push(slot);
+            }
+        }
+    }
+
+    /// A connection that was held for its own sake is read again once there is room.
+    fn resume_if_roomy(&mut self, slot: u32) {
+        if let Some(connection) = self.rooms.outward.connections.get_mut(slot)
+            && connection.held
+            && !connection.is_overfull()
+            && !self.pressed.contains(&slot)
+        {
+            connection.held = false;
+            self.resumed.push(slot);
+        }
+    }
+}
+
+/// A name that came from a short string, or was made to be one.
+fn short(name: &[u8]) -> ShortStr<'_> {
+    ShortStr::new(name).expect("names have at most 255 octets")
+}

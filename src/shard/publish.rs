@@ -1,0 +1,139 @@
+//! A published message goes to its queues: here at once, elsewhere by parcel.
+
+use bytes::Bytes;
+
+use super::{Shard, short};
+use crate::amqp::method::Method;
+use crate::amqp::reply::{ChannelError, ReplyCode};
+use crate::connection::Failure;
+use crate::connection::content::Assembled;
+use crate::connection::deliver::append_content;
+use crate::connection::publish::Publish;
+use crate::exchange::{ListIndex, RouteError};
+use crate::ids::{ChannelNumber, QueueId, ShardId};
+use crate::mesh::parcel::Record;
+use crate::message::Message;
+
+impl Shard {
+    /// Routes one publish. `buffer` is the message's own buffer if it has one; `confirms` says that the
+    /// channel is in confirm mode.
+    #[inline]
+    pub(super) fn publish(
+        &mut self,
+        slot: u32,
+        publish: &Publish<'_>,
+        buffer: Option<&Bytes>,
+        confirms: bool,
+    ) -> Result<(), Failure> {
+        let list = self.resolve(slot, &publish.message)?;
+        let targets = self.router.targets(list);
+        self.rooms.outward.counters.published += 1;
+        let mut shards = 0;
+        match targets {
+            [] => self.unroutable(slot, publish),
+            &[queue] if queue.shard == self.id => {
+                self.rooms.accept(queue, &publish.message, buffer, &mut None)
+            }
+            targets => shards = spread(self.id, &mut self.rooms, targets, &publish.message, buffer, confirms),
+        }
+        if confirms {
+            self.count_confirm(slot, publish.channel, shards, list);
+        }
+        Ok(())
+    }
+
+    /// The queues of an exchange and key: mostly those of the publish before.
+    #[inline]
+    fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<ListIndex, Failure> {
+        let memo = &mut self.memos[slot as usize];
+        let epoch = self.router.epoch();
+        if let Some(list) = memo.find(message.route, epoch) {
+            return Ok(list);
+        }
+        let list = self
+            .router
+            .resolve(message.exchange(), message.routing_key())
+            .map_err(|error| route_error(error, message.exchange()))?;
+        memo.keep(message.route, epoch, list);
+        if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+            connection.publishes = true;
+        }
+        Ok(list)
+    }
+
+    /// A content that came in pieces is complete.
+    pub(super) fn assembled(
+        &mut self,
+        slot: u32,
+        channel: ChannelNumber,
+        assembled: Option<Assembled>,
+    ) -> Result<(), Failure> {
+        let Some(Assembled { record, mandatory }) = assembled else { return Ok(()) };
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
+        let confirms = connection.channel(channel).is_some_and(|channel| channel.confirms.is_some());
+        let publish = Publish { channel, message: Message::from_record(&record), mandatory };
+        self.publish(slot, &publish, Some(&record), confirms)
+    }
+
+    /// No queue takes it: with `mandatory` it goes back, before its confirm.
+    #[cold]
+    fn unroutable(&mut self, slot: u32, publish: &Publish<'_>) {
+        self.rooms.outward.counters.unroutable += 1;
+        if !publish.mandatory {
+            return;
+        }
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
+        let message = &publish.message;
+        let returned = Method::BasicReturn {
+            reply_code: ReplyCode::NoRoute.code(),
+            reply_text: ReplyCode::NoRoute.name().into(),
+            exchange: short(message.exchange()),
+            routing_key: short(message.routing_key()),
+        };
+        connection.reply(publish.channel, &returned);
+        append_content(message.content, publish.channel, connection.frame_max, connection.outbox.buffer());
+        self.rooms.outward.unflushed += message.record_bytes();
+        self.rooms.outward.touch(slot);
+    }
+}
+
+/// Brings a message to several queues, or to one elsewhere; answers how many other shards it went to. Each
+/// shard gets it once, and the last of its records there is counted for the confirm.
+fn spread(
+    here: ShardId,
+    rooms: &mut super::rooms::Rooms,
+    targets: &[QueueId],
+    message: &Message<'_>,
+    buffer: Option<&Bytes>,
+    confirms: bool,
+) -> u16 {
+    let mut stored = None;
+    let mut elsewhere = 0;
+    for shard in (0..rooms.outward.mesh.shards()).map(ShardId) {
+        let mut here_targets = targets.iter().copied().filter(|queue| queue.shard == shard).peekable();
+        if shard == here {
+            here_targets.for_each(|queue| rooms.accept(queue, message, buffer, &mut stored));
+            continue;
+        }
+        if here_targets.peek().is_none() {
+            continue;
+        }
+        elsewhere += 1;
+        let span = rooms.outward.mesh.message(shard, message, buffer);
+        while let Some(queue) = here_targets.next() {
+            let counted = confirms && here_targets.peek().is_none();
+            rooms.outward.mesh.record(shard, Record::Publish { queue, message: span, counted });
+        }
+    }
+    elsewhere
+}
+
+fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
+    let code = match error {
+        RouteError::NoExchange => ReplyCode::NotFound,
+        RouteError::Internal => ReplyCode::AccessRefused,
+    };
+    ChannelError::new(code, error.text(exchange), PUBLISH)
+}
+
+const PUBLISH: (u16, u16) = (60, 40);

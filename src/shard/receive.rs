@@ -1,0 +1,414 @@
+//! Bytes of one socket become frames, and each frame runs to its end.
+
+use super::Shard;
+use crate::amqp::frame::{self, FRAME_HEAD_LEN, FRAME_OVERHEAD, Frame, FrameError, FrameKind};
+use crate::amqp::method::Method;
+use crate::amqp::reply::{ConnectionError, ReplyCode};
+use crate::connection::channel::{ChannelState, CloseOk};
+use crate::connection::handshake::{HeaderOutcome, Progress, Refusal};
+use crate::connection::publish::{self, Scan};
+use crate::connection::{ClosedBy, Connection, Failure, Partial, Phase};
+use crate::ids::ChannelNumber;
+use crate::limits::{FLUSH_BYTES, FRAME_SLACK_BYTES, READ_BYTES, REFUSAL_DELAY_NS};
+
+/// What became of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes that are done with. The rest must be handed in again, in front of what comes next.
+    pub consumed: usize,
+    /// Output has piled up: flush, then hand in the rest at once.
+    pub again: bool,
+}
+
+/// How far one step came.
+enum Step {
+    Took(usize),
+    /// The frame is not all here.
+    NeedMore,
+}
+
+impl Shard {
+    /// Takes what came from the socket: every complete frame is run to its end.
+    pub fn receive(&mut self, slot: u32, bytes: &[u8], now: u64) -> Received {
+        self.now = now;
+        if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+            connection.heartbeat.received(now);
+        }
+        let mut consumed = 0;
+        let mut again = false;
+        while consumed < bytes.len() {
+            if self.rooms.outward.unflushed >= FLUSH_BYTES {
+                again = true;
+                break;
+            }
+            match self.step(slot, &bytes[consumed..]) {
+                Step::Took(count) => consumed += count,
+                Step::NeedMore => break,
+            }
+        }
+        self.end_batch();
+        Received { consumed, again }
+    }
+
+    fn step(&mut self, slot: u32, bytes: &[u8]) -> Step {
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else {
+            return Step::Took(bytes.len());
+        };
+        match &connection.phase {
+            Phase::Open => {
+                if connection.partial.is_some() {
+                    return self.partial_body(slot, bytes);
+                }
+                match publish::scan(bytes, connection.frame_max) {
+                    Scan::Publish(publish, taken) => {
+                        if let Some(channel) = connection.channel(publish.channel)
+                            && channel.takes_publish()
+                        {
+                            let confirms = channel.confirms.is_some();
+                            if let Err(failure) = self.publish(slot, &publish, None, confirms) {
+                                self.fail(slot, publish.channel, failure);
+                            }
+                            self.run_local();
+                            return Step::Took(taken);
+                        }
+                    }
+                    Scan::Incomplete => return Step::NeedMore,
+                    Scan::Other => {}
+                }
+                self.frame_step(slot, bytes)
+            }
+            Phase::Header => self.protocol_header(slot, bytes),
+            Phase::Handshake(_) | Phase::Closing(_) => self.frame_step(slot, bytes),
+            Phase::Refused { .. } => Step::Took(bytes.len()),
+        }
+    }
+
+    fn protocol_header(&mut self, slot: u32, bytes: &[u8]) -> Step {
+        let config = self.config.handshake.clone();
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Step::NeedMore };
+        let Some(header) = bytes.first_chunk::<8>() else {
+            // Whoever does not even begin like us is told so at once.
+            return if b"AMQP".starts_with(&bytes[..bytes.len().min(4)]) {
+                Step::NeedMore
+            } else {
+                self.wrong_header(slot)
+            };
+        };
+        let loopback = crate::auth::is_loopback(connection.address.ip());
+        let mut handshake = Box::new(crate::connection::handshake::Handshake::new(config, loopback));
+        let outcome = handshake.on_header(header, connection.outbox.buffer());
+        self.rooms.outward.touch(slot);
+        match outcome {
+            HeaderOutcome::Accepted => {
+                if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+                    connection.phase = Phase::Handshake(handshake);
+                }
+                Step::Took(8)
+            }
+            HeaderOutcome::Refused => self.end_without_words(slot, bytes.len()),
+        }
+    }
+
+    fn wrong_header(&mut self, slot: u32) -> Step {
+        if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+            connection.outbox.buffer().extend_from_slice(&frame::PROTOCOL_HEADER);
+        }
+        self.rooms.outward.touch(slot);
+        self.end_without_words(slot, 0)
+    }
+
+    /// What was written goes out, then the socket closes.
+    fn end_without_words(&mut self, slot: u32, bytes: usize) -> Step {
+        self.begin_close(slot, ClosedBy::Gone);
+        Step::Took(bytes)
+    }
+
+    /// One frame by the general way.
+    fn frame_step(&mut self, slot: u32, bytes: &[u8]) -> Step {
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else {
+            return Step::Took(bytes.len());
+        };
+        let frame_max = match &connection.phase {
+            Phase::Handshake(handshake) => handshake.frame_max(),
+            Phase::Header | Phase::Open | Phase::Closing(_) | Phase::Refused { .. } => connection.frame_max,
+        };
+        match frame::decode(bytes, frame_max + FRAME_SLACK_BYTES) {
+            Ok(Some((frame, taken))) => self.frame(slot, &frame, &bytes[..taken]),
+            Ok(None) => self.incomplete(slot, bytes),
+            Err(error) => {
+                self.fail(slot, ChannelNumber(0), frame_error(error).into());
+                Step::Took(bytes.len())
+            }
+        }
+    }
+
+    /// A body frame may be larger than a read: of an open content its beginning is taken as it comes.
+    fn incomplete(&mut self, slot: u32, bytes: &[u8]) -> Step {
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Step::NeedMore };
+        let Some(head) = bytes.first_chunk::<FRAME_HEAD_LEN>() else { return Step::NeedMore };
+        let payload = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
+        if head[0] != FrameKind::Body.octet() || payload + FRAME_OVERHEAD <= READ_BYTES / 2 {
+            return Step::NeedMore;
+        }
+        let number = ChannelNumber(u16::from_be_bytes([head[1], head[2]]));
+        let Some(channel) = connection.channel(number) else { return Step::NeedMore };
+        if channel.is_parked() || channel.state != ChannelState::Open || !channel.assembly.in_body() {
+            return Step::NeedMore;
+        }
+        if let Err(failure) = channel.assembly.body_begins(head, payload as u64) {
+            self.fail(slot, number, failure);
+            return Step::Took(bytes.len());
+        }
+        connection.partial = Some(Partial { channel: number, left: payload + 1 });
+        Step::Took(FRAME_HEAD_LEN)
+    }
+
+    fn partial_body(&mut self, slot: u32, bytes: &[u8]) -> Step {
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else {
+            return Step::Took(bytes.len());
+        };
+        let Some(partial) = &mut connection.partial else { return Step::Took(0) };
+        let taken = bytes.len().min(partial.left);
+        partial.left -= taken;
+        let (number, ended) = (partial.channel, partial.left == 0);
+        if ended {
+            connection.partial = None;
+            if bytes[taken - 1] != frame::FRAME_END {
+                self.fail(slot, number, frame_error(FrameError::BadEnd(bytes[taken - 1])).into());
+                return Step::Took(bytes.len());
+            }
+        }
+        if let Some(channel) = connection.channel(number) {
+            channel.assembly.body_bytes(&bytes[..taken]);
+            if ended {
+                self.content_frame_ended(slot, number);
+            }
+        }
+        Step::Took(taken)
+    }
+
+    fn frame(&mut self, slot: u32, frame: &Frame<'_>, raw: &[u8]) -> Step {
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else {
+            return Step::Took(raw.len());
+        };
+        let number = frame.channel;
+        if frame.kind == FrameKind::Heartbeat {
+            if number != ChannelNumber(0) {
+                let text = format!("type 8, all octets = <<>>: a heartbeat on channel {}", number.0);
+                self.fail(
+                    slot,
+                    number,
+                    ConnectionError::new(ReplyCode::UnexpectedFrame, text, (0, 0)).into(),
+                );
+            }
+            return Step::Took(raw.len());
+        }
+        if let Some(channel) = connection.channel(number)
+            && channel.is_parked()
+        {
+            // What is read is kept; from PARKED_BYTES_MAX on `may_read` says no.
+            channel.parked.push(raw);
+            connection.parked_bytes += raw.len();
+            return Step::Took(raw.len());
+        }
+        if let Err(failure) = self.run_frame(slot, frame, raw) {
+            self.fail(slot, number, failure);
+        }
+        self.run_local();
+        Step::Took(raw.len())
+    }
+
+    /// A frame whose turn it is.
+    pub(super) fn run_frame(&mut self, slot: u32, frame: &Frame<'_>, raw: &[u8]) -> Result<(), Failure> {
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
+        match (&connection.phase, frame.channel) {
+            (Phase::Closing(_), ChannelNumber(0)) => self.frame_while_closing(slot, frame),
+            (Phase::Closing(_), _) => Ok(()),
+            (_, ChannelNumber(0)) => self.connection_frame(slot, frame),
+            (Phase::Open, number) => self.channel_frame(slot, number, frame, raw),
+            (Phase::Header | Phase::Handshake(_) | Phase::Refused { .. }, _) => {
+                let text = "a channel method before connection.open";
+                Err(ConnectionError::new(ReplyCode::ChannelError, text, (0, 0)).into())
+            }
+        }
+    }
+
+    fn frame_while_closing(&mut self, slot: u32, frame: &Frame<'_>) -> Result<(), Failure> {
+        if frame.kind != FrameKind::Method {
+            return Ok(());
+        }
+        match Method::decode(frame.payload) {
+            Ok(Method::ConnectionCloseOk {}) => self.close_ok_received(slot),
+            // Both sides closed at once: each answers the other.
+            Ok(Method::ConnectionClose { .. }) => {
+                if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+                    connection.reply(ChannelNumber(0), &Method::ConnectionCloseOk {});
+                    self.rooms.outward.touch(slot);
+                }
+            }
+            Ok(_) | Err(_) => {}
+        }
+        Ok(())
+    }
+
+    fn connection_frame(&mut self, slot: u32, frame: &Frame<'_>) -> Result<(), Failure> {
+        if frame.kind != FrameKind::Method {
+            let text = "a content frame on channel 0";
+            return Err(ConnectionError::new(ReplyCode::UnexpectedFrame, text, (0, 0)).into());
+        }
+        let method = Method::decode(frame.payload).map_err(ConnectionError::from)?;
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
+        match &mut connection.phase {
+            Phase::Handshake(handshake) => {
+                let progress = handshake.on_method(&method, connection.outbox.buffer());
+                self.rooms.outward.touch(slot);
+                self.handshake_progress(slot, progress);
+                Ok(())
+            }
+            Phase::Header | Phase::Open | Phase::Closing(_) | Phase::Refused { .. } => {
+                self.connection_method(slot, &method)
+            }
+        }
+    }
+
+    fn handshake_progress(&mut self, slot: u32, progress: Result<Progress, Refusal>) {
+        let now = self.now;
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
+        match progress {
+            Ok(Progress::Continue) => {}
+            Ok(Progress::Open(session)) => {
+                connection.frame_max = session.frame_max;
+                connection.heartbeat.set_interval(session.heartbeat_s, now);
+                connection.session = Some(Box::new(session));
+                connection.phase = Phase::Open;
+                self.unauthenticated -= 1;
+                let next = connection.heartbeat.next(now);
+                connection.heartbeat.due_at = u64::MAX;
+                if let Some(at) = next {
+                    self.schedule(slot, at);
+                }
+            }
+            Err(Refusal::Close(error)) => self.fail(slot, ChannelNumber(0), error.into()),
+            Err(Refusal::CloseAfter3s(error)) => {
+                error.encode(connection.outbox.buffer());
+                self.refuse(slot);
+            }
+            Err(Refusal::SilentAfter3s) => self.refuse(slot),
+        }
+    }
+
+    /// The socket stays open for a while, so that guessing passwords is slow.
+    fn refuse(&mut self, slot: u32) {
+        let close_at = self.now + REFUSAL_DELAY_NS;
+        if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+            connection.phase = Phase::Refused { close_at };
+        }
+        self.rooms.outward.touch(slot);
+        self.schedule(slot, close_at);
+    }
+
+    fn channel_frame(
+        &mut self,
+        slot: u32,
+        number: ChannelNumber,
+        frame: &Frame<'_>,
+        raw: &[u8],
+    ) -> Result<(), Failure> {
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
+        let Some(channel) = connection.channel(number) else { return self.unopened(slot, number, frame) };
+        if let ChannelState::Closing { close_ok, .. } = channel.state {
+            return self.frame_while_channel_closes(slot, number, close_ok, frame);
+        }
+        match frame.kind {
+            FrameKind::Method => {
+                if !matches!(channel.assembly, crate::connection::content::Assembly::Idle) {
+                    return Err(crate::connection::content::unexpected(
+                        &channel.assembly,
+                        "non content header frame",
+                    ));
+                }
+                let method = Method::decode(frame.payload).map_err(ConnectionError::from)?;
+                self.channel_method(slot, number, &method)
+            }
+            FrameKind::Header => {
+                let assembled = channel.assembly.header(frame.payload, number)?;
+                self.assembled(slot, number, assembled)
+            }
+            FrameKind::Body => {
+                channel.assembly.body_begins(&raw[..FRAME_HEAD_LEN], frame.payload.len() as u64)?;
+                channel.assembly.body_bytes(&raw[FRAME_HEAD_LEN..]);
+                self.content_frame_ended(slot, number);
+                Ok(())
+            }
+            FrameKind::Heartbeat => Ok(()),
+        }
+    }
+
+    fn content_frame_ended(&mut self, slot: u32, number: ChannelNumber) {
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
+        let Some(channel) = connection.channel(number) else { return };
+        let assembled = channel.assembly.finish();
+        if let Err(failure) = self.assembled(slot, number, assembled) {
+            self.fail(slot, number, failure);
+        }
+    }
+
+    /// The first method on a channel number can only be channel.open.
+    fn unopened(&mut self, slot: u32, number: ChannelNumber, frame: &Frame<'_>) -> Result<(), Failure> {
+        let method = match frame.kind {
+            FrameKind::Method => Method::decode(frame.payload).map_err(ConnectionError::from)?,
+            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => {
+                let text = "expected 'channel.open'";
+                return Err(ConnectionError::new(ReplyCode::ChannelError, text, (0, 0)).into());
+            }
+        };
+        match method {
+            Method::ChannelOpen {} => self.channel_open(slot, number),
+            // A close-ok for a channel that both sides closed at once.
+            Method::ChannelCloseOk {} => Ok(()),
+            _ => {
+                Err(ConnectionError::new(ReplyCode::ChannelError, "expected 'channel.open'", method.ids())
+                    .into())
+            }
+        }
+    }
+
+    /// After a channel error everything is ignored until close-ok; a crossing close is answered.
+    fn frame_while_channel_closes(
+        &mut self,
+        slot: u32,
+        number: ChannelNumber,
+        close_ok: CloseOk,
+        frame: &Frame<'_>,
+    ) -> Result<(), Failure> {
+        if close_ok != CloseOk::ClientOwes || frame.kind != FrameKind::Method {
+            return Ok(());
+        }
+        match Method::decode(frame.payload) {
+            Ok(Method::ChannelCloseOk {}) => self.channel_close_ok_received(slot, number),
+            Ok(Method::ChannelClose { .. }) => {
+                if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+                    connection.reply(number, &Method::ChannelCloseOk {});
+                    self.rooms.outward.touch(slot);
+                }
+            }
+            Ok(_) | Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn frame_error(error: FrameError) -> ConnectionError {
+    let text = match error {
+        FrameError::UnknownKind(kind) => format!("unknown frame type {kind}"),
+        FrameError::TooLarge { size, max } => format!("frame of {size} bytes exceeds frame_max {max}"),
+        FrameError::BadEnd(octet) => format!("frame ends with {octet} instead of 206"),
+    };
+    ConnectionError::new(ReplyCode::FrameError, text, (0, 0))
+}
+
+impl Connection {
+    pub(super) fn channel_max(&self) -> u16 {
+        self.session.as_ref().map_or(0, |session| session.channel_max)
+    }
+}

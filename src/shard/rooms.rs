@@ -1,0 +1,278 @@
+//! The rooms that a message passes on one shard, and how it goes from one to the next.
+
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+use super::command::{Command, Waiter};
+use crate::connection::Connection;
+use crate::ids::{ConnectionId, QueueId, ShardId};
+use crate::limits::{PUMP_DELIVERIES, SWEEP_ENTRIES};
+use crate::mesh::Mesh;
+use crate::mesh::parcel::{Deliver, Parcel, Record, Span};
+use crate::message::Message;
+use crate::pages::{MessageRef, Pages};
+use crate::queue::{ConsumerAt, Doomed, Queue};
+use crate::slots::Slots;
+use crate::stats::Counters;
+
+/// Lives on: its shard.
+pub struct Rooms {
+    pub queues: Slots<Queue>,
+    pub pages: Pages,
+    pub outward: Outward,
+    /// Queues that have both messages and somebody to serve.
+    pub pump: VecDeque<u32>,
+    /// What deleted and purged queues held, to be freed piece by piece.
+    pub doomed: Vec<Doomed>,
+    /// Who waits for a queue to be gone, by its slot.
+    pub waiters: Vec<(QueueId, Waiter)>,
+}
+
+/// The way out: to connections here, and to other shards.
+pub struct Outward {
+    pub id: ShardId,
+    pub connections: Slots<Connection>,
+    pub mesh: Mesh<Command>,
+    /// Connections with output, in the order in which they got it.
+    pub dirty: VecDeque<u32>,
+    /// About the bytes that were encoded since the last flush.
+    pub unflushed: usize,
+    pub counters: Counters,
+}
+
+impl Rooms {
+    /// Takes a message into a queue of this shard, or straight through it. `stored` is shared by the queues
+    /// that the same message goes to.
+    #[inline]
+    pub fn accept(
+        &mut self,
+        id: QueueId,
+        message: &Message<'_>,
+        buffer: Option<&Bytes>,
+        stored: &mut Option<MessageRef>,
+    ) {
+        let Some(queue) = self.queues.live_mut(id.slot, id.generation) else { return };
+        if queue.dying {
+            return;
+        }
+        self.outward.counters.queued += 1;
+        let Some(direct) = queue.direct(message.window_bytes()) else {
+            queue.push(store(&mut self.pages, message, buffer, stored));
+            return;
+        };
+        let unacked =
+            (!direct.no_ack).then(|| queue.track(store(&mut self.pages, message, buffer, stored), &direct));
+        if !self.outward.deliver(id, direct.to, message, buffer, unacked, false) {
+            self.put_back(id, unacked);
+        }
+    }
+
+    /// An ack, or with `requeue` a return, for a queue on any shard.
+    #[inline]
+    pub fn settle(&mut self, queue: QueueId, unacked: u32, requeue: bool) {
+        if queue.shard != self.outward.id {
+            self.outward.mesh.record(queue.shard, Record::Settle { queue, unacked, requeue });
+        } else if requeue {
+            self.put_back(queue, Some(unacked));
+        } else if let Some(here) = self.queues.live_mut(queue.slot, queue.generation)
+            && let Some(message) = here.settle(unacked)
+        {
+            self.pages.release(message);
+            self.list(queue.slot);
+        }
+    }
+
+    /// A consumer's connection has room for more, wherever the queue is.
+    pub fn grant(&mut self, queue: QueueId, consumer: u32, bytes: u32) {
+        if queue.shard != self.outward.id {
+            self.outward.mesh.record(queue.shard, Record::Grant { queue, consumer, bytes });
+        } else if let Some(here) = self.queues.live_mut(queue.slot, queue.generation) {
+            here.grant(consumer, bytes);
+            self.list(queue.slot);
+        }
+    }
+
+    /// One record of another shard's parcel, but for `Accepted`. True if its sender counts on an answer.
+    pub fn record(
+        &mut self,
+        parcel: &Parcel,
+        record: &Record,
+        stored: &mut Option<(Span, MessageRef)>,
+    ) -> bool {
+        match *record {
+            Record::Publish { queue, message: span, counted } => {
+                let mut shared = stored.and_then(|(of, at)| (of == span).then_some(at));
+                let (message, buffer) = parcel.message(span);
+                self.accept(queue, &message, buffer, &mut shared);
+                *stored = shared.map(|at| (span, at));
+                return counted;
+            }
+            Record::Deliver(deliver) => self.delivered(parcel, &deliver),
+            Record::Settle { queue, unacked, requeue } => self.settle(queue, unacked, requeue),
+            Record::Grant { queue, consumer, bytes } => self.grant(queue, consumer, bytes),
+            Record::Accepted { .. } => {}
+        }
+        false
+    }
+
+    /// Serves the queues that wait for it, within the budget of one piece of work.
+    pub fn pump(&mut self) {
+        let mut budget = PUMP_DELIVERIES;
+        for _ in 0..self.pump.len() {
+            let Some(slot) = self.pump.pop_front() else { return };
+            budget = self.serve(slot, budget);
+            if budget == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Frees a piece of what is doomed.
+    pub fn sweep(&mut self) {
+        let Rooms { doomed, pages, .. } = self;
+        if let Some(last) = doomed.last_mut()
+            && last.free_some(SWEEP_ENTRIES, |message| pages.release(message))
+        {
+            doomed.pop();
+        }
+    }
+
+    /// Lines a queue up to be served, if there is reason to.
+    pub fn list(&mut self, slot: u32) {
+        if let Some(queue) = self.queues.get_mut(slot)
+            && !queue.listed
+            && queue.can_serve()
+        {
+            queue.listed = true;
+            self.pump.push_back(slot);
+        }
+    }
+
+    /// Every reference in the pages belongs to an entry of a queue; nobody is lined up without reason.
+    pub fn invariants(&self) {
+        let entries: usize =
+            self.queues.iter().map(|(_, queue)| queue.ready_count() + queue.unacked_count()).sum();
+        assert!(self.pages.live() >= entries as u64);
+        assert!(!self.doomed.is_empty() || self.pages.live() == entries as u64);
+        for (slot, queue) in self.queues.iter() {
+            queue.invariants();
+            assert!(!queue.can_serve() || queue.listed, "queue {slot} could serve and is not lined up");
+        }
+    }
+
+    fn put_back(&mut self, queue: QueueId, unacked: Option<u32>) {
+        if let Some(unacked) = unacked
+            && let Some(here) = self.queues.live_mut(queue.slot, queue.generation)
+        {
+            here.requeue(unacked);
+            self.list(queue.slot);
+        }
+    }
+
+    /// A delivery from another shard's queue.
+    fn delivered(&mut self, parcel: &Parcel, deliver: &Deliver) {
+        let Deliver { connection, handle, queue, unacked, redelivered, message } = *deliver;
+        let (message, buffer) = parcel.message(message);
+        let to = ConsumerAt { connection, handle };
+        if !self.outward.deliver(queue, to, &message, buffer, unacked, redelivered)
+            && let Some(unacked) = unacked
+        {
+            self.settle(queue, unacked, true);
+        }
+    }
+
+    /// Answers what is left of the budget.
+    fn serve(&mut self, slot: u32, mut budget: usize) -> usize {
+        let Rooms { queues, pages, outward, .. } = self;
+        let Some(queue) = queues.get_mut(slot) else { return budget };
+        queue.listed = false;
+        while budget > 0
+            && let Some((entry, delivery)) = queue.next(|at| pages.read(at).window_bytes())
+        {
+            budget -= 1;
+            let message = pages.read(entry.message);
+            let buffer = pages.large(entry.message);
+            let id = queue.id;
+            let taken =
+                outward.deliver(id, delivery.to, &message, buffer, delivery.unacked, entry.redelivered);
+            match delivery.unacked {
+                None => pages.release(entry.message),
+                Some(unacked) if !taken => queue.requeue(unacked),
+                Some(_) => {}
+            }
+        }
+        self.list(slot);
+        budget
+    }
+}
+
+impl Outward {
+    /// Brings a delivery to its consumer's connection. False if that is here and nobody takes it any more.
+    #[inline]
+    pub fn deliver(
+        &mut self,
+        queue: QueueId,
+        to: ConsumerAt,
+        message: &Message<'_>,
+        buffer: Option<&Bytes>,
+        unacked: Option<u32>,
+        redelivered: bool,
+    ) -> bool {
+        let ConsumerAt { connection, handle } = to;
+        if connection.shard != self.id {
+            let message = self.mesh.message(connection.shard, message, buffer);
+            let deliver = Deliver { connection, handle, queue, unacked, redelivered, message };
+            self.mesh.record(connection.shard, Record::Deliver(deliver));
+            return true;
+        }
+        let Some(here) = self.connections.live_mut(connection.slot, connection.generation) else {
+            return false;
+        };
+        if !here.deliver(handle, message, queue, unacked, redelivered) {
+            return false;
+        }
+        self.counters.delivered += 1;
+        self.unflushed += message.window_bytes() as usize;
+        if !here.listed {
+            here.listed = true;
+            self.dirty.push_back(connection.slot);
+        }
+        true
+    }
+
+    /// Lines a connection up to be flushed.
+    pub fn touch(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !connection.listed
+        {
+            connection.listed = true;
+            self.dirty.push_back(slot);
+        }
+    }
+
+    pub fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.live_mut(id.slot, id.generation)
+    }
+}
+
+/// The stored form of a message: the first queue stores it, the others share it.
+#[inline]
+fn store(
+    pages: &mut Pages,
+    message: &Message<'_>,
+    buffer: Option<&Bytes>,
+    stored: &mut Option<MessageRef>,
+) -> MessageRef {
+    match *stored {
+        Some(at) => {
+            pages.retain(at);
+            at
+        }
+        None => *stored.insert(match buffer {
+            Some(buffer) if buffer.len() > crate::limits::PAGED_BYTES_MAX => {
+                pages.store_large(buffer.clone())
+            }
+            _ => pages.store(message),
+        }),
+    }
+}
