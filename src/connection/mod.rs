@@ -104,6 +104,9 @@ pub struct Partial {
     pub left: usize,
 }
 
+/// A queue, its consumer's number there, and the bytes that it may be sent again.
+pub type Grant = (QueueId, u32, u32);
+
 /// What a client did wrong: it costs the channel or the connection.
 #[derive(Debug)]
 pub enum Failure {
@@ -219,8 +222,8 @@ impl Connection {
         (OUTBOX_BYTES / (self.consumers.len() + 1)).max(WINDOW_BYTES_MIN) as u32
     }
 
-    /// When all output is with the kernel: what each consumer may be sent again, as (queue, consumer, bytes).
-    pub fn grants(&mut self, here: impl Fn(QueueId) -> bool, mut grant: impl FnMut(QueueId, u32, u32)) {
+    /// When all output is with the kernel: what each consumer may be sent again.
+    pub fn grants(&mut self, here: impl Fn(QueueId) -> bool, grants: &mut Vec<Grant>) {
         let half = self.window() / 2;
         let consumers = &mut self.consumers;
         self.used.retain(|&handle| {
@@ -230,7 +233,7 @@ impl Connection {
             if !here(end.queue) && end.used < half {
                 return true;
             }
-            grant(end.queue, consumer, end.used);
+            grants.push((end.queue, consumer, end.used));
             end.used = 0;
             end.listed = false;
             false

@@ -4,6 +4,7 @@
 //! record -> open parcel -+
 //! command ---------------+-> stage -> ring (bounded) -> peer
 //! ```
+//! An emptied parcel travels back to the shard that filled it, so that nothing is allocated in steady state.
 //! What does not fit the ring stays staged, in order; a shard with something staged reads no publishing
 //! socket until its peers made room. Draining never waits, so two full shards cannot block each other.
 
@@ -31,7 +32,7 @@ use ring::{Consumer, Producer};
 /// Lives on: its shard.
 pub struct Mesh<C> {
     outbound: Vec<Option<Outbound<C>>>,
-    inbound: Vec<Option<Consumer<C>>>,
+    inbound: Vec<Option<Consumer<Crossing<C>>>>,
     bells: Arc<[Doorbell]>,
     #[expect(clippy::vec_box, reason = "parcels move in and out of the rings as boxes")]
     spare: Vec<Box<Parcel>>,
@@ -47,9 +48,17 @@ pub struct MeshCounters {
 }
 
 struct Outbound<C> {
-    ring: Producer<C>,
-    stage: VecDeque<C>,
+    ring: Producer<Crossing<C>>,
+    stage: VecDeque<Crossing<C>>,
     open: Option<Box<Parcel>>,
+    /// Emptied parcels of that peer.
+    emptied: Vec<Box<Parcel>>,
+}
+
+enum Crossing<C> {
+    Command(C),
+    /// Back to its owner. Nobody is woken for it.
+    Emptied(Box<Parcel>),
 }
 
 /// Joins `shards` shards by rings of `capacity` commands.
@@ -60,7 +69,8 @@ pub fn connect<C>(shards: u16, capacity: usize) -> Vec<Mesh<C>> {
     for from in 0..count {
         for to in (0..count).filter(|&to| to != from) {
             let (producer, consumer) = ring::ring(capacity);
-            ends[from].outbound[to] = Some(Outbound { ring: producer, stage: VecDeque::new(), open: None });
+            ends[from].outbound[to] =
+                Some(Outbound { ring: producer, stage: VecDeque::new(), open: None, emptied: Vec::new() });
             ends[to].inbound[from] = Some(consumer);
         }
     }
@@ -93,9 +103,16 @@ impl<C> Mesh<C> {
     /// The next command from that peer.
     pub fn receive(&mut self, from: ShardId) -> Option<C> {
         let ring = self.inbound[from.index()].as_mut()?;
-        let command = ring.pop()?;
-        self.counters.commands_received += 1;
-        Some(command)
+        loop {
+            match ring.pop()? {
+                Crossing::Emptied(parcel) if self.spare.len() < PARCELS_KEPT => self.spare.push(parcel),
+                Crossing::Emptied(_) => {}
+                Crossing::Command(command) => {
+                    self.counters.commands_received += 1;
+                    return Some(command);
+                }
+            }
+        }
     }
 
     /// To be called after receiving from that peer: a sender that found its ring full waits for this.
@@ -111,11 +128,13 @@ impl<C> Mesh<C> {
         self.inbound.iter().flatten().all(|ring| ring.is_empty())
     }
 
-    /// Gives an emptied parcel a next use.
-    pub fn recycle(&mut self, mut parcel: Box<Parcel>) {
-        if self.spare.len() < PARCELS_KEPT {
+    /// Sends a parcel that was read back to who filled it, with the next post.
+    pub fn give_back(&mut self, to: ShardId, mut parcel: Box<Parcel>) {
+        if let Some(outbound) = &mut self.outbound[to.index()]
+            && outbound.emptied.len() < PARCELS_KEPT
+        {
             parcel.clear();
-            self.spare.push(parcel);
+            outbound.emptied.push(parcel);
         }
     }
 
@@ -135,9 +154,9 @@ impl<C: From<Box<Parcel>>> Mesh<C> {
     pub fn send(&mut self, to: ShardId, command: C) {
         let outbound = self.outbound[to.index()].as_mut().expect("a shard sends to its peers only");
         if let Some(parcel) = outbound.open.take() {
-            outbound.stage.push_back(C::from(parcel));
+            outbound.stage.push_back(Crossing::Command(C::from(parcel)));
         }
-        outbound.stage.push_back(command);
+        outbound.stage.push_back(Crossing::Command(command));
     }
 
     /// Writes a record that stands for itself, or one whose message was just copied in by `message`.
@@ -158,14 +177,16 @@ impl<C: From<Box<Parcel>>> Mesh<C> {
         for to in 0..self.outbound.len() {
             let Some(outbound) = &mut self.outbound[to] else { continue };
             if let Some(parcel) = outbound.open.take() {
-                outbound.stage.push_back(C::from(parcel));
+                outbound.stage.push_back(Crossing::Command(C::from(parcel)));
+            }
+            if !outbound.stage.is_empty() {
+                self.counters.commands_sent += outbound.ring.push_from(&mut outbound.stage) as u64;
+                self.counters.spills += u64::from(!outbound.stage.is_empty());
+                self.bells[to].ring();
             }
             if outbound.stage.is_empty() {
-                continue;
+                outbound.send_emptied();
             }
-            self.counters.commands_sent += outbound.ring.push_from(&mut outbound.stage) as u64;
-            self.counters.spills += u64::from(!outbound.stage.is_empty());
-            self.bells[to].ring();
         }
     }
 
@@ -181,8 +202,19 @@ impl<C: From<Box<Parcel>>> Mesh<C> {
         if outbound.open.as_ref().is_some_and(|parcel| parcel.is_full())
             && let Some(full) = outbound.open.take()
         {
-            outbound.stage.push_back(C::from(full));
+            outbound.stage.push_back(Crossing::Command(C::from(full)));
         }
         self.open(to)
+    }
+}
+
+impl<C> Outbound<C> {
+    fn send_emptied(&mut self) {
+        while let Some(parcel) = self.emptied.pop() {
+            if let Err(Crossing::Emptied(parcel)) = self.ring.push(Crossing::Emptied(parcel)) {
+                self.emptied.push(parcel);
+                return;
+            }
+        }
     }
 }

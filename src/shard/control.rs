@@ -55,7 +55,7 @@ impl Shard {
                 self.confirming.accept(from);
             }
         }
-        self.rooms.outward.mesh.recycle(parcel);
+        self.rooms.outward.mesh.give_back(from, parcel);
     }
 
     fn create_queue(&mut self, spec: &Arc<QueueSpec>) {

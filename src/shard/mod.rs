@@ -31,7 +31,7 @@ use std::sync::Arc;
 use crate::amqp::wire::ShortStr;
 use crate::budget::Budget;
 use crate::connection::handshake::HandshakeConfig;
-use crate::connection::{ClosedBy, Connection, Phase};
+use crate::connection::{ClosedBy, Connection, Grant, Phase};
 use crate::exchange::{Memo, Router};
 use crate::ids::{ChannelNumber, ConnectionId, ShardId};
 use crate::limits::{DRAIN_COMMANDS, HANDSHAKE_TIMEOUT_NS};
@@ -68,6 +68,8 @@ pub struct Shard {
     pressed: Vec<u32>,
     /// Connections that may be read again.
     resumed: Vec<u32>,
+    /// Kept for its memory.
+    grants: Vec<Grant>,
     unauthenticated: usize,
     shutting_down: bool,
     now: u64,
@@ -129,6 +131,7 @@ impl Shard {
             requeueing: Vec::new(),
             pressed: Vec::new(),
             resumed: Vec::new(),
+            grants: Vec::new(),
             unauthenticated: 0,
             shutting_down: false,
             now: 0,
@@ -222,14 +225,10 @@ impl Shard {
         if !connection.outbox.is_empty() {
             return;
         }
-        if !connection.used.is_empty() {
-            let mut grants = Vec::new();
-            connection.grants(
-                |queue| queue.shard == id,
-                |queue, consumer, bytes| grants.push((queue, consumer, bytes)),
-            );
-            grants.into_iter().for_each(|(queue, consumer, bytes)| self.rooms.grant(queue, consumer, bytes));
-        }
+        let mut grants = std::mem::take(&mut self.grants);
+        connection.grants(|queue| queue.shard == id, &mut grants);
+        grants.drain(..).for_each(|(queue, consumer, bytes)| self.rooms.grant(queue, consumer, bytes));
+        self.grants = grants;
         self.resume_if_roomy(slot);
     }
 
@@ -324,8 +323,8 @@ impl Shard {
         }
         if taken > 0 {
             self.report_accepted(peer);
-            self.rooms.outward.mesh.made_room(peer);
         }
+        self.rooms.outward.mesh.made_room(peer);
         taken > 0
     }
 
