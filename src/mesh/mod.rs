@@ -52,6 +52,7 @@ struct Outbound<C> {
     stage: VecDeque<Crossing<C>>,
     open: Option<Box<Parcel>>,
     /// Emptied parcels of that peer.
+    #[expect(clippy::vec_box, reason = "parcels move in and out of the rings as boxes")]
     emptied: Vec<Box<Parcel>>,
 }
 

@@ -39,7 +39,7 @@ impl Hall {
 
     /// A logged-in connection on that shard, with channel 1 open.
     pub fn connect(&mut self, shard: usize) -> usize {
-        let local = "127.0.0.1:5672".parse().unwrap();
+        let local = "127.0.0.1:5672".parse().expect("an address");
         let slot = self.shards[shard].open(Peer { address: local, local }, 0).expect("there is room");
         self.connections.push((shard, slot));
         self.received.push(Vec::new());
@@ -90,7 +90,11 @@ impl Hall {
                 moved |= self.shards[at].drain(0);
                 while let Some(slot) = self.shards[at].next_dirty() {
                     if !self.discard_output {
-                        let connection = self.connections.iter().position(|&of| of == (at, slot)).unwrap();
+                        let connection = self
+                            .connections
+                            .iter()
+                            .position(|&of| of == (at, slot))
+                            .expect("a connection of ours");
                         self.received[connection].extend(self.shards[at].output(slot));
                     }
                     let sent = self.shards[at].output(slot).len();
@@ -107,7 +111,8 @@ impl Hall {
     /// Takes the next frame's payload.
     fn frame(&mut self, connection: usize) -> Vec<u8> {
         let received = &mut self.received[connection];
-        let (frame, taken) = frame::decode(received, 131_072).unwrap().expect("a whole frame is here");
+        let (frame, taken) =
+            frame::decode(received, 131_072).expect("frames that are right").expect("a whole frame is here");
         let payload = frame.payload.to_vec();
         received.drain(..taken);
         payload
@@ -115,7 +120,7 @@ impl Hall {
 
     pub fn expect(&mut self, connection: usize, name: &str) {
         let payload = self.frame(connection);
-        assert_eq!(Method::decode(&payload).unwrap().name(), name);
+        assert_eq!(Method::decode(&payload).expect("a method").name(), name);
     }
 
     pub fn delivery(&mut self, connection: usize) -> Vec<u8> {
