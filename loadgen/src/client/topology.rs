@@ -1,0 +1,108 @@
+//! Makes the exchange, queues and bindings of a run, and removes them again.
+
+use haremq::amqp::{Method, Table};
+
+use super::session::{ClientError, Session, short};
+use crate::routing::Topology;
+
+/// Declares and binds everything, and empties queues that were there before.
+pub fn declare(session: &mut Session, topology: &Topology) -> Result<(), ClientError> {
+    session.open_channel(CHANNEL)?;
+    if topology.predeclared {
+        return Ok(());
+    }
+    declare_exchange(session, topology)?;
+    let declares = each_queue(topology)?.map(|queue| Method::QueueDeclare {
+        queue,
+        passive: false,
+        durable: topology.durable,
+        exclusive: false,
+        auto_delete: false,
+        nowait: false,
+        arguments: Table::EMPTY,
+    });
+    session.call_all(CHANNEL, declares, |method| matches!(method, Method::QueueDeclareOk { .. }))?;
+    let purges = each_queue(topology)?.map(|queue| Method::QueuePurge { queue, nowait: false });
+    session.call_all(CHANNEL, purges, |method| matches!(method, Method::QueuePurgeOk { .. }))?;
+    bind(session, topology)
+}
+
+/// How many messages are left in the queues: after a run that drained, none should be.
+pub fn left_over(session: &mut Session, topology: &Topology) -> Result<u64, ClientError> {
+    let mut left = 0;
+    for queue in each_queue(topology)? {
+        let declare = Method::QueueDeclare {
+            queue,
+            passive: true,
+            durable: false,
+            exclusive: false,
+            auto_delete: false,
+            nowait: false,
+            arguments: Table::EMPTY,
+        };
+        left += session.call(CHANNEL, &declare, |method| match *method {
+            Method::QueueDeclareOk { message_count, .. } => Some(u64::from(message_count)),
+            _ => None,
+        })?;
+    }
+    Ok(left)
+}
+
+/// Deletes what [`declare`] made.
+pub fn delete(session: &mut Session, topology: &Topology) -> Result<(), ClientError> {
+    if topology.predeclared {
+        return Ok(());
+    }
+    let deletes = each_queue(topology)?.map(|queue| Method::QueueDelete {
+        queue,
+        if_unused: false,
+        if_empty: false,
+        nowait: false,
+    });
+    session.call_all(CHANNEL, deletes, |method| matches!(method, Method::QueueDeleteOk { .. }))?;
+    let Some(exchange) = topology.exchange.as_ref().filter(|exchange| !is_predeclared(&exchange.name)) else {
+        return Ok(());
+    };
+    let delete = Method::ExchangeDelete { exchange: short(&exchange.name)?, if_unused: false, nowait: false };
+    session.call(CHANNEL, &delete, |method| matches!(method, Method::ExchangeDeleteOk {}).then_some(()))
+}
+
+fn declare_exchange(session: &mut Session, topology: &Topology) -> Result<(), ClientError> {
+    let Some(exchange) = topology.exchange.as_ref().filter(|exchange| !is_predeclared(&exchange.name)) else {
+        return Ok(());
+    };
+    let declare = Method::ExchangeDeclare {
+        exchange: short(&exchange.name)?,
+        type_: short(&exchange.kind)?,
+        passive: false,
+        durable: topology.durable,
+        auto_delete: false,
+        internal: false,
+        nowait: false,
+        arguments: Table::EMPTY,
+    };
+    session.call(CHANNEL, &declare, |method| matches!(method, Method::ExchangeDeclareOk {}).then_some(()))
+}
+
+fn bind(session: &mut Session, topology: &Topology) -> Result<(), ClientError> {
+    let exchange = short(topology.exchange_name())?;
+    let binds = topology.bindings.iter().map(|binding| {
+        let queue = short(&topology.queues[binding.queue])?;
+        let routing_key = short(&binding.key)?;
+        Ok(Method::QueueBind { queue, exchange, routing_key, nowait: false, arguments: Table::EMPTY })
+    });
+    let binds = binds.collect::<Result<Vec<_>, ClientError>>()?;
+    session.call_all(CHANNEL, binds.into_iter(), |method| matches!(method, Method::QueueBindOk {}))
+}
+
+fn each_queue(topology: &Topology) -> Result<std::vec::IntoIter<haremq::amqp::ShortStr<'_>>, ClientError> {
+    let names = topology.queues.iter().map(|name| short(name)).collect::<Result<Vec<_>, _>>()?;
+    Ok(names.into_iter())
+}
+
+/// `amq.direct` and its like are the broker's own.
+fn is_predeclared(exchange: &str) -> bool {
+    exchange.is_empty() || exchange.starts_with("amq.")
+}
+
+const CHANNEL: u16 = 1;

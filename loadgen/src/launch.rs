@@ -1,0 +1,140 @@
+//! Starts a haremq for one run, on free ports and with a scratch folder, and stops it again.
+
+use std::env;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::uri::Uri;
+
+/// A broker of our own. Dropping it stops it and removes its folder.
+pub struct Broker {
+    child: Child,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Broker {
+    /// Returns when it says that it is ready. `Err` is a sentence for the user.
+    pub fn start(binary: &Path, arguments: &str) -> Result<Broker, String> {
+        let port = free_port().map_err(|error| format!("no free port: {error}"))?;
+        let mut broker = Broker::spawn(binary, arguments, port)?;
+        broker.wait_until_ready()?;
+        Ok(broker)
+    }
+
+    /// Returns at once; the broker is not ready yet.
+    pub fn spawn(binary: &Path, arguments: &str, port: u16) -> Result<Broker, String> {
+        let folder = env::temp_dir().join(format!("loadgen-{}-{port}", std::process::id()));
+        let failed = |error: io::Error| format!("{}: {error}", binary.display());
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let http_port = free_port().map_err(failed)?;
+        let child = Command::new(binary)
+            .args(["--amqp-listen", &format!("127.0.0.1:{port}")])
+            .args(["--http-listen", &format!("127.0.0.1:{http_port}")])
+            .arg("--data-dir")
+            .arg(&folder)
+            .args(arguments.split_whitespace())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        Ok(Broker { child, folder, port })
+    }
+
+    pub fn uri(&self) -> Uri {
+        Uri::local(self.port)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end, and insists if it does not.
+    pub fn stop(mut self) -> Result<ExitStatus, String> {
+        self.end().map_err(|error| format!("haremq did not stop: {error}"))
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let stdout = self.child.stdout.take().ok_or("haremq has no standard output")?;
+        let (ready_in, ready) = mpsc::channel();
+        // Read to the end, or a full pipe would stop the broker in the middle of the run.
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if line.contains(READY) {
+                    _ = ready_in.send(());
+                }
+            }
+        });
+        ready.recv_timeout(READY_TIMEOUT).map_err(|error| match self.child.try_wait() {
+            Ok(Some(status)) => format!("haremq ended before it was ready: {status}"),
+            Ok(None) | Err(_) => format!("haremq was not ready in time: {error}"),
+        })
+    }
+
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(status);
+        }
+        if let Some(pid) = Pid::from_raw(self.child.id() as i32) {
+            kill_process(pid, Signal::TERM)?;
+        }
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.child.kill()?;
+        self.child.wait()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Nothing is left to be told: a run that matters has called `stop`.
+        _ = self.end();
+        _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The haremq binary beside our own, built if it is not there.
+pub fn binary() -> Result<PathBuf, String> {
+    let own = env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
+    let folder = own.parent().ok_or("I am in no folder")?;
+    let beside = folder.join("haremq");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    eprintln!("loadgen: building haremq, which is not in {}", folder.display());
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--package", "haremq", "--bin", "haremq", "--manifest-path", manifest])
+        .status()
+        .map_err(|error| format!("cannot run cargo: {error}; give the broker with --uri"))?;
+    // A debug loadgen has the release build as its neighbour.
+    let built =
+        [beside, folder.with_file_name("release").join("haremq")].into_iter().find(|path| path.is_file());
+    built
+        .filter(|_| status.success())
+        .ok_or_else(|| "haremq could not be built; give the broker with --uri".to_owned())
+}
+
+/// A port that nobody listened on a moment ago.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// What RabbitMQ says and scripts wait for.
+const READY: &str = "Server startup complete";
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The broker promises 5 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,192 @@
+//! The command line, with PerfTest's letters where PerfTest has one.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Drives any AMQP 0-9-1 broker, measures it, and verifies every message.
+///
+/// Without a command, starts the haremq binary beside this one on free ports and shows what it does in five seconds.
+#[derive(Parser, Debug)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// One load on one broker.
+    Run(Box<RunOptions>),
+}
+
+/// What is left out comes from the scenario, then from the defaults in plan.rs.
+#[derive(Args, Clone, Default, Debug)]
+pub struct RunOptions {
+    /// The broker; without it, haremq is started for this run.
+    #[arg(long, value_name = "amqp://USER:PASSWORD@HOST:PORT/VHOST", help_heading = "Broker")]
+    pub uri: Option<String>,
+    /// Process whose CPU and memory count as the broker's (found by the port if on this machine).
+    #[arg(long, value_name = "PID", help_heading = "Broker")]
+    pub broker_pid: Option<u32>,
+    /// Arguments for the haremq that is started for this run.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, help_heading = "Broker")]
+    pub broker_args: Option<String>,
+
+    /// A set-up of reference measurements: 1 1b 2 2b 3 3w1 4 5 7 9 9p 10 10r 11 12 13; other options override it.
+    #[arg(long, value_name = "NAME", help_heading = "Load")]
+    pub scenario: Option<String>,
+    /// Connections that publish [1].
+    #[arg(short = 'x', long, value_name = "N", help_heading = "Load")]
+    pub producers: Option<u32>,
+    /// Connections that consume [1].
+    #[arg(short = 'y', long, value_name = "N", help_heading = "Load")]
+    pub consumers: Option<u32>,
+    /// Channels, each a producer, per publishing connection [1].
+    #[arg(short = 'X', long, value_name = "N", help_heading = "Load")]
+    pub producer_channels: Option<u32>,
+    /// Channels, each a consumer, per consuming connection [1].
+    #[arg(short = 'Y', long, value_name = "N", help_heading = "Load")]
+    pub consumer_channels: Option<u32>,
+    /// Producer i and consumer i share a connection.
+    #[arg(long, help_heading = "Load")]
+    pub duplex: bool,
+    /// Body bytes, at least 16 [16].
+    #[arg(short = 's', long, value_name = "BYTES", help_heading = "Load")]
+    pub size: Option<usize>,
+    /// Messages per second of each producer, at planned times; without it, as fast as it goes.
+    #[arg(short = 'r', long, value_name = "RATE", help_heading = "Load")]
+    pub rate: Option<f64>,
+    /// Messages per second that each consumer takes.
+    #[arg(short = 'R', long, value_name = "RATE", help_heading = "Load")]
+    pub consumer_rate: Option<f64>,
+    /// Publisher confirms with at most N outstanding per producer.
+    #[arg(short = 'c', long, value_name = "N", help_heading = "Load")]
+    pub confirm: Option<u32>,
+    /// Acknowledge N messages at once [1].
+    #[arg(short = 'A', long, value_name = "N", help_heading = "Load")]
+    pub multi_ack: Option<u32>,
+    /// Consume without acknowledgements.
+    #[arg(short = 'a', long, help_heading = "Load")]
+    pub autoack: bool,
+    /// Prefetch count per consumer [no limit].
+    #[arg(short = 'q', long, visible_alias = "prefetch", value_name = "N", help_heading = "Load")]
+    pub qos: Option<u16>,
+    /// How messages are marked; persistent also makes the queues durable. May be repeated.
+    #[arg(short = 'f', long, value_enum, help_heading = "Load")]
+    pub flag: Vec<Flag>,
+    /// Messages in flight between producers and consumers, at most.
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    pub in_flight: Option<u64>,
+
+    /// The queue [loadgen].
+    #[arg(short = 'u', long, value_name = "NAME", help_heading = "Topology")]
+    pub queue: Option<String>,
+    /// Several queues: %d runs through the numbers below. Producers and consumers take them in turn.
+    #[arg(long, value_name = "PATTERN", help_heading = "Topology")]
+    pub queue_pattern: Option<String>,
+    #[arg(long, value_name = "N", help_heading = "Topology")]
+    pub queue_pattern_from: Option<u32>,
+    #[arg(long, value_name = "N", help_heading = "Topology")]
+    pub queue_pattern_to: Option<u32>,
+    /// The exchange; without -e or -t, the default exchange.
+    #[arg(short = 'e', long, value_name = "NAME", help_heading = "Topology")]
+    pub exchange: Option<String>,
+    /// Its type [direct].
+    #[arg(short = 't', long = "type", value_name = "TYPE", help_heading = "Topology")]
+    pub exchange_type: Option<String>,
+    /// The routing key; with %d it rotates through --routing-keys numbers.
+    #[arg(short = 'k', long, value_name = "KEY", help_heading = "Topology")]
+    pub routing_key: Option<String>,
+    /// How many keys each producer rotates through [as many as are bound].
+    #[arg(long, value_name = "N", help_heading = "Topology")]
+    pub routing_keys: Option<u32>,
+    /// How many keys are bound, key i to queue i modulo the queues [as many as are used].
+    #[arg(long, value_name = "N", help_heading = "Topology")]
+    pub bindings: Option<u32>,
+    /// Declare, bind, purge and delete nothing: all is there.
+    #[arg(short = 'p', long, help_heading = "Topology")]
+    pub predeclared: bool,
+
+    /// Seconds that are measured [5].
+    #[arg(short = 'z', long, value_name = "SECONDS", help_heading = "Run")]
+    pub time: Option<f64>,
+    /// Seconds before, which are not [1].
+    #[arg(long, value_name = "SECONDS", help_heading = "Run")]
+    pub warmup: Option<f64>,
+    /// Each producer stops after N messages.
+    #[arg(short = 'C', long, value_name = "N", help_heading = "Run")]
+    pub pmessages: Option<u64>,
+    /// The run ends when N messages per consumer arrived.
+    #[arg(short = 'D', long, value_name = "N", help_heading = "Run")]
+    pub cmessages: Option<u64>,
+    /// Seconds to wait for the rest after the producers stopped [30].
+    #[arg(long, value_name = "SECONDS", help_heading = "Run")]
+    pub drain_timeout: Option<f64>,
+    /// Name of the run in lines and reports [loadgen].
+    #[arg(long, value_name = "NAME", help_heading = "Run")]
+    pub id: Option<String>,
+    /// Threads that drive the load [2, or 1 if nothing could run beside].
+    #[arg(long, value_name = "N", help_heading = "Run")]
+    pub threads: Option<usize>,
+    /// Cores for these threads, such as 0,2-3.
+    #[arg(long, value_name = "LIST", help_heading = "Run")]
+    pub cpus: Option<String>,
+    /// Busy-wait the last microseconds before each planned time instead of sleeping them.
+    #[arg(long, value_name = "MICROSECONDS", help_heading = "Run")]
+    pub spin: Option<u64>,
+    /// What standard output shows.
+    #[arg(long, value_enum, default_value_t, help_heading = "Run")]
+    pub format: Format,
+    /// The report as JSON, into this file.
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flag {
+    Persistent,
+    Mandatory,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Format {
+    /// A line per second, then the report.
+    #[default]
+    Live,
+    /// The report as one JSON object.
+    Json,
+    /// Nothing but violations.
+    Quiet,
+}
+
+impl RunOptions {
+    pub fn has_flag(&self, flag: Flag) -> bool {
+        self.flag.contains(&flag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn perftests_letters_mean_what_they_mean_there() {
+        let line = "loadgen run -x 2 -y 3 -X 4 -Y 5 -s 100 -r 1000 -R 10 -c 100 -A 10 -q 50 -f persistent -f mandatory \
+                    -u q -e x -t fanout -k key -p -z 30 -C 7 -D 8";
+        let Some(Command::Run(options)) = Cli::parse_from(line.split_whitespace()).command else { panic!() };
+        assert_eq!((options.producers, options.consumers), (Some(2), Some(3)));
+        assert_eq!((options.producer_channels, options.consumer_channels), (Some(4), Some(5)));
+        assert_eq!((options.confirm, options.multi_ack, options.qos), (Some(100), Some(10), Some(50)));
+        assert!(
+            options.has_flag(Flag::Persistent) && options.has_flag(Flag::Mandatory) && options.predeclared
+        );
+        assert_eq!((options.time, options.pmessages, options.cmessages), (Some(30.0), Some(7), Some(8)));
+    }
+}

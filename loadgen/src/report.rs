@@ -1,0 +1,166 @@
+//! What a run found out, as numbers to keep.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::violations::Violations;
+
+/// What came out of a `Run`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Report {
+    Messages(Box<MessagesReport>),
+    Sessions(Box<SessionsReport>),
+}
+
+/// Rates and costs are of the measured part; counts and violations of the whole run.
+#[derive(Debug, Serialize)]
+pub struct MessagesReport {
+    pub id: String,
+    pub scenario: Option<String>,
+    pub broker: String,
+    pub setup: Setup,
+    pub measured_seconds: f64,
+    pub published_per_second: f64,
+    pub delivered_per_second: f64,
+    pub confirmed_per_second: f64,
+    pub published: u64,
+    pub delivered: u64,
+    pub confirmed: u64,
+    pub nacked: u64,
+    /// From the planned time, if there was one, else from the publish, to the arrival at the consumer.
+    pub latency: Option<Percentiles>,
+    /// From the same time to the broker's confirm.
+    pub confirm_latency: Option<Percentiles>,
+    /// From the planned time to the publish: what loadgen itself was late.
+    pub lag: Option<Percentiles>,
+    /// Messages that were planned and could not be published in time.
+    pub unsent: u64,
+    /// Connections times seconds under connection.blocked.
+    pub blocked_seconds: f64,
+    pub drain_seconds: f64,
+    pub cost: Cost,
+    pub violations: Violations,
+    /// No violation.
+    pub intact: bool,
+    pub seconds: Vec<Second>,
+}
+
+/// A run without messages. A session is a connection with an open channel.
+#[derive(Debug, Serialize)]
+pub struct SessionsReport {
+    pub id: String,
+    pub scenario: Option<String>,
+    pub broker: String,
+    pub what: &'static str,
+    pub measured_seconds: f64,
+    pub sessions: u64,
+    pub sessions_per_second: f64,
+    pub latency: Option<Percentiles>,
+    /// A publish stands for a session in it.
+    pub cost: Cost,
+}
+
+/// The load, in short.
+#[derive(Clone, Debug, Serialize)]
+pub struct Setup {
+    pub producers: usize,
+    pub consumers: usize,
+    pub connections: usize,
+    pub queues: usize,
+    pub bindings: usize,
+    pub exchange_type: Option<String>,
+    pub body_bytes: usize,
+    pub rate_per_producer: Option<f64>,
+    pub confirm_window: Option<u32>,
+    /// 0: automatic acknowledgement.
+    pub acked_at_once: u32,
+    pub prefetch: u16,
+    pub persistent: bool,
+    pub in_flight: Option<u64>,
+    pub threads: usize,
+    /// To declare and bind everything.
+    pub declare_seconds: f64,
+}
+
+/// Of the measured part of the run.
+#[derive(Clone, Default, Debug, Serialize)]
+pub struct Cost {
+    pub broker_pid: Option<u32>,
+    pub broker_cores: Option<f64>,
+    pub broker_cpu_us_per_publish: Option<f64>,
+    pub broker_cpu_us_per_deliver: Option<f64>,
+    pub broker_resident_bytes: Option<u64>,
+    /// The most that was seen during the run, and the most since the process began.
+    pub broker_resident_bytes_max: Option<u64>,
+    pub broker_peak_bytes: Option<u64>,
+    pub loadgen_cores: f64,
+    /// Per delivery, or per publish if nothing was delivered.
+    pub loadgen_cpu_us_per_message: Option<f64>,
+    /// Cores that were busy with neither the broker nor loadgen.
+    pub foreign_cores: Option<f64>,
+}
+
+/// Microseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Percentiles {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub p9999: f64,
+    pub max: f64,
+    pub count: u64,
+}
+
+/// One second of the run, warm-up included.
+#[derive(Clone, Debug, Serialize)]
+pub struct Second {
+    pub second: u64,
+    pub published: u64,
+    pub delivered: u64,
+    pub confirmed: u64,
+    pub latency: Option<Percentiles>,
+    pub confirm_latency: Option<Percentiles>,
+}
+
+impl Report {
+    /// Whether every message arrived as it should.
+    pub fn is_intact(&self) -> bool {
+        match self {
+            Report::Messages(report) => report.intact,
+            Report::Sessions(_) => true,
+        }
+    }
+}
+
+impl Percentiles {
+    /// None if nothing was recorded.
+    pub fn of(histogram: &Histogram<u64>) -> Option<Percentiles> {
+        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        (!histogram.is_empty()).then(|| Percentiles {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            p9999: at(0.9999),
+            max: histogram.max() as f64 / 1e3,
+            count: histogram.len(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_in_microseconds() {
+        let mut histogram = crate::meter::histogram();
+        (1..=1000).for_each(|us| histogram.record(us * 1000).unwrap());
+        let percentiles = Percentiles::of(&histogram).unwrap();
+        assert!((percentiles.p50 - 500.0).abs() < 1.0 && (percentiles.p999 - 999.0).abs() < 1.0);
+        assert!((percentiles.max - 1000.0).abs() < 1.0 && percentiles.count == 1000);
+        assert!(Percentiles::of(&crate::meter::histogram()).is_none());
+    }
+}

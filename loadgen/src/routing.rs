@@ -1,0 +1,225 @@
+//! Which queues and bindings a run uses, and which routing keys lead where.
+
+use std::sync::Arc;
+
+use crate::options::{Flag, RunOptions};
+
+/// What is declared before the run and deleted after it.
+#[derive(Debug)]
+pub struct Topology {
+    pub queues: Vec<String>,
+    pub exchange: Option<Exchange>,
+    pub bindings: Vec<Binding>,
+    pub durable: bool,
+    pub predeclared: bool,
+    /// Every message reaches every queue.
+    copies_to_all: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Exchange {
+    pub name: String,
+    pub kind: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Binding {
+    pub queue: usize,
+    pub key: String,
+}
+
+/// A routing key and the lane of the messages published with it. A lane is what one sequence counts: the messages of a
+/// producer that reach the same queues, either one queue (the lane has its index) or all of them (lane 0).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Key {
+    pub text: String,
+    pub lane: usize,
+}
+
+impl Topology {
+    pub fn resolve(options: &RunOptions) -> Result<Topology, String> {
+        let queues = queues(options)?;
+        let exchange = exchange(options);
+        // A single key on a named exchange is bound to every queue.
+        let one_key = options.routing_key.as_deref().is_some_and(|key| !key.contains("%d"));
+        let fanout = exchange.as_ref().is_some_and(|exchange| exchange.kind == "fanout");
+        let copies_to_all = exchange.is_some() && (fanout || one_key);
+        let bindings = bindings(options, &queues, exchange.as_ref(), copies_to_all)?;
+        let durable = options.has_flag(Flag::Persistent);
+        Ok(Topology { queues, exchange, bindings, durable, predeclared: options.predeclared, copies_to_all })
+    }
+
+    /// Which of a producer's sequences a queue sees.
+    pub fn lane_of(&self, queue: usize) -> usize {
+        if self.copies_to_all { 0 } else { queue }
+    }
+
+    pub fn queues_per_message(&self) -> usize {
+        if self.copies_to_all { self.queues.len() } else { 1 }
+    }
+
+    pub fn exchange_name(&self) -> &str {
+        self.exchange.as_ref().map_or("", |exchange| &exchange.name)
+    }
+}
+
+/// The keys that producers publish with.
+pub enum Keys {
+    /// All producers rotate through the same ones.
+    Shared(Arc<[Key]>),
+    /// Producer i has the one of queue i modulo the queues.
+    PerQueue(Vec<Arc<[Key]>>),
+}
+
+impl Keys {
+    pub fn of_producer(&self, number: usize) -> Arc<[Key]> {
+        match self {
+            Keys::Shared(keys) => keys.clone(),
+            Keys::PerQueue(keys) => keys[number % keys.len()].clone(),
+        }
+    }
+}
+
+pub fn keys(options: &RunOptions, topology: &Topology) -> Result<Keys, String> {
+    let queues = topology.queues.len();
+    match (&options.routing_key, &topology.exchange) {
+        (Some(_), None) => Err("-k needs an exchange: the default exchange routes by queue name".to_owned()),
+        (Some(pattern), Some(_)) if pattern.contains("%d") => {
+            let count = options.routing_keys.or(options.bindings).unwrap_or(queues as u32);
+            let key = |number| Key {
+                text: numbered(pattern, number),
+                lane: topology.lane_of(number as usize % queues),
+            };
+            Ok(Keys::Shared((0..count.max(1)).map(key).collect()))
+        }
+        (Some(key), Some(_)) => Ok(Keys::Shared([Key { text: key.clone(), lane: 0 }].into())),
+        (None, Some(_)) if topology.copies_to_all => {
+            Ok(Keys::Shared([Key { text: String::new(), lane: 0 }].into()))
+        }
+        // Queue names serve as keys, on the default exchange as on a named one.
+        (None, _) => {
+            let key = |(lane, name): (usize, &String)| [Key { text: name.clone(), lane }].into();
+            Ok(Keys::PerQueue(topology.queues.iter().enumerate().map(key).collect()))
+        }
+    }
+}
+
+fn queues(options: &RunOptions) -> Result<Vec<String>, String> {
+    let Some(pattern) = &options.queue_pattern else {
+        return Ok(vec![options.queue.clone().unwrap_or_else(|| QUEUE_DEFAULT.to_owned())]);
+    };
+    let from = options.queue_pattern_from.unwrap_or(1);
+    let to = options.queue_pattern_to.ok_or("--queue-pattern needs --queue-pattern-to")?;
+    if !pattern.contains("%d") || from > to {
+        return Err("--queue-pattern needs %d and a range that is not empty".to_owned());
+    }
+    Ok((from..=to).map(|number| numbered(pattern, number)).collect())
+}
+
+fn exchange(options: &RunOptions) -> Option<Exchange> {
+    if options.exchange.is_none() && options.exchange_type.is_none() {
+        return None;
+    }
+    let kind = options.exchange_type.clone().unwrap_or_else(|| "direct".to_owned());
+    let name = options.exchange.clone().unwrap_or_else(|| format!("loadgen.{kind}"));
+    Some(Exchange { name, kind })
+}
+
+fn bindings(
+    options: &RunOptions,
+    queues: &[String],
+    exchange: Option<&Exchange>,
+    copies_to_all: bool,
+) -> Result<Vec<Binding>, String> {
+    if exchange.is_none() {
+        return match options.bindings {
+            Some(_) => Err("--bindings needs an exchange (-e or -t)".to_owned()),
+            None => Ok(Vec::new()),
+        };
+    }
+    let pattern = options.routing_key.as_deref();
+    let binding = |queue, key: String| Binding { queue, key };
+    Ok(match pattern {
+        Some(pattern) if pattern.contains("%d") && !copies_to_all => {
+            let count = options.bindings.or(options.routing_keys).unwrap_or(queues.len() as u32);
+            if options.routing_keys.is_some_and(|keys| keys > count) {
+                return Err("--routing-keys above --bindings would publish what is not routed".to_owned());
+            }
+            (0..count)
+                .map(|number| binding(number as usize % queues.len(), numbered(pattern, number)))
+                .collect()
+        }
+        _ if copies_to_all => {
+            (0..queues.len()).map(|queue| binding(queue, pattern.unwrap_or("").to_owned())).collect()
+        }
+        _ => queues.iter().enumerate().map(|(queue, name)| binding(queue, name.clone())).collect(),
+    })
+}
+
+fn numbered(pattern: &str, number: u32) -> String {
+    pattern.replace("%d", &number.to_string())
+}
+
+const QUEUE_DEFAULT: &str = "loadgen";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> RunOptions {
+        RunOptions {
+            queue_pattern: Some("q-%d".to_owned()),
+            queue_pattern_from: Some(1),
+            queue_pattern_to: Some(3),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn on_the_default_exchange_each_producer_has_its_queue() {
+        let topology = Topology::resolve(&options()).unwrap();
+        let keys = keys(&options(), &topology).unwrap();
+        assert!(topology.bindings.is_empty());
+        assert_eq!(keys.of_producer(4)[..], [Key { text: "q-2".into(), lane: 1 }]);
+    }
+
+    #[test]
+    fn a_fanout_reaches_every_queue_with_one_sequence() {
+        let options = RunOptions { exchange_type: Some("fanout".into()), ..options() };
+        let topology = Topology::resolve(&options).unwrap();
+        assert_eq!((topology.queues_per_message(), topology.lane_of(2), topology.bindings.len()), (3, 0, 3));
+        assert_eq!(keys(&options, &topology).unwrap().of_producer(9)[..], [Key { text: "".into(), lane: 0 }]);
+    }
+
+    #[test]
+    fn bound_keys_are_spread_over_the_queues_and_published_to_in_turn() {
+        let options = RunOptions {
+            exchange_type: Some("direct".into()),
+            routing_key: Some("k%d".into()),
+            bindings: Some(7),
+            ..options()
+        };
+        let topology = Topology::resolve(&options).unwrap();
+        let keys = keys(&options, &topology).unwrap().of_producer(0);
+        assert_eq!(topology.bindings.len(), 7);
+        for (key, binding) in keys.iter().zip(&topology.bindings) {
+            assert_eq!((&key.text, key.lane), (&binding.key, binding.queue));
+        }
+        assert_eq!(keys[4], Key { text: "k4".into(), lane: 1 });
+    }
+
+    #[test]
+    fn a_single_key_on_a_direct_exchange_reaches_every_queue() {
+        let options = RunOptions { exchange: Some("x".into()), routing_key: Some("k".into()), ..options() };
+        let topology = Topology::resolve(&options).unwrap();
+        assert_eq!(topology.queues_per_message(), 3);
+        assert!(topology.bindings.iter().all(|binding| binding.key == "k"));
+    }
+
+    #[test]
+    fn keys_without_an_exchange_are_refused() {
+        let options = RunOptions { routing_key: Some("k".into()), ..options() };
+        assert!(keys(&options, &Topology::resolve(&options).unwrap()).is_err());
+        assert!(Topology::resolve(&RunOptions { bindings: Some(3), ..RunOptions::default() }).is_err());
+    }
+}
