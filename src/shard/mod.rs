@@ -203,6 +203,8 @@ impl Shard {
                 return Some(slot);
             }
         }
+        // Everybody was asked; what a socket did not take is for its task.
+        self.rooms.outward.unflushed = 0;
         None
     }
 
@@ -217,7 +219,6 @@ impl Shard {
     /// The socket took so many bytes of the output.
     pub fn sent(&mut self, slot: u32, bytes: usize, now: u64) {
         self.now = now;
-        self.rooms.outward.unflushed = self.rooms.outward.unflushed.saturating_sub(bytes);
         let id = self.id;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         connection.outbox.sent(bytes);

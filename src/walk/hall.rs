@@ -77,9 +77,13 @@ impl Hall {
 
     pub fn bytes(&mut self, connection: usize, bytes: &[u8]) {
         let (shard, slot) = self.connections[connection];
-        let received = self.shards[shard].receive(slot, bytes, 0);
-        assert_eq!(received.consumed, bytes.len());
-        self.turn();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let received = self.shards[shard].receive(slot, rest, 0);
+            assert!(received.again || received.consumed == rest.len());
+            rest = &rest[received.consumed..];
+            self.turn();
+        }
     }
 
     /// Lets every shard drain its rings and send, until nothing moves.
