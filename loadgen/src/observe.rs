@@ -68,6 +68,8 @@ impl Observer {
     /// What the time between two samples cost.
     pub fn cost(&self, begin: &Sample, end: &Sample) -> Cost {
         let wall = (end.at - begin.at) as f64;
+        // /proc counts in ticks of 10 ms: a shorter span tells nothing.
+        let (begin, end) = (begin.unless(wall < SPAN_NS_MIN), end.unless(wall < SPAN_NS_MIN));
         let own = (end.own_cpu - begin.own_cpu) as f64;
         let broker = difference(begin.broker_cpu, end.broker_cpu);
         let per = |cpu: f64, count: u64| (count > 0).then(|| cpu / 1e3 / count as f64);
@@ -90,6 +92,14 @@ impl Observer {
 }
 
 impl Sample {
+    /// Without what /proc told, if so.
+    fn unless(&self, without: bool) -> Sample {
+        match without {
+            true => Sample { broker_cpu: None, machine_busy: None, ..*self },
+            false => *self,
+        }
+    }
+
     /// The same, as if nothing had happened until `at`.
     pub fn moved_to(self, at: u64) -> Sample {
         Sample { at, ..self }
@@ -103,3 +113,5 @@ impl Sample {
 fn difference(begin: Option<u64>, end: Option<u64>) -> Option<f64> {
     Some(end?.checked_sub(begin?)? as f64)
 }
+
+const SPAN_NS_MIN: f64 = 2e8;
