@@ -130,7 +130,7 @@ impl Run {
 }
 
 impl Load {
-    fn resolve(options: &RunOptions) -> Result<Load, String> {
+    pub fn resolve(options: &RunOptions) -> Result<Load, String> {
         let body_bytes = options.size.unwrap_or(BODY_BYTES_MIN);
         if body_bytes < BODY_BYTES_MIN {
             return Err(format!("a body needs {BODY_BYTES_MIN} bytes for its producer, sequence and time"));

@@ -108,3 +108,77 @@ fn short(text: &str) -> ShortStr<'_> {
 
 const CLASS_BASIC: u16 = 60;
 const DELIVERY_MODE_PERSISTENT: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Flag, RunOptions};
+    use crate::routing;
+    use haremq::amqp::frame;
+
+    struct Message<'a> {
+        routing_key: &'a [u8],
+        delivery_mode: Option<u8>,
+        body: Vec<u8>,
+        bytes: usize,
+    }
+
+    fn load(body_bytes: usize) -> (Load, Arc<[Key]>) {
+        let options = RunOptions {
+            exchange_type: Some("direct".into()),
+            routing_key: Some("key-%d".into()),
+            bindings: Some(12),
+            size: Some(body_bytes),
+            flag: vec![Flag::Persistent],
+            ..RunOptions::default()
+        };
+        let load = Load::resolve(&options).unwrap();
+        let keys = routing::keys(&options, &load.topology).unwrap().of_producer(0);
+        (load, keys)
+    }
+
+    /// Reads a publish by the codec, frame by frame.
+    fn read(bytes: &[u8]) -> Message<'_> {
+        let next = |at: usize| frame::decode(&bytes[at..], FRAME_MAX).unwrap().unwrap();
+        let (method, mut at) = next(0);
+        let Ok(Method::BasicPublish { routing_key, .. }) = Method::decode(method.payload) else { panic!() };
+        let (header, len) = next(at);
+        at += len;
+        let header = ContentHeader::decode(header.payload).unwrap();
+        let mut body = Vec::new();
+        while body.len() < header.body_size as usize {
+            let (piece, len) = next(at);
+            assert_eq!((piece.kind, piece.channel), (FrameKind::Body, ChannelNumber(7)));
+            at += len;
+            body.extend_from_slice(piece.payload);
+        }
+        Message {
+            routing_key: routing_key.as_bytes(),
+            delivery_mode: header.properties.delivery_mode(),
+            body,
+            bytes: at,
+        }
+    }
+
+    #[test]
+    fn messages_of_every_size_are_what_the_codec_reads() {
+        let payload = FRAME_MAX as usize - FRAME_OVERHEAD;
+        for body_bytes in [16, 17, 100, payload - 1, payload, payload + 1, 2 * payload, 3 * payload + 5] {
+            let (load, keys) = load(body_bytes);
+            let fill = Arc::new(Fill::new(body_bytes));
+            let template = Template::new(&load, &keys, 7, FRAME_MAX, fill.clone());
+            for (index, key) in keys.iter().enumerate() {
+                let stamp = Stamp { producer: 3, sequence: 1000 + index as u64, planned: 77 };
+                let mut out = Vec::new();
+                template.write(index, stamp, &mut out);
+                assert!(out.len() <= template.message_bytes_max());
+                let message = read(&out);
+                assert_eq!((message.routing_key, message.delivery_mode), (key.text.as_bytes(), Some(2)));
+                assert_eq!((Stamp::decode(&message.body), message.bytes), (Some(stamp), out.len()));
+                assert!(fill.matches(&message.body, stamp.sequence), "{body_bytes} bytes");
+            }
+        }
+    }
+
+    const FRAME_MAX: u32 = 4096;
+}

@@ -145,16 +145,18 @@ impl Worker {
         _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         (0..self.job.connections.len()).for_each(|index| self.visit_soon(index));
         let mut events = Vec::with_capacity(EVENTS_PER_WAIT);
-        while !self.is_closed() {
+        loop {
             self.look_at_conductor();
             let now = clock::now();
             self.release_due(now);
             self.end_interval(now);
             self.visit_all();
             self.tell(now);
+            if self.is_closed() {
+                return self.outcome();
+            }
             self.wait(&mut events);
         }
-        self.outcome()
     }
 
     fn visit_all(&mut self) {
