@@ -1,1 +1,144 @@
-fn main() {}
+//! `haremq`: arguments -> configuration -> one thread per shard -> wait for a signal.
+
+use clap::Parser;
+use haremq::config::{Config, Listen, LogFormat, Switch};
+use haremq::machine;
+use haremq::management;
+use haremq::net::listener::{self, Listener};
+use haremq::shard::start::Shards;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use socket2::Socket;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Why the process ends: the codes of sysexits.h.
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+const USAGE: u8 = 64;
+const UNAVAILABLE: u8 = 69;
+const SOFTWARE: i32 = 70;
+const CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let config = match Config::try_parse() {
+        Ok(config) => config,
+        Err(answer) => return not_parsed(&answer),
+    };
+    log_to_stderr(&config);
+    die_loudly();
+    match run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{}", failure.text);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// `--help` and `--version` come this way too, and are no errors.
+fn not_parsed(answer: &clap::Error) -> ExitCode {
+    let _ = answer.print();
+    if answer.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn log_to_stderr(config: &Config) {
+    // What libraries say below a warning is about themselves.
+    let filter = EnvFilter::new(format!("warn,haremq={}", config.log_level.name()));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    match config.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+/// A panic anywhere but in the HTTP thread ends the process: a broker without one of its shards would hold
+/// its messages back in silence.
+fn die_loudly() {
+    std::panic::set_hook(Box::new(|panic| {
+        let name = thread::current().name().unwrap_or("unnamed").to_owned();
+        let trace = std::backtrace::Backtrace::force_capture();
+        tracing::error!("thread '{name}' died: {panic}\n{trace}");
+        if name != management::THREAD {
+            std::process::exit(SOFTWARE);
+        }
+    }));
+}
+
+fn run(config: &Config) -> Result<(), Failure> {
+    let began = Instant::now();
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| unfit(error.to_string()))?;
+    let cores = machine::cores();
+    let shards = config.shard_count(cores.len());
+    machine::preflight(shards).map_err(unfit)?;
+    let (amqp, amqp_address) = bind(config.amqp_listen(), "AMQP")?;
+    let (http, http_address) = bind(config.http_listen(), "HTTP")?;
+    let shards = start_shards(config, shards, &cores).map_err(unfit)?;
+    let common = &shards.common;
+    let listener =
+        Listener::start(amqp, common.inboxes.clone(), common.bells.clone()).map_err(thread_failed)?;
+    management::start(http.into(), common.clone()).map_err(thread_failed)?;
+    announce(amqp_address, http_address, shards.common.published.len(), began);
+    let signal = signals.forever().next().unwrap_or_default();
+    tracing::info!(signal, "stopping");
+    exit_at_the_next(signals);
+    listener.stop();
+    shards.stop();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Stand-in.
+fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards, String> {
+    let bells = (0..shards).map(|_| haremq::mesh::doorbell::Doorbell::new()).collect();
+    let cores = if config.pin == Switch::On { cores } else { &[] };
+    let work_ns = std::env::var("STAND_IN_WORK_NS").ok().and_then(|it| it.parse().ok()).unwrap_or(0);
+    let make = move || {
+        let mut shard = haremq::shard::Shard::default();
+        shard.work_ns = work_ns;
+        shard
+    };
+    Shards::start((0..shards).map(|_| make).collect(), bells, cores)
+}
+
+fn bind(listen: Listen, what: &str) -> Result<(Socket, SocketAddr), Failure> {
+    listener::bind(listen).map_err(|error| {
+        let code = if error.kind() == io::ErrorKind::AddrInUse { UNAVAILABLE } else { CONFIG };
+        Failure { code, text: format!("cannot listen for {what} on {}: {error}", listen.address) }
+    })
+}
+
+fn unfit(text: String) -> Failure {
+    Failure { code: CONFIG, text }
+}
+
+fn thread_failed(error: io::Error) -> Failure {
+    unfit(format!("a thread could not be started: {error}"))
+}
+
+fn announce(amqp: SocketAddr, http: SocketAddr, shards: usize, began: Instant) {
+    let took_ms = began.elapsed().as_millis();
+    let line = format!("Server startup complete; amqp {amqp}, http {http}, {shards} shards, {took_ms} ms");
+    tracing::info!("{line}");
+    // Whoever started us may have closed our standard output.
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+fn exit_at_the_next(mut signals: Signals) {
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            tracing::warn!(signal, "second signal: not waiting for anybody");
+            std::process::exit(128 + signal);
+        }
+    });
+}

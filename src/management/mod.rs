@@ -1,0 +1,46 @@
+//! The HTTP side, on a thread of its own: it reads what the shards publish and never touches their state.
+
+use crate::shard::start::{Common, Snapshot};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use std::io;
+use std::net::TcpListener;
+use std::thread;
+
+/// Serves for ever; the thread ends with the process.
+pub fn start(listener: TcpListener, common: Common) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let serve = async move {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        axum::serve(listener, routes(common)).await
+    };
+    thread::Builder::new().name(THREAD.into()).spawn(move || {
+        if let Err(error) = runtime.block_on(serve) {
+            tracing::error!(%error, "HTTP is no longer served");
+        }
+    })?;
+    Ok(())
+}
+
+/// A panic in this thread costs one answer, not the broker.
+pub const THREAD: &str = "management";
+
+fn routes(common: Common) -> Router {
+    Router::new().route("/health/ready", get(ready)).route("/debug/shards", get(shards)).with_state(common)
+}
+
+/// 200 while every shard is up.
+async fn ready(State(common): State<Common>) -> (StatusCode, &'static str) {
+    if common.published.iter().all(|shard| shard.is_up()) {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+async fn shards(State(common): State<Common>) -> Json<Vec<Snapshot>> {
+    Json(common.snapshots())
+}

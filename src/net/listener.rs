@@ -1,0 +1,211 @@
+//! The listener: a plain thread that accepts, and gives each connection to the shard that has the fewest.
+//!
+//! One acceptor spreads evenly where SO_REUSEPORT spreads by hash, by which few connections can all meet on
+//! one shard.
+
+use crate::config::Listen;
+use crate::mesh::doorbell::Doorbell;
+use crossbeam_queue::ArrayQueue;
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// A connection on its way from the listener to its shard.
+pub struct Accepted {
+    pub stream: TcpStream,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+}
+
+/// Where a shard finds its new connections.
+pub struct Inbox {
+    pub arrived: ArrayQueue<Accepted>,
+    /// Handed over and not yet gone. The listener counts up, the shard down.
+    pub connections: AtomicU32,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Inbox { arrived: ArrayQueue::new(ARRIVED_MAX), connections: AtomicU32::new(0) }
+    }
+}
+
+/// More than a shard takes in a turn; beyond it the listener waits, and the kernel's backlog after it.
+const ARRIVED_MAX: usize = 1024;
+
+/// What a burst of connects may run ahead of the listener (the kernel caps it at net.core.somaxconn).
+const BACKLOG: i32 = 4096;
+
+/// How long to wait when descriptors or kernel memory have run out, until some connection has gone.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds and listens; answers the address with the port that was taken.
+pub fn bind(listen: Listen) -> io::Result<(Socket, SocketAddr)> {
+    let no_ipv6 = |error: &io::Error| {
+        matches!(
+            error.raw_os_error().map(Errno::from_raw_os_error),
+            Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+        )
+    };
+    match (listen_on(listen.address), listen.fallback) {
+        (Err(error), Some(fallback)) if no_ipv6(&error) => listen_on(fallback),
+        (result, _) => result,
+    }
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+    // socket2 sets CLOEXEC.
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok((socket, bound))
+}
+
+/// The accepting thread.
+pub struct Listener {
+    socket: Arc<Socket>,
+    stopping: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Listener {
+    pub fn start(socket: Socket, inboxes: Arc<[Inbox]>, bells: Arc<[Doorbell]>) -> io::Result<Self> {
+        let socket = Arc::new(socket);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut accepting =
+            Accepting { socket: socket.clone(), stopping: stopping.clone(), inboxes, bells, next: 0 };
+        let thread = thread::Builder::new().name("listener".into()).spawn(move || accepting.run())?;
+        Ok(Listener { socket, stopping, thread })
+    }
+
+    /// No connection is accepted after this.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        // Ends a waiting accept(2) with EINVAL, on Linux.
+        let _ = self.socket.shutdown(Shutdown::Both);
+        let _ = self.thread.join();
+    }
+}
+
+struct Accepting {
+    socket: Arc<Socket>,
+    stopping: Arc<AtomicBool>,
+    inboxes: Arc<[Inbox]>,
+    bells: Arc<[Doorbell]>,
+    /// Where the search for the least loaded shard begins, so that ties go round.
+    next: usize,
+}
+
+impl Accepting {
+    fn run(&mut self) {
+        while !self.stopping.load(Ordering::SeqCst) {
+            match self.socket.accept() {
+                Ok((socket, peer)) => self.take(socket, peer.as_socket()),
+                Err(error) => self.pause(&error),
+            }
+        }
+    }
+
+    /// A socket whose peer has already gone again has no addresses, and is dropped.
+    fn take(&mut self, socket: Socket, peer: Option<SocketAddr>) {
+        prepare(&socket);
+        let local = socket.local_addr().ok().and_then(|address| address.as_socket());
+        if let (Some(peer), Some(local)) = (peer, local) {
+            self.hand_over(Accepted { stream: socket.into(), peer, local });
+        }
+    }
+
+    fn hand_over(&mut self, mut accepted: Accepted) {
+        let counts = self.inboxes.iter().map(|inbox| inbox.connections.load(Ordering::Relaxed));
+        let shard = least_loaded(counts, self.next);
+        self.next = shard + 1;
+        let inbox = &self.inboxes[shard];
+        inbox.connections.fetch_add(1, Ordering::Relaxed);
+        while let Err(back) = inbox.arrived.push(accepted) {
+            if self.stopping.load(Ordering::SeqCst) {
+                return;
+            }
+            accepted = back;
+            self.bells[shard].ring();
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.bells[shard].ring();
+    }
+
+    fn pause(&self, error: &io::Error) {
+        if self.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        let aborted = [Errno::CONNABORTED, Errno::INTR, Errno::PROTO].map(|errno| errno.raw_os_error());
+        if error.raw_os_error().is_some_and(|errno| aborted.contains(&errno)) {
+            return;
+        }
+        tracing::warn!(%error, "a connection could not be accepted");
+        thread::sleep(EXHAUSTED_PAUSE);
+    }
+}
+
+/// Neither setting can fail for a reason that would make the connection useless.
+fn prepare(socket: &Socket) {
+    let _ = socket.set_tcp_nodelay(true);
+    // Where the host's default is bbr, its pacing costs 20 % of the CPU per message of 1 KB (measured).
+    let _ = socket.set_tcp_congestion(b"cubic");
+}
+
+/// The first index with the least count, in a round that begins at `from`.
+fn least_loaded(counts: impl ExactSizeIterator<Item = u32>, from: usize) -> usize {
+    let shards = counts.len();
+    let after = |index: usize| (index + shards - from % shards) % shards;
+    counts.enumerate().min_by_key(|&(index, count)| (count, after(index))).map_or(0, |(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_go_round_and_the_fewest_come_first() {
+        let choose = |counts: &[u32], from| least_loaded(counts.iter().copied(), from);
+        assert_eq!([0, 1, 2, 3, 4].map(|from| choose(&[5, 5, 5], from)), [0, 1, 2, 0, 1]);
+        assert_eq!(choose(&[3, 1, 2], 0), 1);
+        assert_eq!(choose(&[1, 2, 1], 1), 2);
+        assert_eq!(choose(&[7], 9), 0);
+    }
+
+    #[test]
+    fn connections_are_spread_evenly_and_none_is_accepted_after_stop() {
+        let inboxes: Arc<[Inbox]> = (0..3).map(|_| Inbox::default()).collect();
+        let bells = (0..3).map(|_| Doorbell::new()).collect();
+        let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), fallback: None };
+        let (socket, address) = bind(listen).unwrap();
+        let listener = Listener::start(socket, inboxes.clone(), bells).unwrap();
+        let clients: Vec<_> = (0..30).map(|_| TcpStream::connect(address).unwrap()).collect();
+        while inboxes.iter().map(|inbox| inbox.arrived.len()).sum::<usize>() < clients.len() {
+            thread::yield_now();
+        }
+        assert!(inboxes.iter().all(|inbox| inbox.arrived.len() == 10));
+        let first = inboxes[0].arrived.pop().unwrap();
+        assert!(clients.iter().any(|client| client.local_addr().unwrap() == first.peer));
+        assert_eq!(first.local, address);
+        listener.stop();
+        assert!(TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_an_error_even_with_a_fallback() {
+        let (_first, address) =
+            bind(Listen { address: "127.0.0.1:0".parse().unwrap(), fallback: None }).unwrap();
+        let second = bind(Listen { address, fallback: Some("127.0.0.1:0".parse().unwrap()) });
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

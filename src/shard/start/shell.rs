@@ -1,0 +1,155 @@
+//! What the tasks of one shard share: the `Shard`, its sockets, the gate. No borrow outlives a call.
+
+use super::Common;
+use super::gate::{Gate, Pass};
+use super::published::Published;
+use crate::mesh::doorbell::Doorbell;
+use crate::net::listener::{Accepted, Inbox};
+use crate::net::{Socket, Sockets, Turn};
+use crate::shard::{Now, Peer, Shard};
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
+
+/// Lives on: its shard, within its glommio executor.
+pub struct Shell {
+    index: usize,
+    rooms: RefCell<Rooms>,
+    pub gate: Gate,
+    pub common: Common,
+    /// Of the mesh task, for who leaves work to be continued.
+    mesh: RefCell<Waker>,
+    /// Something was done since the last beat.
+    busy: Cell<bool>,
+}
+
+struct Rooms {
+    shard: Shard,
+    sockets: Sockets,
+}
+
+impl Rooms {
+    fn settle(&mut self, now: u64) -> bool {
+        self.sockets.settle(&mut self.shard, Now(now)) || self.shard.has_work()
+    }
+}
+
+impl Shell {
+    pub fn new(index: usize, shard: Shard, common: Common) -> Self {
+        Shell {
+            index,
+            rooms: RefCell::new(Rooms { shard, sockets: Sockets::default() }),
+            gate: Gate::new(),
+            common,
+            mesh: RefCell::new(Waker::noop().clone()),
+            busy: Cell::new(false),
+        }
+    }
+
+    pub fn published(&self) -> &Published {
+        &self.common.published[self.index]
+    }
+
+    pub fn inbox(&self) -> &Inbox {
+        &self.common.inboxes[self.index]
+    }
+
+    /// None: the shard takes no more connections, and the socket is closed.
+    pub fn open(&self, accepted: Accepted) -> Option<u32> {
+        let mut rooms = self.rooms.borrow_mut();
+        let peer = Peer { address: accepted.peer, local: accepted.local };
+        let slot = rooms.shard.open(peer, Now(self.gate.now()))?;
+        rooms.sockets.enter(slot, Socket::adopt(accepted.stream));
+        Some(slot)
+    }
+
+    /// The turn of a connection's task, once it has passed the gate.
+    pub fn turn(&self, slot: u32, cx: &mut Context<'_>, now: u64) -> Turn {
+        let mut rooms = self.rooms.borrow_mut();
+        let Rooms { shard, sockets } = &mut *rooms;
+        let turn = sockets.turn(shard, slot, cx, Now(now));
+        if shard.has_work() {
+            self.mesh.borrow().wake_by_ref();
+        }
+        self.done();
+        turn
+    }
+
+    /// The turn of the mesh task: takes new connections, drains the rings, goes on with work left over, and
+    /// sleeps on the doorbell. Ready when the server stops.
+    pub fn poll_mesh(&self, pass: &mut Pass, cx: &Context<'_>, take: impl Fn(Accepted)) -> Poll<()> {
+        self.mesh.borrow_mut().clone_from(cx.waker());
+        let Poll::Ready(now) = self.gate.poll_pass(pass, cx, &self.published().turns) else {
+            return Poll::Pending;
+        };
+        while let Some(accepted) = self.inbox().arrived.pop() {
+            take(accepted);
+        }
+        if self.common.stop.requested() {
+            return Poll::Ready(());
+        }
+        let parked = !self.settle(now) && self.bell().park(cx.waker(), || self.found_work(now));
+        if !parked {
+            cx.waker().wake_by_ref();
+        }
+        self.gate.worked();
+        Poll::Pending
+    }
+
+    /// Deadlines of the shard. The gate is not asked: this is short and must not wait.
+    pub fn tick(&self) {
+        let now = self.gate.now();
+        let mut rooms = self.rooms.borrow_mut();
+        rooms.shard.tick(Now(now));
+        rooms.settle(now);
+    }
+
+    /// Answers whether anything was done since the last call, and publishes the counters.
+    pub fn beat(&self) -> bool {
+        self.publish();
+        self.busy.take()
+    }
+
+    pub fn publish(&self) {
+        let rooms = self.rooms.borrow();
+        self.published().publish(rooms.shard.counters(), &rooms.sockets.io);
+    }
+
+    /// True if there was something to do, or is left.
+    pub fn settle(&self, now: u64) -> bool {
+        let moved = self.rooms.borrow_mut().settle(now);
+        if moved {
+            self.busy.set(true);
+        }
+        moved
+    }
+
+    pub fn shut_down(&self) {
+        let now = self.gate.now();
+        let mut rooms = self.rooms.borrow_mut();
+        rooms.shard.shutdown(Now(now));
+        rooms.settle(now);
+    }
+
+    pub fn connections(&self) -> usize {
+        self.rooms.borrow().shard.connections()
+    }
+
+    pub fn cut_all(&self) {
+        let mut rooms = self.rooms.borrow_mut();
+        let Rooms { shard, sockets } = &mut *rooms;
+        sockets.cut_all(shard, Now(self.gate.now()));
+    }
+
+    fn done(&self) {
+        self.busy.set(true);
+        self.gate.worked();
+    }
+
+    fn bell(&self) -> &Doorbell {
+        &self.common.bells[self.index]
+    }
+
+    fn found_work(&self, now: u64) -> bool {
+        self.common.stop.requested() || !self.inbox().arrived.is_empty() || self.settle(now)
+    }
+}
