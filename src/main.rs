@@ -1,17 +1,24 @@
 //! `haremq`: arguments -> configuration -> one thread per shard -> wait for a signal.
 
 use clap::Parser;
+use haremq::budget::Budget;
 use haremq::config::{Config, Listen, LogFormat, Switch};
+use haremq::connection::handshake::HandshakeConfig;
+use haremq::ids::ShardId;
+use haremq::limits::{CONNECTIONS_MAX, RING_COMMANDS, UNAUTHENTICATED_MAX};
 use haremq::machine;
 use haremq::management;
+use haremq::mesh;
 use haremq::net::listener::{self, Listener};
 use haremq::shard::start::Shards;
+use haremq::shard::{Command, Shard, ShardConfig};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::Socket;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 use tracing_subscriber::EnvFilter;
@@ -55,7 +62,10 @@ fn not_parsed(answer: &clap::Error) -> ExitCode {
 fn log_to_stderr(config: &Config) {
     // What libraries say below a warning is about themselves.
     let filter = EnvFilter::new(format!("warn,haremq={}", config.log_level.name()));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
@@ -85,8 +95,9 @@ fn run(config: &Config) -> Result<(), Failure> {
     let (http, http_address) = bind(config.http_listen(), "HTTP")?;
     let shards = start_shards(config, shards, &cores).map_err(unfit)?;
     let common = &shards.common;
-    let listener =
-        Listener::start(amqp, common.inboxes.clone(), common.bells.clone()).map_err(thread_failed)?;
+    let bells = common.bells.clone();
+    let listener = Listener::start(amqp, common.inboxes.clone(), move |shard| bells[shard].ring())
+        .map_err(thread_failed)?;
     management::start(http.into(), common.clone()).map_err(thread_failed)?;
     announce(amqp_address, http_address, shards.common.published.len(), began);
     let signal = signals.forever().next().unwrap_or_default();
@@ -98,17 +109,23 @@ fn run(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Stand-in.
 fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards, String> {
-    let bells = (0..shards).map(|_| haremq::mesh::doorbell::Doorbell::new()).collect();
-    let cores = if config.pin == Switch::On { cores } else { &[] };
-    let work_ns = std::env::var("STAND_IN_WORK_NS").ok().and_then(|it| it.parse().ok()).unwrap_or(0);
-    let make = move || {
-        let mut shard = haremq::shard::Shard::default();
-        shard.work_ns = work_ns;
-        shard
+    let memory_high = config.memory_high.resolve(machine::memory_bytes());
+    let budget = Arc::new(Budget::new(usize::try_from(memory_high).unwrap_or(usize::MAX)));
+    let shard_config = ShardConfig {
+        handshake: HandshakeConfig::default(),
+        connections_max: CONNECTIONS_MAX.div_ceil(usize::from(shards)),
+        unauthenticated_max: UNAUTHENTICATED_MAX.div_ceil(usize::from(shards)),
     };
-    Shards::start((0..shards).map(|_| make).collect(), bells, cores)
+    let seed = getrandom::u64().map_err(|error| format!("no random numbers: {error}"))?;
+    let ends = mesh::connect::<Command>(shards, RING_COMMANDS);
+    let bells = ends[0].bells();
+    let make = |(id, end)| {
+        let (config, budget) = (shard_config.clone(), budget.clone());
+        move || Shard::new(ShardId(id), config, end, budget, seed)
+    };
+    let makers = (0..shards).zip(ends).map(make).collect();
+    Shards::start(makers, bells, if config.pin == Switch::On { cores } else { &[] })
 }
 
 fn bind(listen: Listen, what: &str) -> Result<(Socket, SocketAddr), Failure> {

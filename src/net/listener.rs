@@ -4,7 +4,6 @@
 //! one shard.
 
 use crate::config::Listen;
-use crate::mesh::doorbell::Doorbell;
 use crossbeam_queue::ArrayQueue;
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
@@ -79,11 +78,16 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub fn start(socket: Socket, inboxes: Arc<[Inbox]>, bells: Arc<[Doorbell]>) -> io::Result<Self> {
+    /// `wake` tells a shard, by its index, to look into its inbox.
+    pub fn start(
+        socket: Socket,
+        inboxes: Arc<[Inbox]>,
+        wake: impl Fn(usize) + Send + 'static,
+    ) -> io::Result<Self> {
         let socket = Arc::new(socket);
         let stopping = Arc::new(AtomicBool::new(false));
         let mut accepting =
-            Accepting { socket: socket.clone(), stopping: stopping.clone(), inboxes, bells, next: 0 };
+            Accepting { socket: socket.clone(), stopping: stopping.clone(), inboxes, wake, next: 0 };
         let thread = thread::Builder::new().name("listener".into()).spawn(move || accepting.run())?;
         Ok(Listener { socket, stopping, thread })
     }
@@ -97,16 +101,16 @@ impl Listener {
     }
 }
 
-struct Accepting {
+struct Accepting<W> {
     socket: Arc<Socket>,
     stopping: Arc<AtomicBool>,
     inboxes: Arc<[Inbox]>,
-    bells: Arc<[Doorbell]>,
+    wake: W,
     /// Where the search for the least loaded shard begins, so that ties go round.
     next: usize,
 }
 
-impl Accepting {
+impl<W: Fn(usize)> Accepting<W> {
     fn run(&mut self) {
         while !self.stopping.load(Ordering::SeqCst) {
             match self.socket.accept() {
@@ -136,10 +140,10 @@ impl Accepting {
                 return;
             }
             accepted = back;
-            self.bells[shard].ring();
+            (self.wake)(shard);
             thread::sleep(Duration::from_millis(1));
         }
-        self.bells[shard].ring();
+        (self.wake)(shard);
     }
 
     fn pause(&self, error: &io::Error) {
@@ -185,10 +189,9 @@ mod tests {
     #[test]
     fn connections_are_spread_evenly_and_none_is_accepted_after_stop() {
         let inboxes: Arc<[Inbox]> = (0..3).map(|_| Inbox::default()).collect();
-        let bells = (0..3).map(|_| Doorbell::new()).collect();
         let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), fallback: None };
         let (socket, address) = bind(listen).unwrap();
-        let listener = Listener::start(socket, inboxes.clone(), bells).unwrap();
+        let listener = Listener::start(socket, inboxes.clone(), |_| ()).unwrap();
         let clients: Vec<_> = (0..30).map(|_| TcpStream::connect(address).unwrap()).collect();
         while inboxes.iter().map(|inbox| inbox.arrived.len()).sum::<usize>() < clients.len() {
             thread::yield_now();

@@ -5,7 +5,7 @@
 
 use super::receive::ReceiveBuffer;
 use super::socket::Socket;
-use crate::shard::{Now, Shard};
+use crate::shard::Shard;
 use std::ops::Range;
 use std::task::{Context, Poll, Waker};
 
@@ -92,7 +92,7 @@ impl Sockets {
     }
 
     /// What the task of `slot` does when it is woken.
-    pub fn turn(&mut self, shard: &mut Shard, slot: u32, cx: &mut Context<'_>, now: Now) -> Turn {
+    pub fn turn(&mut self, shard: &mut Shard, slot: u32, cx: &mut Context<'_>, now: u64) -> Turn {
         self.greet(shard, slot, cx, now);
         loop {
             if let Some(leave) = self.leaves(shard, slot, now) {
@@ -116,14 +116,17 @@ impl Sockets {
         }
     }
 
-    /// Drains the rings, posts commands and sends what that or a read batch made; answers whether the rings
-    /// had anything.
-    pub fn settle(&mut self, shard: &mut Shard, now: Now) -> bool {
+    /// Drains the rings and sends what that or a read batch made; answers whether the rings had anything.
+    /// More to do may be left: `Shard::has_work`, `Shard::dirty_count`.
+    pub fn settle(&mut self, shard: &mut Shard, now: u64) -> bool {
         let moved = shard.drain(now);
-        shard.post();
-        self.flush(shard, now);
-        // What was sent makes room, and the credit for it goes to other shards.
-        shard.post();
+        for _ in 0..FLUSHES_MAX {
+            if !self.flush(shard, now) {
+                break;
+            }
+            // What was sent has made room, which may bring more to send.
+            shard.flushed(now);
+        }
         shard.take_resumed(&mut self.resumed);
         for slot in self.resumed.drain(..) {
             if let Some(endpoint) = &self.endpoints[slot as usize] {
@@ -134,7 +137,7 @@ impl Sockets {
     }
 
     /// The deadline of a shutdown has come: cuts every connection.
-    pub fn cut_all(&mut self, shard: &mut Shard, now: Now) {
+    pub fn cut_all(&mut self, shard: &mut Shard, now: u64) {
         for slot in 0..self.endpoints.len() {
             if self.endpoints[slot].take().is_some() {
                 shard.eof(slot as u32, now);
@@ -148,7 +151,7 @@ impl Sockets {
     }
 
     /// Remembers who to wake, and sends what waited for room.
-    fn greet(&mut self, shard: &mut Shard, slot: u32, cx: &Context<'_>, now: Now) {
+    fn greet(&mut self, shard: &mut Shard, slot: u32, cx: &Context<'_>, now: u64) {
         let Sockets { endpoints, io, .. } = self;
         let endpoint = endpoints[slot as usize].as_mut().expect("a task ends when its endpoint does");
         endpoint.waker.clone_from(cx.waker());
@@ -157,7 +160,7 @@ impl Sockets {
         }
     }
 
-    fn leaves(&mut self, shard: &mut Shard, slot: u32, now: Now) -> Option<Leave> {
+    fn leaves(&mut self, shard: &mut Shard, slot: u32, now: u64) -> Option<Leave> {
         if self.endpoint(slot).failed {
             self.take_away(slot);
             shard.eof(slot, now);
@@ -166,7 +169,7 @@ impl Sockets {
         }
         if shard.wants_close(slot) && shard.output(slot).is_empty() {
             let socket = self.take_away(slot);
-            shard.closed(slot);
+            shard.closed(slot, now);
             self.settle(shard, now);
             return Some(Leave::Finish(socket));
         }
@@ -179,7 +182,7 @@ impl Sockets {
     }
 
     /// One `recv(2)` behind the tail, and every complete frame of it run.
-    fn read(&mut self, shard: &mut Shard, slot: u32, cx: &mut Context<'_>, now: Now) -> Read {
+    fn read(&mut self, shard: &mut Shard, slot: u32, cx: &mut Context<'_>, now: u64) -> Read {
         let tail = self.load(slot);
         let endpoint = self.endpoints[slot as usize].as_mut().expect("a task ends when its endpoint does");
         if std::mem::take(&mut endpoint.held) && tail > 0 {
@@ -211,7 +214,7 @@ impl Sockets {
         self.buffer.load(slot, &mut endpoint.tail)
     }
 
-    fn run(&mut self, shard: &mut Shard, slot: u32, mut bytes: Range<usize>, now: Now) {
+    fn run(&mut self, shard: &mut Shard, slot: u32, mut bytes: Range<usize>, now: u64) {
         loop {
             let received = shard.receive(slot, self.buffer.filled(bytes.clone()), now);
             bytes.start += received.consumed;
@@ -223,8 +226,9 @@ impl Sockets {
         self.buffer.keep(slot, bytes);
     }
 
-    /// Sends what any connection has to send.
-    fn flush(&mut self, shard: &mut Shard, now: Now) {
+    /// Sends what any connection has to send; answers whether there was anything.
+    fn flush(&mut self, shard: &mut Shard, now: u64) -> bool {
+        let sends = self.io.sends;
         while let Some(slot) = shard.next_dirty() {
             match &mut self.endpoints[slot as usize] {
                 Some(endpoint) if !endpoint.awaits_room => endpoint.send(shard, slot, now, &mut self.io),
@@ -233,12 +237,16 @@ impl Sockets {
                 Some(_) | None => {}
             }
         }
+        self.io.sends > sends
     }
 }
 
+/// How often one batch is followed up by what its output made room for, before others have their turn.
+const FLUSHES_MAX: usize = 2;
+
 impl Endpoint {
     /// Sends until the outbox is empty or the kernel takes no more.
-    fn send(&mut self, shard: &mut Shard, slot: u32, now: Now, io: &mut IoCounts) {
+    fn send(&mut self, shard: &mut Shard, slot: u32, now: u64, io: &mut IoCounts) {
         loop {
             let output = shard.output(slot);
             if output.is_empty() {

@@ -19,6 +19,7 @@ mod names;
 mod publish;
 mod receive;
 mod rooms;
+pub mod start;
 mod teardown;
 
 pub use command::Command;
@@ -231,6 +232,13 @@ impl Shard {
         grants.drain(..).for_each(|(queue, consumer, bytes)| self.rooms.grant(queue, consumer, bytes));
         self.grants = grants;
         self.resume_if_roomy(slot);
+    }
+
+    /// The shell has sent what there was to send: whoever has room again is served, and credit goes to the
+    /// shards of its queues.
+    pub fn flushed(&mut self, now: u64) {
+        self.now = now;
+        self.end_batch();
     }
 
     /// Whether the shell should close the socket once all output is sent.

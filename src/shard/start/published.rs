@@ -3,7 +3,7 @@
 
 use super::turns::{Count, TurnSummary, Turns};
 use crate::net::IoCounts;
-use crate::shard::Counters;
+use crate::stats::Counters;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 

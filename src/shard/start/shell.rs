@@ -6,7 +6,7 @@ use super::published::Published;
 use crate::mesh::doorbell::Doorbell;
 use crate::net::listener::{Accepted, Inbox};
 use crate::net::{Socket, Sockets, Turn};
-use crate::shard::{Now, Peer, Shard};
+use crate::shard::{Peer, Shard};
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 
@@ -28,8 +28,12 @@ struct Rooms {
 }
 
 impl Rooms {
+    fn has_work(&self) -> bool {
+        self.shard.has_work() || self.shard.dirty_count() > 0
+    }
+
     fn settle(&mut self, now: u64) -> bool {
-        self.sockets.settle(&mut self.shard, Now(now)) || self.shard.has_work()
+        self.sockets.settle(&mut self.shard, now) | self.has_work()
     }
 }
 
@@ -57,7 +61,7 @@ impl Shell {
     pub fn open(&self, accepted: Accepted) -> Option<u32> {
         let mut rooms = self.rooms.borrow_mut();
         let peer = Peer { address: accepted.peer, local: accepted.local };
-        let slot = rooms.shard.open(peer, Now(self.gate.now()))?;
+        let slot = rooms.shard.open(peer, self.gate.now())?;
         rooms.sockets.enter(slot, Socket::adopt(accepted.stream));
         Some(slot)
     }
@@ -66,11 +70,10 @@ impl Shell {
     pub fn turn(&self, slot: u32, cx: &mut Context<'_>, now: u64) -> Turn {
         let mut rooms = self.rooms.borrow_mut();
         let Rooms { shard, sockets } = &mut *rooms;
-        let turn = sockets.turn(shard, slot, cx, Now(now));
-        if shard.has_work() {
-            self.mesh.borrow().wake_by_ref();
-        }
-        self.done();
+        let turn = sockets.turn(shard, slot, cx, now);
+        self.continue_later(&rooms);
+        self.busy.set(true);
+        self.gate.worked();
         turn
     }
 
@@ -87,7 +90,7 @@ impl Shell {
         if self.common.stop.requested() {
             return Poll::Ready(());
         }
-        let parked = !self.settle(now) && self.bell().park(cx.waker(), || self.found_work(now));
+        let parked = !self.settle(now) && self.bell().park(cx.waker(), || self.must_wake());
         if !parked {
             cx.waker().wake_by_ref();
         }
@@ -99,8 +102,9 @@ impl Shell {
     pub fn tick(&self) {
         let now = self.gate.now();
         let mut rooms = self.rooms.borrow_mut();
-        rooms.shard.tick(Now(now));
+        rooms.shard.tick(now);
         rooms.settle(now);
+        self.continue_later(&rooms);
     }
 
     /// Answers whether anything was done since the last call, and publishes the counters.
@@ -110,8 +114,9 @@ impl Shell {
     }
 
     pub fn publish(&self) {
-        let rooms = self.rooms.borrow();
-        self.published().publish(rooms.shard.counters(), &rooms.sockets.io);
+        let mut rooms = self.rooms.borrow_mut();
+        let io = rooms.sockets.io;
+        self.published().publish(rooms.shard.counters(), &io);
     }
 
     /// True if there was something to do, or is left.
@@ -126,7 +131,7 @@ impl Shell {
     pub fn shut_down(&self) {
         let now = self.gate.now();
         let mut rooms = self.rooms.borrow_mut();
-        rooms.shard.shutdown(Now(now));
+        rooms.shard.shutdown(now);
         rooms.settle(now);
     }
 
@@ -137,19 +142,22 @@ impl Shell {
     pub fn cut_all(&self) {
         let mut rooms = self.rooms.borrow_mut();
         let Rooms { shard, sockets } = &mut *rooms;
-        sockets.cut_all(shard, Now(self.gate.now()));
+        sockets.cut_all(shard, self.gate.now());
     }
 
-    fn done(&self) {
-        self.busy.set(true);
-        self.gate.worked();
+    /// What is left is the mesh task's.
+    fn continue_later(&self, rooms: &Rooms) {
+        if rooms.has_work() {
+            self.mesh.borrow().wake_by_ref();
+        }
     }
 
     fn bell(&self) -> &Doorbell {
         &self.common.bells[self.index]
     }
 
-    fn found_work(&self, now: u64) -> bool {
-        self.common.stop.requested() || !self.inbox().arrived.is_empty() || self.settle(now)
+    fn must_wake(&self) -> bool {
+        let told = self.common.stop.requested() || !self.inbox().arrived.is_empty();
+        told || self.rooms.borrow().shard.must_wake()
     }
 }

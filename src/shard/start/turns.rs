@@ -116,7 +116,9 @@ mod tests {
 
     #[test]
     fn each_value_falls_into_a_bucket_that_ends_at_most_an_eighth_above_it() {
-        for ns in (0..64).flat_map(|power| [1u64 << power, (1 << power) + 1, (1 << power) | ((1 << power) - 1)]) {
+        for ns in
+            (0..64).flat_map(|power| [1u64 << power, (1 << power) + 1, (1 << power) | ((1 << power) - 1)])
+        {
             let end = bucket_end(bucket(ns));
             assert!(end >= ns && end - ns <= ns / 8, "{ns} in a bucket that ends at {end}");
         }
