@@ -9,7 +9,7 @@ use crate::connection::handshake::{HeaderOutcome, Progress, Refusal};
 use crate::connection::publish::{self, Scan};
 use crate::connection::{ClosedBy, Connection, Failure, Partial, Phase};
 use crate::ids::ChannelNumber;
-use crate::limits::{FLUSH_BYTES, FRAME_SLACK_BYTES, READ_BYTES, REFUSAL_DELAY_NS};
+use crate::limits::{FLUSH_BYTES, READ_BYTES, REFUSAL_DELAY_NS};
 
 /// What became of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Shard {
             Phase::Handshake(handshake) => handshake.frame_max(),
             Phase::Header | Phase::Open | Phase::Closing(_) | Phase::Refused { .. } => connection.frame_max,
         };
-        match frame::decode(bytes, frame_max + FRAME_SLACK_BYTES) {
+        match frame::decode(bytes, frame_max) {
             Ok(Some((frame, taken))) => self.frame(slot, &frame, &bytes[..taken]),
             Ok(None) => self.incomplete(slot, bytes),
             Err(error) => {
