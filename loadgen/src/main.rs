@@ -19,6 +19,7 @@ mod sessions;
 mod setup;
 mod stamp;
 mod summary;
+mod threads;
 mod uri;
 mod verify;
 mod violations;

@@ -1,6 +1,5 @@
 //! A run, resolved from the options: which connections exist, what each publishes and consumes, and for how long.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::options::{Flag, RunOptions};
@@ -190,77 +189,6 @@ impl Load {
             self.in_flight = Some(InFlight::PerProducer((limit / self.producers.len() as u64).max(1)));
         }
     }
-
-    /// Gives each connection a thread, all consumers of a queue the same one (its check has one owner), and returns how
-    /// many threads have work.
-    fn assign_threads(&mut self, threads: usize) -> usize {
-        let mut group_of_queue = HashMap::new();
-        let mut groups = Groups::default();
-        let mut group_of: Vec<Option<usize>> = Vec::with_capacity(self.connections.len());
-        for connection in &self.connections {
-            let mut own = None;
-            for &consumer in &connection.consumers {
-                let queue = self.consumers[consumer].queue;
-                let group = *group_of_queue.entry(queue).or_insert_with(|| groups.add());
-                own = Some(own.map_or(group, |own| groups.join(own, group)));
-            }
-            group_of.push(own);
-        }
-        // Consumers fill the threads from the first, connections that only publish from the second.
-        let mut next = HashMap::new();
-        let mut publishing = 0;
-        for (connection, group) in self.connections.iter_mut().zip(group_of) {
-            let turn = match group {
-                Some(group) => {
-                    let count = next.len();
-                    *next.entry(groups.root(group)).or_insert(count)
-                }
-                None => {
-                    publishing += 1;
-                    publishing
-                }
-            };
-            connection.thread = turn % threads;
-        }
-        self.compact_threads()
-    }
-
-    /// Renumbers the threads so that each of them has a connection.
-    fn compact_threads(&mut self) -> usize {
-        let mut used: Vec<usize> = self.connections.iter().map(|connection| connection.thread).collect();
-        used.sort_unstable();
-        used.dedup();
-        for connection in &mut self.connections {
-            connection.thread = used.binary_search(&connection.thread).unwrap_or(0);
-        }
-        used.len().max(1)
-    }
-}
-
-/// Sets that are joined: connections whose consumers share queues, directly or through others.
-#[derive(Default)]
-struct Groups {
-    parent: Vec<usize>,
-}
-
-impl Groups {
-    fn add(&mut self) -> usize {
-        self.parent.push(self.parent.len());
-        self.parent.len() - 1
-    }
-
-    fn root(&self, mut group: usize) -> usize {
-        while self.parent[group] != group {
-            group = self.parent[group];
-        }
-        group
-    }
-
-    fn join(&mut self, one: usize, other: usize) -> usize {
-        let (one, other) = (self.root(one), self.root(other));
-        self.parent[one.max(other)] = one.min(other);
-        one.min(other)
-    }
 }
 
 fn producers(options: &RunOptions, topology: &Topology) -> Result<Vec<ProducerPlan>, String> {
@@ -365,10 +293,10 @@ const THREADS_DEFAULT: usize = 2;
 const SECONDS_MAX: f64 = 1e7;
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn load(line: &str) -> Load {
+    pub fn load(line: &str) -> Load {
         let run = Run::resolve(options(line)).unwrap();
         match run.workload {
             Workload::Messages(load) => *load,
@@ -392,27 +320,6 @@ mod tests {
         assert_eq!(load.feeding(1), [1, 3]);
         let consumers: Vec<_> = load.consumers.iter().map(|plan| (plan.queue, plan.rank)).collect();
         assert_eq!(consumers, [(0, 0), (1, 0), (0, 1), (1, 1)]);
-    }
-
-    #[test]
-    fn all_consumers_of_a_queue_share_a_thread() {
-        let load =
-            load("--threads 3 -x 5 -y 7 --queue-pattern q-%d --queue-pattern-from 1 --queue-pattern-to 3");
-        let mut thread_of_queue = HashMap::new();
-        for connection in &load.connections {
-            assert!(connection.thread < 3);
-            for &consumer in &connection.consumers {
-                let queue = load.consumers[consumer].queue;
-                assert_eq!(*thread_of_queue.entry(queue).or_insert(connection.thread), connection.thread);
-            }
-        }
-        assert_eq!(thread_of_queue.len(), 3);
-    }
-
-    #[test]
-    fn one_producer_and_one_consumer_have_a_thread_each() {
-        let load = load("--threads 2");
-        assert_eq!(load.connections.iter().map(|connection| connection.thread).collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]

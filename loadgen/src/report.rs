@@ -32,7 +32,7 @@ pub struct MessagesReport {
     pub latency: Option<Percentiles>,
     /// From the same time to the broker's confirm.
     pub confirm_latency: Option<Percentiles>,
-    /// From the planned time to the publish: what loadgen itself was late.
+    /// From the planned time to the publish: loadgen's own delay, and what a full window or socket held back.
     pub lag: Option<Percentiles>,
     /// Messages that were planned and could not be published in time.
     pub unsent: u64,

@@ -142,6 +142,22 @@ fn a_nacked_message_may_be_missing() {
 }
 
 #[test]
+fn a_blocked_connection_publishes_nothing_until_it_is_unblocked() {
+    let run = run(Fault::Block(100), &["-r", "1000"]);
+    let seconds = run.report["blocked_seconds"].as_f64().unwrap();
+    assert!(run.code == 0 && (0.25..1.0).contains(&seconds), "{}", run.report);
+    let latest = run.report["lag"]["max"].as_f64().unwrap();
+    assert!(latest > 250_000.0, "what was due meanwhile keeps its planned time: {latest}");
+}
+
+#[test]
+fn a_consumer_keeps_its_rate() {
+    let run = run(Fault::None, &["-R", "1000"]);
+    let seconds = run.report["measured_seconds"].as_f64().unwrap();
+    assert!(run.code == 0 && (0.3..2.0).contains(&seconds), "{}", run.report);
+}
+
+#[test]
 fn wrong_usage_and_an_absent_broker_have_their_exit_codes() {
     let code = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_loadgen")).args(arguments).output().unwrap().status.code()

@@ -9,6 +9,7 @@ use haremq::ids::ChannelNumber;
 use super::parser::Parser;
 use super::producer::{BATCH_BYTES, Producer, Turn};
 use super::receiver::{Consumer, Role};
+use crate::clock;
 use crate::plan::Acks;
 
 pub struct Connection {
@@ -16,8 +17,9 @@ pub struct Connection {
     /// Edge-triggered: true until the socket says that it would block.
     pub readable: bool,
     pub writable: bool,
-    /// The broker asked to stop publishing.
-    pub blocked: bool,
+    /// Since when the broker wants nothing published, and for how long that was before.
+    blocked_since: Option<u64>,
+    blocked_ns: u64,
     pub stage: Stage,
     /// Stands in the worker's list of those to visit.
     pub queued: bool,
@@ -75,7 +77,8 @@ impl Connection {
             socket,
             readable: true,
             writable: true,
-            blocked: false,
+            blocked_since: None,
+            blocked_ns: 0,
             stage: Stage::Open,
             queued: false,
             timer: u64::MAX,
@@ -135,7 +138,7 @@ impl Connection {
 
     /// Fills one batch with what the producers may publish, and returns how many messages that was.
     pub fn fill(&mut self, turn: &mut Turn<'_>) -> u64 {
-        if self.blocked || self.stage != Stage::Open || !self.outbox.may_grow() {
+        if self.blocked_since.is_some() || self.stage != Stage::Open || !self.outbox.may_grow() {
             return 0;
         }
         let count = self.producers.len();
@@ -167,12 +170,28 @@ impl Connection {
         Ok(total)
     }
 
-    /// When the earliest of its producers wants to publish.
-    pub fn due_at(&self) -> Option<u64> {
-        if self.blocked || self.stage != Stage::Open {
+    /// Whether a producer would go on at once if a batch had no end.
+    pub fn wants_more(&self, now: u64) -> bool {
+        self.producers.iter().any(|producer| producer.wants_more(now))
+    }
+
+    /// The next time at which one of its producers wants to publish.
+    pub fn due_after(&self, now: u64) -> Option<u64> {
+        if self.blocked_since.is_some() || self.stage != Stage::Open {
             return None;
         }
-        self.producers.iter().filter_map(Producer::due_at).min()
+        self.producers.iter().filter_map(Producer::due_at).filter(|&at| at > now).min()
+    }
+
+    /// The broker wants nothing published, or wants it again.
+    pub fn set_blocked(&mut self, blocked: bool) {
+        self.blocked_ns = self.blocked_ns();
+        self.blocked_since = blocked.then(clock::now);
+    }
+
+    /// How long it was blocked in all.
+    pub fn blocked_ns(&self) -> u64 {
+        self.blocked_ns + self.blocked_since.map_or(0, |since| clock::now() - since)
     }
 
     /// Acknowledges what was not, and writes connection.close.

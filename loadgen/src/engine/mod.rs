@@ -2,8 +2,10 @@
 
 mod connection;
 mod flight;
+mod job;
 mod pace;
 mod parser;
+mod poller;
 mod producer;
 mod receiver;
 mod template;
@@ -12,7 +14,8 @@ mod worker;
 
 pub use connection::Connection;
 pub use flight::{Flight, Shared, WorkerState};
+pub use job::{Event, Interval, Job, Outcome};
 pub use producer::{Lane, Orders, Producer};
 pub use receiver::{Consumer, Role};
 pub use template::Template;
-pub use worker::{Event, Interval, Job, Outcome, Worker};
+pub use worker::Worker;

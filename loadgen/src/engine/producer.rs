@@ -97,7 +97,12 @@ impl Producer {
         count
     }
 
-    /// When it wants to be asked again, if it only waits for that time.
+    /// Whether another message is due, as far as time is concerned.
+    pub fn wants_more(&self, now: u64) -> bool {
+        !self.done && self.due_at().is_none_or(|at| at <= now)
+    }
+
+    /// When the next message is due.
     pub fn due_at(&self) -> Option<u64> {
         let schedule = self.schedule.as_ref().filter(|_| !self.done)?;
         Some(schedule.planned(self.published))

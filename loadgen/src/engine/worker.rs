@@ -7,75 +7,22 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Sender;
-
-use hdrhistogram::Histogram;
-use rustix::event::{Timespec, epoll};
-use rustix::fd::OwnedFd;
 
 use super::connection::{Connection, Input, Stage};
-use super::flight::{Shared, WorkerState};
+use super::flight::WorkerState;
+use super::job::{Event, Interval, Job, Outcome};
 use super::pace::Schedule;
-use super::producer::{Lane, Turn};
+use super::poller::{Events, Poller, Wake};
+use super::producer::Turn;
 use super::receiver::{Receiver, Tally};
 use crate::clock::{self, NS_PER_SECOND};
 use crate::meter::Meter;
-use crate::stamp::Fill;
-use crate::verify::QueueCheck;
 use crate::violations::{Kind, Violations};
-
-/// What a worker needs to begin.
-pub struct Job {
-    pub index: usize,
-    pub shared: Arc<Shared>,
-    pub events: Sender<Event>,
-    pub connections: Vec<Connection>,
-    pub queues: Vec<QueueCheck>,
-    pub fill: Arc<Fill>,
-    /// Of all producers of the run, for their phases.
-    pub producers_in_run: usize,
-    pub rate: Option<f64>,
-    pub consumer_rate: Option<f64>,
-    pub spin_ns: u64,
-}
-
-/// What a worker tells while it runs.
-pub enum Event {
-    Interval(Box<Interval>),
-    /// The run cannot go on.
-    Failed(String),
-}
-
-/// What one second brought.
-pub struct Interval {
-    /// Seconds since the start of the load, counted from 0.
-    pub second: u64,
-    pub published: u64,
-    pub delivered: u64,
-    pub confirmed: u64,
-    pub latency: Histogram<u64>,
-    pub confirm_latency: Histogram<u64>,
-}
-
-/// What a worker knows at its end.
-pub struct Outcome {
-    pub latency: Histogram<u64>,
-    pub confirm_latency: Histogram<u64>,
-    pub lag: Histogram<u64>,
-    pub violations: Violations,
-    pub queues: Vec<QueueCheck>,
-    /// (producer number, its lanes)
-    pub published: Vec<(u16, Vec<Lane>)>,
-    pub unconfirmed: u64,
-    pub unsent: u64,
-    pub blocked_ns: u64,
-}
 
 pub struct Worker {
     job: Job,
-    epoll: OwnedFd,
+    poller: Poller,
     buffer: Vec<u8>,
     /// Connections to visit in this turn, and those for the next.
     visits: Vec<usize>,
@@ -95,28 +42,17 @@ pub struct Worker {
     next_interval_at: u64,
     seconds: u64,
     closing_since: Option<u64>,
-    blocked_since: Vec<Option<u64>>,
-    blocked_ns: u64,
 }
 
 impl Worker {
     pub fn new(job: Job) -> io::Result<Worker> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let edges =
-            epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        let poller = Poller::new(job.shared.workers[job.index].bell.fd())?;
         for (index, connection) in job.connections.iter().enumerate() {
-            epoll::add(&epoll, &connection.socket, epoll::EventData::new_u64(index as u64), edges)?;
+            poller.add(index, &connection.socket)?;
         }
-        let bell = &job.shared.workers[job.index].bell;
-        epoll::add(
-            &epoll,
-            bell.fd(),
-            epoll::EventData::new_u64(BELL),
-            epoll::EventFlags::IN | epoll::EventFlags::ET,
-        )?;
         let count = job.connections.len();
         Ok(Worker {
-            epoll,
+            poller,
             buffer: vec![0; READ_BYTES_MAX],
             visits: Vec::with_capacity(count),
             next_visits: Vec::with_capacity(count),
@@ -133,8 +69,6 @@ impl Worker {
             next_interval_at: u64::MAX,
             seconds: 0,
             closing_since: None,
-            blocked_since: vec![None; count],
-            blocked_ns: 0,
             job,
         })
     }
@@ -144,7 +78,7 @@ impl Worker {
         // Timers shall not be late on purpose; the default slack is 50 us.
         _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         (0..self.job.connections.len()).for_each(|index| self.visit_soon(index));
-        let mut events = Vec::with_capacity(EVENTS_PER_WAIT);
+        let mut events = Events::new();
         loop {
             self.look_at_conductor();
             let now = clock::now();
@@ -179,23 +113,24 @@ impl Worker {
         self.read(index)?;
         // The rest first: a batch is only filled when nothing is pending.
         self.send(index)?;
+        let now = clock::now();
         if self.job.connections[index].writable && self.started {
-            self.publish(index);
+            self.publish(index, now);
             self.send(index)?;
         }
-        self.set_timer(index);
+        self.set_timer(index, now);
         Ok(())
     }
 
-    fn publish(&mut self, index: usize) {
-        let now = clock::now();
+    fn publish(&mut self, index: usize, now: u64) {
         let shared = &*self.job.shared;
         let mut turn = Turn { now, stop_at: self.stop_at, shared, lag: &mut self.lag, starved: false };
-        let published = self.job.connections[index].fill(&mut turn);
+        let connection = &mut self.job.connections[index];
+        let published = connection.fill(&mut turn);
         turn.lag.settle(now);
         let starved = turn.starved;
         self.tally.sent += published;
-        if published > 0 || (starved && self.has_room()) {
+        if (published > 0 && connection.wants_more(now)) || (starved && self.has_room()) {
             self.visit_soon(index);
         }
     }
@@ -254,8 +189,7 @@ impl Worker {
             connection.stage = Stage::Closed;
         }
         if let Some(blocked) = news.blocked {
-            connection.blocked = blocked;
-            self.count_blocked(index, blocked);
+            connection.set_blocked(blocked);
         }
         let consuming = &self.state().consuming;
         consuming.fetch_add(news.consumers_ready, Ordering::Release);
@@ -287,10 +221,11 @@ impl Worker {
         }
     }
 
-    fn set_timer(&mut self, index: usize) {
+    /// For what only waits for a time to come. What is due already waits for something else, which will be an event.
+    fn set_timer(&mut self, index: usize, now: u64) {
         let connection = &mut self.job.connections[index];
         let held = Some(connection.hold_until).filter(|&until| connection.readable && until > 0);
-        let due = if connection.queued { None } else { connection.due_at() };
+        let due = connection.due_after(now);
         let Some(at) = held.into_iter().chain(due).min() else { return };
         if at < connection.timer {
             connection.timer = at;
@@ -312,30 +247,33 @@ impl Worker {
     }
 
     /// Sleeps until something happens or is due.
-    fn wait(&mut self, events: &mut Vec<epoll::Event>) {
-        let timeout = self.timeout();
-        events.clear();
-        let waited = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), Some(&timeout));
-        if waited.is_err() {
-            return;
-        }
-        for event in events.iter() {
-            let (flags, data) = (event.flags, event.data.u64());
-            if data == BELL {
-                (0..self.job.connections.len()).for_each(|index| self.visit_soon(index));
-                continue;
+    fn wait(&mut self, events: &mut Events) {
+        let timeout_ns = self.timeout_ns();
+        let (connections, next_visits) = (&mut self.job.connections, &mut self.next_visits);
+        let mut visit_soon = |index: usize, connection: &mut Connection| {
+            if !std::mem::replace(&mut connection.queued, true) {
+                next_visits.push(index);
             }
-            let connection = &mut self.job.connections[data as usize];
-            let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
-            connection.readable |= flags.intersects(epoll::EventFlags::IN | ends);
-            connection.writable |= flags.intersects(epoll::EventFlags::OUT | ends);
-            self.visit_soon(data as usize);
+        };
+        for wake in self.poller.wait(timeout_ns, events) {
+            match wake {
+                Wake::Bell => connections
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(index, connection)| visit_soon(index, connection)),
+                Wake::Socket { index, readable, writable } => {
+                    let connection = &mut connections[index];
+                    connection.readable |= readable;
+                    connection.writable |= writable;
+                    visit_soon(index, connection);
+                }
+            }
         }
     }
 
-    fn timeout(&self) -> Timespec {
+    fn timeout_ns(&self) -> u64 {
         if !self.next_visits.is_empty() {
-            return timespec(0);
+            return 0;
         }
         let due =
             self.timers.peek().map_or(u64::MAX, |&Reverse((at, _))| at.saturating_sub(self.job.spin_ns));
@@ -343,8 +281,7 @@ impl Worker {
         let start_at = if self.started { u64::MAX } else { self.start_at };
         let stop_at = if stopped { u64::MAX } else { self.stop_at };
         let at = due.min(self.next_interval_at).min(start_at).min(stop_at);
-        let now = clock::now();
-        timespec(at.saturating_sub(now).min(WAIT_NS_MAX))
+        at.saturating_sub(clock::now()).min(WAIT_NS_MAX)
     }
 
     /// Takes over what the conductor decided since the last turn.
@@ -426,7 +363,7 @@ impl Worker {
         let expected = connection.stage == Stage::Closing;
         connection.stage = Stage::Closed;
         // The edge would come again and again for a socket in error.
-        _ = epoll::delete(&self.epoll, &connection.socket);
+        self.poller.remove(&connection.socket);
         if !expected {
             self.violations.add(Kind::Protocol, || reason.clone());
             _ = self.job.events.send(Event::Failed(reason));
@@ -439,24 +376,11 @@ impl Worker {
         all_closed || clock::now() > since + CLOSE_NS_MAX
     }
 
-    fn count_blocked(&mut self, index: usize, blocked: bool) {
-        match (blocked, self.blocked_since[index]) {
-            (true, None) => self.blocked_since[index] = Some(clock::now()),
-            (false, Some(since)) => {
-                self.blocked_ns += clock::now() - since;
-                self.blocked_since[index] = None;
-            }
-            (true, Some(_)) | (false, None) => {}
-        }
-    }
-
     fn state(&self) -> &WorkerState {
         &self.job.shared.workers[self.job.index]
     }
 
     fn outcome(mut self) -> Outcome {
-        let now = clock::now();
-        let still_blocked: u64 = self.blocked_since.iter().flatten().map(|since| now - since).sum();
         let future = self.latency.implausible() + self.confirm_latency.implausible();
         self.violations
             .add_many(Kind::Corrupted, future, || "messages planned for a time to come".to_owned());
@@ -470,17 +394,11 @@ impl Worker {
             lag: self.lag.into_measured(),
             violations: self.violations,
             queues: self.job.queues,
-            blocked_ns: self.blocked_ns + still_blocked,
+            blocked_ns: self.job.connections.iter().map(Connection::blocked_ns).sum(),
         }
     }
 }
 
-fn timespec(ns: u64) -> Timespec {
-    Timespec { tv_sec: (ns / NS_PER_SECOND) as i64, tv_nsec: (ns % NS_PER_SECOND) as i64 }
-}
-
-const BELL: u64 = u64::MAX;
-const EVENTS_PER_WAIT: usize = 256;
 const READ_BYTES_MAX: usize = 256 * 1024;
 /// A consumer that keeps a rate takes little at a time.
 const READ_BYTES_PACED: usize = 4 * 1024;

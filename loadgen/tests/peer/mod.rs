@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use haremq::amqp::frame::{self, PROTOCOL_HEADER};
 use haremq::amqp::{FrameKind, LongStr, Method, ShortStr, Table};
@@ -38,6 +39,8 @@ pub enum Fault {
     Forget(u64),
     /// It is confirmed twice.
     ConfirmTwice(u64),
+    /// Publishers are blocked for 300 ms when it comes.
+    Block(u64),
     /// It is nacked and not delivered, which a broker may do.
     Nack(u64),
 }
@@ -199,6 +202,10 @@ impl Peer {
                 self.consumer.get().unwrap().shutdown(std::net::Shutdown::Both).unwrap();
             }
             Fault::Nack(at) if at == index => {}
+            Fault::Block(at) if at == index => {
+                self.deliver(body, false);
+                self.block();
+            }
             _ => self.deliver(body, false),
         }
         if let Some(body) = self.held_back.take_if(|_| self.fault != Fault::Swap(index)) {
@@ -233,6 +240,13 @@ impl Peer {
         };
         deliver.encode(CONSUMER_CHANNEL, &mut self.deliveries);
         write_content(&mut self.deliveries, CONSUMER_CHANNEL, body);
+    }
+
+    fn block(&mut self) {
+        self.reply(0, &Method::ConnectionBlocked { reason: ShortStr::from("low on memory") });
+        self.flush().unwrap();
+        thread::sleep(Duration::from_millis(300));
+        self.reply(0, &Method::ConnectionUnblocked {});
     }
 
     fn give_back(&mut self, channel: u16, body: &[u8]) {
