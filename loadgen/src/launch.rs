@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -12,14 +13,18 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::interrupt;
 use crate::uri::Uri;
 
 /// A broker of our own. Dropping it stops it and removes its folder.
 pub struct Broker {
     child: Child,
-    folder: PathBuf,
+    _folder: Scratch,
     port: u16,
 }
+
+/// A folder that goes when it is dropped.
+struct Scratch(PathBuf);
 
 impl Broker {
     /// Returns when it says that it is ready. `Err` is a sentence for the user.
@@ -32,21 +37,26 @@ impl Broker {
 
     /// Returns at once; the broker is not ready yet.
     pub fn spawn(binary: &Path, arguments: &str, port: u16) -> Result<Broker, String> {
-        let folder = env::temp_dir().join(format!("loadgen-{}-{port}", std::process::id()));
         let failed = |error: io::Error| format!("{}: {error}", binary.display());
-        fs::create_dir_all(&folder).map_err(failed)?;
+        let folder = Scratch::new(port).map_err(failed)?;
         let http_port = free_port().map_err(failed)?;
-        let child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args(["--amqp-listen", &format!("127.0.0.1:{port}")])
             .args(["--http-listen", &format!("127.0.0.1:{http_port}")])
             .arg("--data-dir")
-            .arg(&folder)
+            .arg(&folder.0)
             .args(arguments.split_whitespace())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        Ok(Broker { child, folder, port })
+            // An interrupt from the terminal is for us: we end the run, then the broker.
+            .process_group(0);
+        if env::var_os(LOG_LEVEL).is_none() {
+            command.env(LOG_LEVEL, "warn");
+        }
+        let child = command.spawn().map_err(failed)?;
+        interrupt::protect(Some(child.id()));
+        Ok(Broker { child, _folder: folder, port })
     }
 
     pub fn uri(&self) -> Uri {
@@ -102,7 +112,21 @@ impl Drop for Broker {
     fn drop(&mut self) {
         // Nothing is left to be told: a run that matters has called `stop`.
         _ = self.end();
-        _ = fs::remove_dir_all(&self.folder);
+        interrupt::protect(None);
+    }
+}
+
+impl Scratch {
+    fn new(port: u16) -> io::Result<Scratch> {
+        let folder = env::temp_dir().join(format!("loadgen-{}-{port}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        Ok(Scratch(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -133,6 +157,7 @@ pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
+const LOG_LEVEL: &str = "HAREMQ_LOG_LEVEL";
 /// What RabbitMQ says and scripts wait for.
 const READY: &str = "Server startup complete";
 const READY_TIMEOUT: Duration = Duration::from_secs(30);

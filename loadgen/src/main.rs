@@ -3,6 +3,7 @@
 mod client;
 mod clock;
 mod engine;
+mod interrupt;
 mod launch;
 mod meter;
 mod observe;
@@ -72,6 +73,7 @@ struct Failure {
 /// Runs, shows the report, and says whether all was intact.
 fn execute(options: &RunOptions) -> Result<bool, Failure> {
     let run = Run::resolve(options.clone()).map_err(Failure::usage)?;
+    interrupt::listen().map_err(|error| Failure::internal(error.to_string()))?;
     let report = match (&run.workload, options.uri.as_deref()) {
         (Workload::Start, Some(_)) => {
             return Err(Failure::usage("this scenario starts its own broker".to_owned()));

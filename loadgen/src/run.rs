@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::client::{self, ClientError, Session};
 use crate::clock::{self, NS_PER_SECOND};
 use crate::engine::{Event, Outcome, Shared, Worker};
+use crate::interrupt;
 use crate::observe::{Observer, Sample};
 use crate::pinning;
 use crate::plan::{Load, Run};
@@ -90,7 +91,7 @@ impl Conductor<'_> {
         self.shared.measure_from.store(measure_from, Ordering::Release);
         self.shared.start_at.store(start_at, Ordering::Release);
         self.shared.ring_all();
-        self.wait_until(measure_from, |_| false);
+        self.wait_until(measure_from, |_| interrupt::requested());
         // Thousands of messages are on their way before a sample at the very start is taken.
         let begin = match timing.warmup_ns {
             0 => before.moved_to(start_at),
@@ -149,12 +150,12 @@ impl Conductor<'_> {
         }
     }
 
-    /// Whether a run by count has published, or received, its messages.
+    /// Whether a run by count has published, or received, its messages, or the user ends any run.
     fn is_over(&self) -> bool {
         let counted = self.load.messages_per_consumer.is_some_and(|limit| {
             self.sum(|worker| &worker.counters.received) >= limit * self.load.consumers.len() as u64
         });
-        counted || (!self.load.producers.is_empty() && self.all_stopped())
+        counted || interrupt::requested() || (!self.load.producers.is_empty() && self.all_stopped())
     }
 
     fn ends_by_count(&self) -> bool {

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 
 use crate::client::{ClientError, Session};
 use crate::clock::{self, NS_PER_SECOND};
+use crate::interrupt;
 use crate::launch::{self, Broker};
 use crate::meter;
 use crate::observe::{Observer, Sample};
@@ -23,10 +24,10 @@ pub fn churn(run: &Run, concurrency: usize, target: &Target) -> Result<SessionsR
     let shared = Arc::new(Churn::default());
     let threads: Vec<_> = (0..concurrency).map(|_| churner(&shared, target, &run.id)).collect();
     let mut observer = Observer::new(target.pid);
-    thread::sleep(Duration::from_nanos(run.timing.warmup_ns));
+    interrupt::sleep_until(clock::now() + run.timing.warmup_ns);
     shared.measuring.store(true, Ordering::Release);
     let begin = observer.sample_with(|sample| sample.sent = shared.cycles.load(Ordering::Acquire));
-    thread::sleep(Duration::from_nanos(run.timing.measured_ns));
+    interrupt::sleep_until(begin.at + run.timing.measured_ns);
     let end = observer.sample_with(|sample| sample.sent = shared.cycles.load(Ordering::Acquire));
     shared.stop.store(true, Ordering::Release);
     let latencies = join(threads)?;
@@ -41,7 +42,7 @@ pub fn starts(run: &Run, arguments: &str) -> Result<SessionsReport, String> {
     let begin = observer.sample_with(|_| ());
     let Timing { measured_ns, .. } = run.timing;
     let mut target = None;
-    while latencies.len() < STARTS_MIN || clock::now() < begin.at + measured_ns {
+    while !interrupt::requested() && (latencies.len() < STARTS_MIN || clock::now() < begin.at + measured_ns) {
         let port = launch::free_port().map_err(|error| error.to_string())?;
         let before = clock::now();
         let broker = Broker::spawn(&binary, arguments, port)?;
