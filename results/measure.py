@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""Measures HareMQ beside RabbitMQ and writes a results folder: every run unedited in raw/, medians in summary.md.
+
+    cargo build --release --workspace && results/measure.py results/<date>-<machine> [section ...]
+
+Sections (all by default): peers, acks, spread, fairness, paced, memory, idle. Each broker is started fresh for each
+run; the runs of the peers are interleaved. RabbitMQ is Debian's, started by tests/conformance/rabbitmq.sh.
+"""
+
+import json
+import os
+import platform
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BIN = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release")
+AMQP, HTTP, RABBIT = 7171, 7172, 7182
+REPEATS, SECONDS = int(os.environ.get("REPEATS", 3)), os.environ.get("SECONDS_EACH", "5")
+MIXED_SECONDS = os.environ.get("MIXED_SECONDS", "600")
+
+
+class HareMQ:
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __enter__(self):
+        self.data = tempfile.TemporaryDirectory()
+        command = [f"{BIN}/haremq", "--amqp-listen", f"127.0.0.1:{AMQP}", "--http-listen", f"127.0.0.1:{HTTP}"]
+        began = time.monotonic()
+        self.process = subprocess.Popen(
+            [*command, "--data-dir", self.data.name, *self.arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        while "Server startup complete" not in self.process.stdout.readline():
+            pass
+        self.ready_ms = (time.monotonic() - began) * 1000
+        self.uri, self.pid = f"amqp://guest:guest@127.0.0.1:{AMQP}/%2F", self.process.pid
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        self.data.cleanup()
+
+    def shards(self):
+        time.sleep(0.3)
+        return json.load(urllib.request.urlopen(f"http://127.0.0.1:{HTTP}/debug/shards"))
+
+    def rss_mb(self):
+        with open(f"/proc/{self.pid}/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+
+    def cpu_s(self):
+        with open(f"/proc/{self.pid}/schedstat") as own:
+            own.read()
+        total = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/schedstat") as stat:
+                total += int(stat.read().split()[0])
+        return total / 1e9
+
+
+class RabbitMQ:
+    SCRIPT = os.path.join(ROOT, "tests/conformance/rabbitmq.sh")
+
+    def __enter__(self):
+        environment = {**os.environ, "RABBIT_PORT": str(RABBIT)}
+        self.environment = environment
+        subprocess.run([self.SCRIPT, "start"], env=environment, check=True, stdout=subprocess.DEVNULL)
+        self.pid = int(subprocess.check_output([self.SCRIPT, "pid"], env=environment))
+        self.uri = f"amqp://guest:guest@127.0.0.1:{RABBIT}/%2F"
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run([self.SCRIPT, "stop"], env=self.environment, check=True, stdout=subprocess.DEVNULL)
+
+
+PEERS = {
+    "rabbitmq": RabbitMQ,
+    "haremq-1": lambda: HareMQ("--shards", "1"),
+    "haremq-2": lambda: HareMQ("--shards", "2"),
+}
+
+
+def start(broker, name, *options):
+    """A loadgen run in the background; its report goes to raw/NAME.json."""
+    path = os.path.join(OUT, "raw", name + ".json")
+    command = [f"{BIN}/loadgen", "run", "--uri", broker.uri, "--broker-pid", str(broker.pid), "--format", "quiet"]
+    return subprocess.Popen([*command, "--json", path, *options]), path
+
+
+def finish(run):
+    process, path = run
+    code = process.wait()
+    with open(path) as report:
+        report = json.load(report)
+    report["exit"] = code
+    return report
+
+
+def load(broker, name, *options):
+    return finish(start(broker, name, *options))
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def row(*cells):
+    LINES.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+
+def table(title, *heads):
+    LINES.extend(["", f"## {title}", ""])
+    row(*heads)
+    row(*["---"] * len(heads))
+
+
+def us(report, key="p50"):
+    return (report["latency"] or {}).get(key, 0.0)
+
+
+def interleaved(scenarios, options, prefix=""):
+    """Reports by (scenario, peer), all repeats, peers in turn."""
+    reports = {}
+    for repeat in range(REPEATS):
+        for scenario in scenarios:
+            for peer, make in PEERS.items():
+                with make() as broker:
+                    report = load(broker, f"{prefix}{scenario}-{peer}-{repeat}", "--scenario", scenario, *options)
+                reports.setdefault((scenario, peer), []).append(report)
+                print(scenario, peer, repeat, f"{report['delivered_per_second']:,.0f}/s", flush=True)
+    return reports
+
+
+def peers():
+    scenarios = ["1", "2", "4", "7", "10"]
+    reports = interleaved(scenarios, ["-z", SECONDS])
+    table(f"Side by side: medians of {REPEATS} interleaved runs of {SECONDS} s",
+          "scenario", "peer", "deliveries/s (min-max)", "times RabbitMQ", "broker CPU us/delivery", "loadgen us/msg",
+          "peak RSS MB", "foreign cores", "intact")
+    for scenario in scenarios:
+        base = median(r["delivered_per_second"] for r in reports[scenario, "rabbitmq"])
+        for peer in PEERS:
+            runs = reports[scenario, peer]
+            rates = [r["delivered_per_second"] for r in runs]
+            row(scenario, peer, f"{median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})",
+                f"{median(rates) / base:.1f}",
+                f"{median(r['cost']['broker_cpu_us_per_deliver'] for r in runs):.4f}",
+                f"{median(r['cost']['loadgen_cpu_us_per_message'] for r in runs):.4f}",
+                f"{max(r['cost']['broker_peak_bytes'] for r in runs) / 1e6:.0f}",
+                f"{median(r['cost']['foreign_cores'] for r in runs):.2f}",
+                all(r["intact"] and r["exit"] == 0 for r in runs))
+
+
+def acks():
+    table("Manual ack of 100 at once, prefetch 1000, 16 B, 20,000 in flight, --shards 1", "run", "deliveries/s", "broker CPU us/delivery", "intact")
+    for repeat in range(REPEATS):
+        with HareMQ("--shards", "1") as broker:
+            report = load(broker, f"acks-{repeat}", "-A", "100", "-q", "1000", "--in-flight", "20000", "-z", SECONDS)
+        row(repeat, f"{report['delivered_per_second']:,.0f}", f"{report['cost']['broker_cpu_us_per_deliver']:.4f}", report["intact"])
+
+
+def spread():
+    table("8 producers, 8 consumers, 8 queues, 16 B, auto-ack", "shards", "run", "deliveries/s", "share of messages per shard",
+          "commands crossed", "intact")
+    for repeat in range(REPEATS):
+        for shards in ("1", "2"):
+            with HareMQ("--shards", shards) as broker:
+                report = load(broker, f"spread-{shards}-{repeat}", "-x", "8", "-y", "8", "-a", "--queue-pattern", "q%d",
+                              "--queue-pattern-from", "1", "--queue-pattern-to", "8", "-z", SECONDS)
+                counters = [shard["counters"] for shard in broker.shards()]
+            queued = [c["queued"] for c in counters]
+            row(shards, repeat, f"{report['delivered_per_second']:,.0f}",
+                " ".join(f"{q / sum(queued):.2f}" for q in queued), sum(c["commands_sent"] for c in counters), report["intact"])
+
+
+def fairness():
+    table("A trickle of 100/s beside a firehose on one shard", "run", "firehose/s", "trickle p50 us", "p99 us", "max us",
+          "turn p99.9 us", "turn max us", "intact")
+    for repeat in range(REPEATS):
+        with HareMQ("--shards", "1") as broker:
+            firehose = start(broker, f"firehose-{repeat}", "-a", "-z", "12", "--id", "firehose", "-u", "firehose", "--threads", "1")
+            time.sleep(1)
+            trickle = load(broker, f"trickle-{repeat}", "-a", "-r", "100", "-z", "9", "--id", "trickle", "-u", "trickle", "--threads", "1")
+            hose = finish(firehose)
+            turns = broker.shards()[0]["turns"]
+        row(repeat, f"{hose['delivered_per_second']:,.0f}", f"{us(trickle):.0f}", f"{us(trickle, 'p99'):.0f}",
+            f"{us(trickle, 'max'):.0f}", f"{turns['p99_9_us']:.0f}", f"{turns['max_us']:.0f}", hose["intact"] and trickle["intact"])
+
+
+def mixed():
+    """Ten minutes of several loads at once; a stall is what the paced ones see and the longest turn."""
+    table(f"Mixed load for {MIXED_SECONDS} s on two shards", "load", "deliveries/s", "p50 us", "p99 us", "p99.9 us", "max us", "intact")
+    loads = {
+        "trickle 100/s": ["-a", "-r", "100", "-u", "m1"],
+        "paced 5,000/s, 1 KB, confirms, ack each": ["-r", "5000", "-s", "1024", "-c", "100", "-q", "100", "-u", "m2"],
+        "fanout to 5, 2,000/s": ["-a", "-r", "2000", "-e", "mixed", "-t", "fanout", "-y", "5", "--queue-pattern", "m3-%d",
+                                 "--queue-pattern-from", "1", "--queue-pattern-to", "5"],
+        "in flight 1,000, ack of 100": ["-A", "100", "-q", "500", "--in-flight", "1000", "-r", "50000", "-u", "m4"],
+    }
+    with HareMQ("--shards", "2") as broker:
+        runs = {name: start(broker, f"mixed-{at}", *options, "-z", MIXED_SECONDS, "--threads", "1", "--id", f"mixed-{at}")
+                for at, (name, options) in enumerate(loads.items())}
+        for name, run in runs.items():
+            report = finish(run)
+            row(name, f"{report['delivered_per_second']:,.0f}", *(f"{us(report, key):.0f}" for key in ("p50", "p99", "p999", "max")),
+                report["intact"])
+        for shard in broker.shards():
+            turns = shard["turns"]
+            row(f"turns of shard {shard['shard']}", turns["count"], f"{turns['p50_us']:.0f}", f"{turns['p99_us']:.0f}",
+                f"{turns['p99_9_us']:.0f}", f"{turns['max_us']:.0f}", "")
+
+
+def paced():
+    reports = interleaved(["9"], ["-z", SECONDS], prefix="paced-")
+    table(f"20,000/s paced, 16 B: medians of {REPEATS} interleaved runs", "peer", "p50 us", "p99 us", "p99.9 us", "max us",
+          "broker CPU us/msg", "foreign cores")
+    for peer in PEERS:
+        runs = reports["9", peer]
+        row(peer, *(f"{median(us(r, key) for r in runs):.0f} ({min(us(r, key) for r in runs):.0f}-{max(us(r, key) for r in runs):.0f})"
+                    for key in ("p50", "p99", "p999", "max")),
+            f"{median(r['cost']['broker_cpu_us_per_deliver'] for r in runs):.1f}",
+            f"{median(r['cost']['foreign_cores'] for r in runs):.2f}")
+
+
+def memory():
+    table("Memory", "what", "MB", "per unit")
+    with HareMQ("--shards", "2") as broker:
+        time.sleep(1)
+        idle = broker.rss_mb()
+        row("idle, 2 shards", f"{idle:.1f}", "")
+        sockets = [connect() for _ in range(2000)]
+        time.sleep(2)
+        grown = broker.rss_mb() - idle
+        row("2,000 idle connections, a channel each", f"+{grown:.1f}", f"{grown * 1024 / 2000:.1f} KiB")
+        for one in sockets:
+            one.close()
+    with HareMQ("--shards", "2") as broker:
+        time.sleep(1)
+        idle = broker.rss_mb()
+        report = load(broker, "million", "-y", "0", "-C", "1000000", "-z", "60")
+        grown = report["cost"]["broker_peak_bytes"] / 2**20 - idle
+        row("one million ready messages of 16 B", f"+{grown:.0f}", f"{grown * 2**20 / 1e6:.0f} B")
+    limit = 200_000_000
+    with HareMQ("--shards", "2", "--memory-high", str(limit)) as broker:
+        report = load(broker, "slow-consumer", "-a", "-R", "100", "-s", "1024", "-z", "10", "--drain-timeout", "1")
+        row(f"a consumer of 100/s, a publisher at full speed, --memory-high {limit / 1e6:.0f} MB",
+            f"{report['cost']['broker_peak_bytes'] / 1e6:.0f}", f"{report['published_per_second']:,.0f} published/s")
+
+
+def idle():
+    table("Idle", "what", "value")
+    with HareMQ("--shards", "2") as broker:
+        row("ready after", f"{broker.ready_ms:.0f} ms")
+        time.sleep(2)
+        before, began = broker.cpu_s(), time.monotonic()
+        time.sleep(20)
+        row("CPU of 2 idle shards", f"{(broker.cpu_s() - before) / (time.monotonic() - began) * 100:.2f} % of a core")
+
+
+def connect():
+    """A logged-in connection with channel 1 open, by hand."""
+    one = socket.create_connection(("127.0.0.1", AMQP))
+    one.sendall(b"AMQP\0\0\x09\x01")
+    method(one)
+    send(one, 0, struct.pack(">HHI", 10, 11, 0) + b"\x05PLAIN" + struct.pack(">I", 12) + b"\0guest\0guest" + b"\x05en_US")
+    method(one)
+    send(one, 0, struct.pack(">HHHIH", 10, 31, 2047, 131072, 60))
+    send(one, 0, struct.pack(">HH", 10, 40) + b"\x01/\0\0")
+    method(one)
+    send(one, 1, struct.pack(">HH", 20, 10) + b"\0")
+    method(one)
+    return one
+
+
+def send(one, channel, payload):
+    one.sendall(struct.pack(">BHI", 1, channel, len(payload)) + payload + b"\xCE")
+
+
+def method(one):
+    head = b""
+    while len(head) < 7:
+        head += one.recv(7 - len(head))
+    left = struct.unpack(">I", head[3:])[0] + 1
+    while left:
+        left -= len(one.recv(left))
+
+
+def versions():
+    def said(*command):
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    return "\n".join([
+        f"haremq {said('git', 'rev-parse', '--short', 'HEAD')}", said("rustc", "--version"),
+        f"linux {platform.release()}, {cpu}, {os.cpu_count()} cores",
+        f"rabbitmq-server {said('dpkg-query', '-W', '-f', '${Version}', 'rabbitmq-server')}, tuned as tests/conformance/rabbitmq.sh does",
+        f"tcp congestion control: {open('/proc/sys/net/ipv4/tcp_congestion_control').read().strip()}", ""])
+
+
+SECTIONS = [peers, acks, spread, fairness, mixed, paced, memory, idle]
+
+if __name__ == "__main__":
+    OUT, LINES = sys.argv[1], []
+    wanted = sys.argv[2:] or [section.__name__ for section in SECTIONS]
+    os.makedirs(os.path.join(OUT, "raw"), exist_ok=True)
+    with open(os.path.join(OUT, "versions"), "w") as file:
+        file.write(versions())
+    for section in SECTIONS:
+        if section.__name__ in wanted:
+            section()
+            with open(os.path.join(OUT, f"summary-{section.__name__}.md"), "w") as file:
+                file.write("\n".join(LINES).strip() + "\n")
+            print("\n".join(LINES), flush=True)
+            LINES = []
