@@ -1,13 +1,14 @@
 //! Starts a haremq for one run, on free ports and with a scratch folder, and stops it again.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -83,9 +84,12 @@ impl Broker {
                 }
             }
         });
-        ready.recv_timeout(READY_TIMEOUT).map_err(|error| match self.child.try_wait() {
-            Ok(Some(status)) => format!("haremq ended before it was ready: {status}"),
-            Ok(None) | Err(_) => format!("haremq was not ready in time: {error}"),
+        ready.recv_timeout(READY_TIMEOUT).map_err(|error| match error {
+            RecvTimeoutError::Timeout => format!("haremq was not ready within {READY_TIMEOUT:?}"),
+            RecvTimeoutError::Disconnected => match self.end() {
+                Ok(status) => format!("haremq ended before it was ready: {status}"),
+                Err(error) => format!("haremq closed its standard output: {error}"),
+            },
         })
     }
 
@@ -130,26 +134,41 @@ impl Drop for Scratch {
     }
 }
 
-/// The haremq binary beside our own, built if it is not there.
+/// The haremq binary beside our own. It is built if it is not there, and made current when cargo started us: numbers of
+/// yesterday's broker would mislead whoever changes it.
 pub fn binary() -> Result<PathBuf, String> {
     let own = env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
-    let folder = own.parent().ok_or("I am in no folder")?;
-    let beside = folder.join("haremq");
-    if beside.is_file() {
+    let beside = own.with_file_name("haremq");
+    let cargo = env::var_os("CARGO");
+    if beside.is_file() && cargo.is_none() {
         return Ok(beside);
     }
-    eprintln!("loadgen: building haremq, which is not in {}", folder.display());
+    build(cargo.unwrap_or_else(|| "cargo".into()))?;
+    // A debug loadgen has the release build as its neighbour, and perhaps an older debug build beside it.
+    let release = own.parent().map(|folder| folder.with_file_name("release").join("haremq"));
+    let built = [release, Some(beside)].into_iter().flatten().find(|path| path.is_file());
+    built.ok_or_else(|| "haremq was built, but not beside me; give the broker with --uri".to_owned())
+}
+
+fn build(cargo: OsString) -> Result<(), String> {
+    eprintln!("loadgen: building haremq, if it is not current");
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--release", "--package", "haremq", "--bin", "haremq", "--manifest-path", manifest])
-        .status()
-        .map_err(|error| format!("cannot run cargo: {error}; give the broker with --uri"))?;
-    // A debug loadgen has the release build as its neighbour.
-    let built =
-        [beside, folder.with_file_name("release").join("haremq")].into_iter().find(|path| path.is_file());
-    built
-        .filter(|_| status.success())
-        .ok_or_else(|| "haremq could not be built; give the broker with --uri".to_owned())
+    let arguments = [
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "haremq",
+        "--bin",
+        "haremq",
+        "--manifest-path",
+        manifest,
+    ];
+    match Command::new(cargo).args(arguments).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err("haremq could not be built; give the broker with --uri".to_owned()),
+        Err(error) => Err(format!("cannot run cargo: {error}; give the broker with --uri")),
+    }
 }
 
 /// A port that nobody listened on a moment ago.
