@@ -32,6 +32,18 @@ impl<'a> Message<'a> {
         (self.record_bytes() + DELIVER_OVERHEAD) as u32
     }
 
+    /// The payload of the content header: class, weight, body size, property flags, properties.
+    pub fn header(&self) -> &'a [u8] {
+        let [_, _, _, size @ ..] = *self.content.first_chunk::<7>().expect("content begins with a frame");
+        &self.content[7..7 + u32::from_be_bytes(size) as usize]
+    }
+
+    /// Which properties the message has; content-type is the highest bit.
+    #[inline]
+    pub fn property_flags(&self) -> u16 {
+        self.content.get(19..21).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]))
+    }
+
     pub fn exchange(&self) -> &'a [u8] {
         &self.route[1..1 + usize::from(self.route[0])]
     }

@@ -103,7 +103,7 @@ impl ChannelError {
         ChannelError { code, text: text.into(), class_id: method.0, method_id: method.1 }
     }
 
-    /// `NAME - explanation`, cut to what a short string holds.
+    /// `NAME - explanation`, cut with `...` to what a short string holds, as RabbitMQ does.
     pub fn reply_text(&self) -> String {
         reply_text(self.code, &self.text)
     }
@@ -138,7 +138,7 @@ impl ConnectionError {
         ConnectionError { code, text: text.into(), class_id: method.0, method_id: method.1 }
     }
 
-    /// `NAME - explanation`, cut to what a short string holds.
+    /// `NAME - explanation`, cut with `...` to what a short string holds, as RabbitMQ does.
     pub fn reply_text(&self) -> String {
         reply_text(self.code, &self.text)
     }
@@ -165,7 +165,10 @@ impl ReplyCode {
 
 fn reply_text(code: ReplyCode, explanation: &str) -> String {
     let mut text = format!("{} - {explanation}", code.name());
-    text.truncate(text.floor_char_boundary(ShortStr::LEN_MAX));
+    if text.len() > ShortStr::LEN_MAX {
+        text.truncate(text.floor_char_boundary(ShortStr::LEN_MAX - 3));
+        text.push_str("...");
+    }
     text
 }
 
@@ -187,8 +190,8 @@ mod tests {
     fn a_long_reply_text_is_cut_between_characters() {
         let error = ConnectionError::new(ReplyCode::NotAllowed, "\u{e4}".repeat(200), (10, 40));
         let text = error.reply_text();
-        assert_eq!(text.len(), 254, "14 octets of name and dash, then 120 whole characters");
-        assert!(text.ends_with('\u{e4}'));
+        assert_eq!(text.len(), 255, "14 octets of name and dash, then 119 whole characters");
+        assert!(text.ends_with("\u{e4}..."));
     }
 
     #[test]

@@ -327,7 +327,7 @@ fn refuse_login(capabilities: ClientCapabilities, mechanism: &[u8]) -> Refusal {
 }
 
 fn refuse_tuning(field: &str, asked: u32, relation: &str, bound: u32) -> Refusal {
-    let detail = if field == "channel_max" && asked == 0 { " (no limit)" } else { "" };
+    let detail = if asked == 0 { " (no limit)" } else { "" };
     let text = format!("negotiated {field} = {asked}{detail} is {relation} allowed value ({bound})");
     Refusal::Close(ConnectionError::new(ReplyCode::NotAllowed, text, TUNE))
 }

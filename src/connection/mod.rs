@@ -28,7 +28,7 @@ use crate::ids::{ChannelNumber, ConnectionId, QueueId};
 use crate::limits::{FRAME_MIN_BYTES, OUTBOX_BYTES, OUTBOX_HOLD_BYTES, PARKED_BYTES_MAX, WINDOW_BYTES_MIN};
 use crate::message::Message;
 use crate::slots::Slots;
-use channel::{Channel, ChannelState, TeardownStep};
+use channel::{Channel, ChannelState};
 use deliver::ConsumerEnd;
 use handshake::{Handshake, Session};
 use heartbeat::Heartbeat;
@@ -55,6 +55,10 @@ pub struct Connection {
     /// The shell was told not to read; it is told when it may again.
     pub held: bool,
     pub exclusive_queues: Vec<QueueId>,
+    /// The client has closed, or is gone, while channels were parked: what it sent before is done first.
+    pub leaving: Option<ClosedBy>,
+    /// The socket is closed.
+    pub socket_gone: bool,
     pub heartbeat: Heartbeat,
     pub opened_at: u64,
     pub address: SocketAddr,
@@ -81,8 +85,6 @@ pub struct Closing {
     pub deletions: Option<u32>,
     /// All channels and exclusive queues are gone.
     pub done: bool,
-    /// The socket is closed.
-    pub socket_gone: bool,
     /// When we stop waiting for close-ok.
     pub deadline: u64,
 }
@@ -144,6 +146,8 @@ impl Connection {
             publishes: false,
             held: false,
             exclusive_queues: Vec::new(),
+            leaving: None,
+            socket_gone: false,
             heartbeat: Heartbeat::new(now),
             opened_at: now,
             address,
@@ -216,6 +220,11 @@ impl Connection {
         self.outbox.len() > OUTBOX_HOLD_BYTES || self.parked_bytes > PARKED_BYTES_MAX
     }
 
+    /// Some channel waits for an answer, perhaps with frames behind it.
+    pub fn any_parked(&self) -> bool {
+        self.channels.iter().flatten().any(|channel| channel.pending.is_some())
+    }
+
     /// Share of the outbox that one consumer may fill. The sum over n consumers that came one after the other
     /// is at most OUTBOX_BYTES x (1 + ln n), as each got its share of the moment.
     pub fn window(&self) -> u32 {
@@ -238,13 +247,5 @@ impl Connection {
             end.listed = false;
             false
         });
-    }
-
-    /// No channel is left that still has something to return.
-    pub fn channels_done(&self) -> bool {
-        self.channels
-            .iter()
-            .flatten()
-            .all(|channel| matches!(channel.state, ChannelState::Closing { step: TeardownStep::Done, .. }))
     }
 }

@@ -299,6 +299,7 @@ impl Shard {
             ChannelState::Open => self.replay(slot, number),
             ChannelState::Closing { .. } => self.teardown_step(slot, number),
         }
+        self.leave_if_drained(slot);
     }
 
     /// Runs the frames that waited, until the channel is parked again.

@@ -246,8 +246,9 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get(slot) else { return true };
         match &connection.phase {
             Phase::Closing(closing) => closing.by == ClosedBy::Gone,
+            Phase::Open => connection.leaving == Some(ClosedBy::Gone),
             Phase::Refused { close_at } => self.now >= *close_at,
-            Phase::Header | Phase::Handshake(_) | Phase::Open => false,
+            Phase::Header | Phase::Handshake(_) => false,
         }
     }
 

@@ -3,12 +3,14 @@
 use bytes::Bytes;
 
 use super::{Shard, short};
+use crate::amqp::content::ContentHeader;
 use crate::amqp::method::Method;
-use crate::amqp::reply::{ChannelError, ReplyCode};
+use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
 use crate::connection::Failure;
 use crate::connection::content::Assembled;
 use crate::connection::deliver::append_content;
 use crate::connection::publish::Publish;
+use crate::exchange::text::lossy;
 use crate::exchange::{ListIndex, RouteError};
 use crate::ids::{ChannelNumber, QueueId, ShardId};
 use crate::mesh::parcel::Record;
@@ -25,6 +27,9 @@ impl Shard {
         buffer: Option<&Bytes>,
         confirms: bool,
     ) -> Result<(), Failure> {
+        if publish.message.property_flags() & USER_ID != 0 {
+            self.check_user_id(slot, &publish.message)?;
+        }
         let list = self.resolve(slot, &publish.message)?;
         let targets = self.router.targets(list);
         self.rooms.outward.counters.published += 1;
@@ -40,6 +45,23 @@ impl Shard {
             self.count_confirm(slot, publish.channel, shards, list);
         }
         Ok(())
+    }
+
+    /// Nobody publishes in the name of another.
+    #[cold]
+    fn check_user_id(&self, slot: u32, message: &Message<'_>) -> Result<(), Failure> {
+        let header = ContentHeader::decode(message.header()).map_err(ConnectionError::from)?;
+        let claimed = header.properties.user_id();
+        let session =
+            self.rooms.outward.connections.get(slot).and_then(|connection| connection.session.as_ref());
+        match (claimed, session) {
+            (Some(claimed), Some(session)) if *claimed != *session.user => {
+                let user = lossy(&session.user);
+                let text = format!("user_id property set to '{claimed}' but authenticated user was '{user}'");
+                Err(ChannelError::new(ReplyCode::PreconditionFailed, text, PUBLISH).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The queues of an exchange and key: mostly those of the publish before.
@@ -136,4 +158,6 @@ fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
     ChannelError::new(code, error.text(exchange), PUBLISH)
 }
 
+/// The property flag of user-id.
+const USER_ID: u16 = 1 << 4;
 const PUBLISH: (u16, u16) = (60, 40);

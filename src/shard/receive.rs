@@ -55,6 +55,8 @@ impl Shard {
             return Step::Took(bytes.len());
         };
         match &connection.phase {
+            // What comes after connection.close is not for us.
+            Phase::Open if connection.leaving.is_some() => Step::Took(bytes.len()),
             Phase::Open => {
                 if connection.partial.is_some() {
                     return self.partial_body(slot, bytes);
@@ -72,8 +74,14 @@ impl Shard {
                             return Step::Took(taken);
                         }
                     }
-                    Scan::Incomplete => return Step::NeedMore,
-                    Scan::Other => {}
+                    Scan::Incomplete
+                        if connection
+                            .channel(channel_of(bytes))
+                            .is_some_and(|channel| channel.takes_publish()) =>
+                    {
+                        return Step::NeedMore;
+                    }
+                    Scan::Incomplete | Scan::Other => {}
                 }
                 self.frame_step(slot, bytes)
             }
@@ -150,7 +158,7 @@ impl Shard {
         if head[0] != FrameKind::Body.octet() || payload + FRAME_OVERHEAD <= READ_BYTES / 2 {
             return Step::NeedMore;
         }
-        let number = ChannelNumber(u16::from_be_bytes([head[1], head[2]]));
+        let number = channel_of(head);
         let Some(channel) = connection.channel(number) else { return Step::NeedMore };
         if channel.is_parked() || channel.state != ChannelState::Open || !channel.assembly.in_body() {
             return Step::NeedMore;
@@ -396,6 +404,10 @@ impl Shard {
         }
         Ok(())
     }
+}
+
+fn channel_of(frame: &[u8]) -> ChannelNumber {
+    ChannelNumber(u16::from_be_bytes([frame[1], frame[2]]))
 }
 
 fn frame_error(error: FrameError) -> ConnectionError {

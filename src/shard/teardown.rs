@@ -112,6 +112,7 @@ impl Shard {
         let deadline = self.now + CLOSE_OK_TIMEOUT_NS;
         self.rooms.outward.touch(slot);
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
+        let parked = connection.any_parked();
         match &mut connection.phase {
             Phase::Closing(closing) => {
                 if by == ClosedBy::Gone {
@@ -120,10 +121,13 @@ impl Shard {
                 return;
             }
             Phase::Header | Phase::Handshake(_) | Phase::Refused { .. } => self.unauthenticated -= 1,
+            Phase::Open if by != ClosedBy::Server && parked => {
+                connection.leaving = Some(by);
+                return;
+            }
             Phase::Open => {}
         }
-        connection.phase =
-            Phase::Closing(Closing { by, deletions: None, done: false, socket_gone: false, deadline });
+        connection.phase = Phase::Closing(Closing { by, deletions: None, done: false, deadline });
         connection.partial = None;
         let numbers: Vec<ChannelNumber> =
             connection.channels.iter().flatten().map(|channel| channel.number).collect();
@@ -151,11 +155,19 @@ impl Shard {
     pub(super) fn socket_gone(&mut self, slot: u32) {
         self.begin_close(slot, ClosedBy::Gone);
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
-        if let Phase::Closing(closing) = &mut connection.phase {
-            closing.socket_gone = true;
-            if closing.done {
-                self.free_connection(slot);
-            }
+        connection.socket_gone = true;
+        if let Phase::Closing(Closing { done: true, .. }) = connection.phase {
+            self.free_connection(slot);
+        }
+    }
+
+    /// The last parked channel of a connection that is leaving has done what it was sent.
+    pub(super) fn leave_if_drained(&mut self, slot: u32) {
+        if let Some(connection) = self.rooms.outward.connections.get_mut(slot)
+            && !connection.any_parked()
+            && let Some(by) = connection.leaving.take()
+        {
+            self.begin_close(slot, by);
         }
     }
 
@@ -326,7 +338,7 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         let Phase::Closing(closing) = &mut connection.phase else { return };
         closing.done = true;
-        let (by, socket_gone) = (closing.by, closing.socket_gone);
+        let (by, socket_gone) = (closing.by, connection.socket_gone);
         if by == ClosedBy::Client {
             closing.by = ClosedBy::Gone;
             connection.reply(ChannelNumber(0), &Method::ConnectionCloseOk {});
