@@ -267,10 +267,10 @@ fn tuning_out_of_bounds_is_530() {
             u32::MAX,
             "negotiated frame_max = 4294967295 is higher than the maximum allowed value (131072)",
         ),
-        (2047, 0, "negotiated frame_max = 0 is higher than the maximum allowed value (131072)"),
+        (2047, 0, "negotiated frame_max = 0 (no limit) is higher than the maximum allowed value (131072)"),
         (2048, 8192, "negotiated channel_max = 2048 is higher than the maximum allowed value (2047)"),
         (0, 8192, "negotiated channel_max = 0 (no limit) is higher than the maximum allowed value (2047)"),
-        (0, 0, "negotiated frame_max = 0 is higher than the maximum allowed value (131072)"),
+        (0, 0, "negotiated frame_max = 0 (no limit) is higher than the maximum allowed value (131072)"),
     ];
     for (channel_max, frame_max, text) in cases {
         let mut handshake = tuning();
