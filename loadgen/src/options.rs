@@ -36,22 +36,22 @@ pub struct RunOptions {
     /// A set-up of reference measurements: 1 1b 2 2b 3 3w1 4 5 7 9 9p 10 10r 11 12 13; other options override it.
     #[arg(long, value_name = "NAME", help_heading = "Load")]
     pub scenario: Option<String>,
-    /// Connections that publish [1].
+    /// Connections that publish (default: 1).
     #[arg(short = 'x', long, value_name = "N", help_heading = "Load")]
     pub producers: Option<u32>,
-    /// Connections that consume [1].
+    /// Connections that consume (default: 1).
     #[arg(short = 'y', long, value_name = "N", help_heading = "Load")]
     pub consumers: Option<u32>,
-    /// Channels, each a producer, per publishing connection [1].
+    /// Channels, each a producer, per publishing connection (default: 1).
     #[arg(short = 'X', long, value_name = "N", help_heading = "Load")]
     pub producer_channels: Option<u32>,
-    /// Channels, each a consumer, per consuming connection [1].
+    /// Channels, each a consumer, per consuming connection (default: 1).
     #[arg(short = 'Y', long, value_name = "N", help_heading = "Load")]
     pub consumer_channels: Option<u32>,
     /// Producer i and consumer i share a connection.
     #[arg(long, help_heading = "Load")]
     pub duplex: bool,
-    /// Body bytes, at least 16 [16].
+    /// Body bytes, at least 16 (default: 16).
     #[arg(short = 's', long, value_name = "BYTES", help_heading = "Load")]
     pub size: Option<usize>,
     /// Messages per second of each producer, at planned times; without it, as fast as it goes.
@@ -63,13 +63,13 @@ pub struct RunOptions {
     /// Publisher confirms with at most N outstanding per producer.
     #[arg(short = 'c', long, value_name = "N", help_heading = "Load")]
     pub confirm: Option<u32>,
-    /// Acknowledge N messages at once [1].
+    /// Acknowledge N messages at once (default: 1).
     #[arg(short = 'A', long, value_name = "N", help_heading = "Load")]
     pub multi_ack: Option<u32>,
     /// Consume without acknowledgements.
     #[arg(short = 'a', long, help_heading = "Load")]
     pub autoack: bool,
-    /// Prefetch count per consumer [no limit].
+    /// Prefetch count per consumer (default: no limit).
     #[arg(short = 'q', long, visible_alias = "prefetch", value_name = "N", help_heading = "Load")]
     pub qos: Option<u16>,
     /// How messages are marked; persistent also makes the queues durable. May be repeated.
@@ -79,7 +79,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub in_flight: Option<u64>,
 
-    /// The queue [loadgen].
+    /// The queue (default: loadgen).
     #[arg(short = 'u', long, value_name = "NAME", help_heading = "Topology")]
     pub queue: Option<String>,
     /// Several queues: %d runs through the numbers below. Producers and consumers take them in turn.
@@ -92,26 +92,26 @@ pub struct RunOptions {
     /// The exchange; without -e or -t, the default exchange.
     #[arg(short = 'e', long, value_name = "NAME", help_heading = "Topology")]
     pub exchange: Option<String>,
-    /// Its type [direct].
+    /// Its type (default: direct).
     #[arg(short = 't', long = "type", value_name = "TYPE", help_heading = "Topology")]
     pub exchange_type: Option<String>,
     /// The routing key; with %d it rotates through --routing-keys numbers.
     #[arg(short = 'k', long, value_name = "KEY", help_heading = "Topology")]
     pub routing_key: Option<String>,
-    /// How many keys each producer rotates through [as many as are bound].
+    /// How many keys each producer rotates through (default: as many as are bound).
     #[arg(long, value_name = "N", help_heading = "Topology")]
     pub routing_keys: Option<u32>,
-    /// How many keys are bound, key i to queue i modulo the queues [as many as are used].
+    /// How many keys are bound, key i to queue i modulo the queues (default: as many as are used).
     #[arg(long, value_name = "N", help_heading = "Topology")]
     pub bindings: Option<u32>,
     /// Declare, bind, purge and delete nothing: all is there.
     #[arg(short = 'p', long, help_heading = "Topology")]
     pub predeclared: bool,
 
-    /// Seconds that are measured [5].
+    /// Seconds that are measured (default: 5).
     #[arg(short = 'z', long, value_name = "SECONDS", help_heading = "Run")]
     pub time: Option<f64>,
-    /// Seconds before, which are not [1].
+    /// Seconds before, which are not (default: 1).
     #[arg(long, value_name = "SECONDS", help_heading = "Run")]
     pub warmup: Option<f64>,
     /// Each producer stops after N messages.
@@ -120,13 +120,13 @@ pub struct RunOptions {
     /// The run ends when N messages per consumer arrived.
     #[arg(short = 'D', long, value_name = "N", help_heading = "Run")]
     pub cmessages: Option<u64>,
-    /// Seconds to wait for the rest after the producers stopped [30].
+    /// Seconds to wait for the rest after the producers stopped (default: 30).
     #[arg(long, value_name = "SECONDS", help_heading = "Run")]
     pub drain_timeout: Option<f64>,
-    /// Name of the run in lines and reports [loadgen].
+    /// Name of the run in lines and reports (default: loadgen).
     #[arg(long, value_name = "NAME", help_heading = "Run")]
     pub id: Option<String>,
-    /// Threads that drive the load [2, or 1 if nothing could run beside].
+    /// Threads that drive the load (default: 2, or 1 if nothing could run beside).
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub threads: Option<usize>,
     /// Cores for these threads, such as 0,2-3.

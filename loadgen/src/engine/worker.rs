@@ -77,7 +77,7 @@ impl Worker {
     pub fn run(mut self) -> Outcome {
         // Timers shall not be late on purpose; the default slack is 50 us.
         _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        (0..self.job.connections.len()).for_each(|index| self.visit_soon(index));
+        self.visit_all_soon();
         let mut events = Events::new();
         loop {
             self.look_at_conductor();
@@ -214,6 +214,10 @@ impl Worker {
         self.job.shared.flight.as_ref().is_some_and(|flight| !flight.wait(&self.state().bell))
     }
 
+    fn visit_all_soon(&mut self) {
+        (0..self.job.connections.len()).for_each(|index| self.visit_soon(index));
+    }
+
     fn visit_soon(&mut self, index: usize) {
         let connection = &mut self.job.connections[index];
         if !std::mem::replace(&mut connection.queued, true) {
@@ -249,23 +253,14 @@ impl Worker {
     /// Sleeps until something happens or is due.
     fn wait(&mut self, events: &mut Events) {
         let timeout_ns = self.timeout_ns();
-        let (connections, next_visits) = (&mut self.job.connections, &mut self.next_visits);
-        let mut visit_soon = |index: usize, connection: &mut Connection| {
-            if !std::mem::replace(&mut connection.queued, true) {
-                next_visits.push(index);
-            }
-        };
         for wake in self.poller.wait(timeout_ns, events) {
             match wake {
-                Wake::Bell => connections
-                    .iter_mut()
-                    .enumerate()
-                    .for_each(|(index, connection)| visit_soon(index, connection)),
+                Wake::Bell => self.visit_all_soon(),
                 Wake::Socket { index, readable, writable } => {
-                    let connection = &mut connections[index];
+                    let connection = &mut self.job.connections[index];
                     connection.readable |= readable;
                     connection.writable |= writable;
-                    visit_soon(index, connection);
+                    self.visit_soon(index);
                 }
             }
         }
@@ -296,7 +291,7 @@ impl Worker {
         }
         if !self.started && clock::now() >= self.start_at {
             self.started = true;
-            (0..self.job.connections.len()).for_each(|index| self.visit_soon(index));
+            self.visit_all_soon();
         }
         if shared.closing.load(Ordering::Acquire) && self.closing_since.is_none() {
             self.closing_since = Some(clock::now());
