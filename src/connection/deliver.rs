@@ -20,6 +20,8 @@ pub struct ConsumerEnd {
     pub queue: QueueId,
     /// Its number at the queue; none until consume-ok.
     pub consumer: Option<u32>,
+    /// Bytes that its queue may send before the next grant.
+    pub window: u32,
     /// Window bytes of what was encoded since the last grant.
     pub used: u32,
     /// Stands in the connection's list of those that used some.
@@ -28,15 +30,30 @@ pub struct ConsumerEnd {
 }
 
 impl ConsumerEnd {
-    pub fn new(channel: ChannelNumber, tag: Box<[u8]>, no_ack: bool, queue: QueueId) -> ConsumerEnd {
+    pub fn new(
+        channel: ChannelNumber,
+        tag: Box<[u8]>,
+        no_ack: bool,
+        queue: QueueId,
+        window: u32,
+    ) -> ConsumerEnd {
         let mut template = vec![1];
         template.extend(channel.0.to_be_bytes());
         template.extend([0, 0, 0, 0, 0, 60, 0, 60]);
         template.push(tag.len() as u8);
         template.extend_from_slice(&tag);
         template.extend([0; 9]);
-        let mut end =
-            ConsumerEnd { channel, tag, no_ack, queue, consumer: None, used: 0, listed: false, template };
+        let mut end = ConsumerEnd {
+            channel,
+            tag,
+            no_ack,
+            queue,
+            consumer: None,
+            window,
+            used: 0,
+            listed: false,
+            template,
+        };
         end.set_route(b"\0\0");
         end
     }
@@ -155,7 +172,7 @@ mod tests {
 
     fn end() -> ConsumerEnd {
         let queue = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
-        ConsumerEnd::new(ChannelNumber(7), Box::from(&b"ctag"[..]), true, queue)
+        ConsumerEnd::new(ChannelNumber(7), Box::from(&b"ctag"[..]), true, queue, 1000)
     }
 
     #[test]

@@ -233,13 +233,12 @@ impl Connection {
 
     /// When all output is with the kernel: what each consumer may be sent again.
     pub fn grants(&mut self, here: impl Fn(QueueId) -> bool, grants: &mut Vec<Grant>) {
-        let half = self.window() / 2;
         let consumers = &mut self.consumers;
         self.used.retain(|&handle| {
             let Some(end) = consumers.get_mut(handle) else { return false };
             let Some(consumer) = end.consumer else { return true };
             // Over a ring a grant costs a record: it waits until half of the window is used.
-            if !here(end.queue) && end.used < half {
+            if !here(end.queue) && end.used < end.window / 2 {
                 return true;
             }
             grants.push((end.queue, consumer, end.used));
@@ -247,5 +246,32 @@ impl Connection {
             end.listed = false;
             false
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ShardId;
+
+    /// A consumer that came as one of many has a small window. It must be granted by that, also when the
+    /// others have gone and a new one would get more.
+    #[test]
+    fn a_consumer_elsewhere_is_granted_by_its_own_window() {
+        let id = ConnectionId { shard: ShardId(0), slot: 0, generation: 1 };
+        let mut connection = Connection::new(id, "127.0.0.1:1".parse().unwrap(), 0);
+        connection.open_channel(ChannelNumber(1));
+        let queue = QueueId { shard: ShardId(1), slot: 0, generation: 1 };
+        let end = ConsumerEnd::new(ChannelNumber(1), Box::from(&b"t"[..]), true, queue, 1000);
+        let handle = connection.consumers.insert_with(|_, _| end);
+        connection.consumers.get_mut(handle).unwrap().consumer = Some(7);
+        let message = Message { route: b"\0\0", content: &[2; 400] };
+        let mut grants = Vec::new();
+        assert!(connection.deliver(handle, &message, queue, None, false));
+        connection.grants(|_| false, &mut grants);
+        assert_eq!(grants, [], "less than half is used");
+        assert!(connection.deliver(handle, &message, queue, None, false));
+        connection.grants(|_| false, &mut grants);
+        assert_eq!(grants, [(queue, 7, 2 * message.window_bytes())]);
     }
 }

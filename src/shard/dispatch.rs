@@ -229,7 +229,8 @@ impl Shard {
             return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (60, 20)).into());
         }
         let window = connection.window();
-        let handle = connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, queue));
+        let handle =
+            connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, queue, window));
         let Some(channel) = connection.channel(number) else { return Ok(()) };
         if channel.consumers.len() >= CONSUMERS_PER_CHANNEL_MAX {
             let text = format!("reached maximum ({CONSUMERS_PER_CHANNEL_MAX}) of consumers per channel");
