@@ -136,14 +136,12 @@ impl Sockets {
         moved
     }
 
-    /// The deadline of a shutdown has come: cuts every connection.
-    pub fn cut_all(&mut self, shard: &mut Shard, now: u64) {
-        for slot in 0..self.endpoints.len() {
-            if self.endpoints[slot].take().is_some() {
-                shard.eof(slot as u32, now);
-            }
+    /// The deadline of a shutdown has come: every connection's task ends it as if its socket had failed.
+    pub fn cut_all(&mut self) {
+        for endpoint in self.endpoints.iter_mut().flatten() {
+            endpoint.failed = true;
+            endpoint.waker.wake_by_ref();
         }
-        self.settle(shard, now);
     }
 
     fn endpoint(&mut self, slot: u32) -> &mut Endpoint {

@@ -140,9 +140,7 @@ impl Shell {
     }
 
     pub fn cut_all(&self) {
-        let mut rooms = self.rooms.borrow_mut();
-        let Rooms { shard, sockets } = &mut *rooms;
-        sockets.cut_all(shard, self.gate.now());
+        self.rooms.borrow_mut().sockets.cut_all();
     }
 
     /// What is left is the mesh task's.

@@ -1,0 +1,81 @@
+//! The binary as a child process on free ports.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+pub struct Server {
+    child: Child,
+    pub amqp: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Server {
+    pub fn start(arguments: &[&str]) -> Server {
+        let mut child = command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("Server startup complete"), "{line}");
+        let address = |name: &str| {
+            let rest = line.split_once(name).unwrap().1;
+            rest.split([',', '\n']).next().unwrap().trim().parse().unwrap()
+        };
+        Server { child, amqp: address("amqp "), http: address("http ") }
+    }
+
+    /// The status code and the body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut http = TcpStream::connect(self.http).unwrap();
+        write!(http, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        http.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// `GET /debug/shards`, an element per shard.
+    pub fn shards(&self) -> Vec<serde_json::Value> {
+        serde_json::from_str(&self.get("/debug/shards").1).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
+    }
+
+    /// How it ended, and how long that took.
+    pub fn wait(mut self) -> (ExitStatus, Duration) {
+        let began = Instant::now();
+        (self.child.wait().unwrap(), began.elapsed())
+    }
+
+    pub fn stop(self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.wait().0.code(), Some(0));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Only a test that failed leaves it running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// On free ports, unless `arguments` say otherwise.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_haremq"));
+    command.env("HAREMQ_AMQP_LISTEN", "127.0.0.1:0").env("HAREMQ_HTTP_LISTEN", "127.0.0.1:0");
+    command.env("HAREMQ_LOG_LEVEL", "warn").args(arguments);
+    command
+}
+
+/// For a start that fails: the exit code and what was written to both outputs.
+pub fn refusal(mut command: Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
