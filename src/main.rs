@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -36,6 +36,9 @@ const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 const SOFTWARE: i32 = 70;
 const CONFIG: u8 = 78;
+
+/// From the signal to the end: the process has promised 5 s.
+const STOP_MAX: Duration = Duration::from_millis(4_800);
 
 fn main() -> ExitCode {
     let config = match Config::try_parse() {
@@ -103,6 +106,7 @@ fn run(config: &Config) -> Result<(), Failure> {
     let signal = signals.forever().next().unwrap_or_default();
     tracing::info!(signal, "stopping");
     exit_at_the_next(signals);
+    exit_after(STOP_MAX);
     listener.stop();
     shards.stop();
     tracing::info!("stopped");
@@ -111,6 +115,7 @@ fn run(config: &Config) -> Result<(), Failure> {
 
 fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards, String> {
     let memory_high = config.memory_high.resolve(machine::memory_bytes());
+    tracing::info!(memory_high_bytes = memory_high, "from here on publishers are held back");
     let budget = Arc::new(Budget::new(usize::try_from(memory_high).unwrap_or(usize::MAX)));
     let shard_config = ShardConfig {
         handshake: HandshakeConfig::default(),
@@ -149,6 +154,15 @@ fn announce(amqp: SocketAddr, http: SocketAddr, shards: usize, began: Instant) {
     tracing::info!("{line}");
     // Whoever started us may have closed our standard output.
     let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// The shards keep their own deadlines, which a shard that hangs would not.
+fn exit_after(time: Duration) {
+    thread::spawn(move || {
+        thread::sleep(time);
+        tracing::error!("a shard does not end; not waiting for it");
+        std::process::exit(SOFTWARE);
+    });
 }
 
 fn exit_at_the_next(mut signals: Signals) {

@@ -53,9 +53,4 @@ impl Doorbell {
         }
         true
     }
-
-    /// The shard is awake for a reason of its own (a timer, a socket): peers need not ring.
-    pub fn unpark(&self) {
-        self.parked.store(false, Ordering::Relaxed);
-    }
 }
