@@ -11,13 +11,13 @@ use std::str::FromStr;
 #[derive(Parser, Clone, Debug)]
 #[command(name = "haremq", version)]
 pub struct Config {
-    /// Where AMQP 0-9-1 connections arrive [default: [::]:5672, without IPv6 0.0.0.0:5672]
+    /// Where AMQP 0-9-1 connections arrive; by default port 5672 of `[::]`, without IPv6 of `0.0.0.0`
     ///
     /// RabbitMQ: listeners.tcp.
     #[arg(long, env = "HAREMQ_AMQP_LISTEN", value_name = "ADDR:PORT", value_parser = address)]
     amqp_listen: Option<SocketAddr>,
 
-    /// Where HTTP requests arrive [default: [::]:15672, without IPv6 0.0.0.0:15672]
+    /// Where HTTP requests arrive; by default port 15672 of `[::]`, without IPv6 of `0.0.0.0`
     ///
     /// RabbitMQ: management.tcp.ip and management.tcp.port.
     #[arg(long, env = "HAREMQ_HTTP_LISTEN", value_name = "ADDR:PORT", value_parser = address)]
@@ -29,7 +29,7 @@ pub struct Config {
     #[arg(long, env = "HAREMQ_DATA_DIR", value_name = "DIR", default_value = "./haremq-data")]
     pub data_dir: PathBuf,
 
-    /// How many shards, each with a thread [default: one per core of the affinity mask]
+    /// How many shards, each with a thread; by default one per core of the affinity mask
     #[arg(long, env = "HAREMQ_SHARDS", value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     shards: Option<u16>,
