@@ -3,7 +3,7 @@
 
     cargo build --release --workspace && results/measure.py results/<date>-<machine> [section ...]
 
-Sections (all by default): peers, acks, spread, fairness, paced, memory, idle. Each broker is started fresh for each
+Sections (all by default): peers, acks, spread, fairness, mixed, paced, memory, idle. Each broker is started fresh for each
 run; the runs of the peers are interleaved. RabbitMQ is Debian's, started by tests/conformance/rabbitmq.sh.
 """
 
@@ -312,6 +312,9 @@ if __name__ == "__main__":
     os.makedirs(os.path.join(OUT, "raw"), exist_ok=True)
     with open(os.path.join(OUT, "versions"), "w") as file:
         file.write(versions())
+    with open(os.path.join(OUT, "command"), "w") as file:
+        folder = os.path.relpath(os.path.abspath(OUT), ROOT)
+        file.write(f"cargo build --release --workspace && results/measure.py {folder}\n")
     for section in SECTIONS:
         if section.__name__ in wanted:
             section()
