@@ -1,0 +1,292 @@
+//! A connection that sends exactly what a test says and shows every frame that comes back. It blocks, and a test that
+//! waits longer than ten seconds for a frame fails.
+
+use haremq::amqp::frame::{self, FrameKind, PROTOCOL_HEADER};
+use haremq::amqp::{ContentHeader, LongStr, Method, Properties, ShortStr, Table, TableWriter};
+use haremq::ids::ChannelNumber;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+pub struct Wire {
+    stream: TcpStream,
+    received: Vec<u8>,
+    /// Heartbeats are not shown, but counted.
+    pub heartbeats: usize,
+}
+
+/// A frame with its own bytes.
+pub struct Reply {
+    pub kind: FrameKind,
+    pub channel: u16,
+    pub payload: Vec<u8>,
+}
+
+impl Reply {
+    pub fn method(&self) -> Method<'_> {
+        assert_eq!(self.kind, FrameKind::Method, "a frame of another kind");
+        Method::decode(&self.payload).expect("a broker sends methods that decode")
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.method().name()
+    }
+
+    /// Reply code and text of a close.
+    pub fn close(&self) -> (u16, String) {
+        match self.method() {
+            Method::ChannelClose { reply_code, reply_text, .. }
+            | Method::ConnectionClose { reply_code, reply_text, .. } => (reply_code, reply_text.to_string()),
+            other => panic!("not a close: {other:?}"),
+        }
+    }
+}
+
+/// What a client asks for in connection.tune-ok.
+#[derive(Clone, Copy)]
+pub struct Tune {
+    pub channel_max: u16,
+    pub frame_max: u32,
+    pub heartbeat: u16,
+}
+
+impl Default for Tune {
+    fn default() -> Tune {
+        Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 0 }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Wire {
+    /// A socket and nothing else.
+    pub fn connect(address: SocketAddr) -> Wire {
+        let stream = TcpStream::connect(address).expect("the broker listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
+        Wire { stream, received: Vec::new(), heartbeats: 0 }
+    }
+
+    /// Past connection.open-ok, as guest.
+    pub fn open(address: SocketAddr) -> Wire {
+        Wire::open_with(address, Tune::default())
+    }
+
+    pub fn open_with(address: SocketAddr, tune: Tune) -> Wire {
+        let mut wire = Wire::tuned(address, tune);
+        wire.send(0, Method::ConnectionOpen { virtual_host: "/".into() });
+        wire.expect(0, "connection.open-ok");
+        wire
+    }
+
+    /// Past connection.tune-ok.
+    pub fn tuned(address: SocketAddr, tune: Tune) -> Wire {
+        let mut wire = Wire::connect(address);
+        wire.bytes(&PROTOCOL_HEADER);
+        wire.expect(0, "connection.start");
+        wire.login("PLAIN", b"\0guest\0guest", true);
+        wire.expect(0, "connection.tune");
+        let Tune { channel_max, frame_max, heartbeat } = tune;
+        wire.send(0, Method::ConnectionTuneOk { channel_max, frame_max, heartbeat });
+        wire
+    }
+
+    /// Sends connection.start-ok. `wants_refusals`: the capability to be told why a login failed.
+    pub fn login(&mut self, mechanism: &'static str, response: &[u8], wants_refusals: bool) {
+        let capabilities = |table: TableWriter| {
+            table.bool("authentication_failure_close", wants_refusals).bool("consumer_cancel_notify", true)
+        };
+        let properties = TableWriter::new().table("capabilities", capabilities).finish();
+        let client_properties = Table::decode(&properties).expect("a table that we wrote");
+        let (mechanism, response) = (mechanism.into(), LongStr(response));
+        self.send(
+            0,
+            Method::ConnectionStartOk { client_properties, mechanism, response, locale: "en_US".into() },
+        );
+    }
+
+    pub fn channel(&mut self, channel: u16) {
+        self.send(channel, Method::ChannelOpen);
+        self.expect(channel, "channel.open-ok");
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the broker reads");
+    }
+
+    /// For what a broker may refuse to read because it has already closed.
+    pub fn bytes_if_open(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    pub fn send(&mut self, channel: u16, method: Method<'_>) {
+        self.bytes(&encoded(channel, method));
+    }
+
+    /// Sends and waits for the answer of that name.
+    pub fn call(&mut self, channel: u16, method: Method<'_>, answer: &str) -> Reply {
+        self.send(channel, method);
+        self.expect(channel, answer)
+    }
+
+    pub fn publish(&mut self, channel: u16, exchange: &str, routing_key: &str, mandatory: bool, body: &[u8]) {
+        self.bytes(&publication(channel, exchange, routing_key, mandatory, body));
+    }
+
+    /// The next frame that is no heartbeat; None when the broker closed the socket.
+    pub fn frame(&mut self) -> Option<Reply> {
+        loop {
+            if let Some(reply) = self.decode() {
+                match reply.kind {
+                    FrameKind::Heartbeat => self.heartbeats += 1,
+                    FrameKind::Method | FrameKind::Header | FrameKind::Body => return Some(reply),
+                }
+            } else if !self.read() {
+                return None;
+            }
+        }
+    }
+
+    /// The next frame, which is that method on that channel.
+    pub fn expect(&mut self, channel: u16, name: &str) -> Reply {
+        let reply = self.frame().unwrap_or_else(|| panic!("the socket closed instead of {name}"));
+        let got = reply.method();
+        assert_eq!((reply.channel, got.name()), (channel, name), "{got:?}");
+        reply
+    }
+
+    /// The content that follows a method: properties and body.
+    pub fn content(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let header = self.frame().expect("a content header");
+        assert_eq!(header.kind, FrameKind::Header);
+        let head = ContentHeader::decode(&header.payload).expect("a content header that decodes");
+        let mut body = Vec::new();
+        while (body.len() as u64) < head.body_size {
+            let frame = self.frame().expect("a content body");
+            assert_eq!((frame.kind, frame.channel), (FrameKind::Body, header.channel));
+            body.extend_from_slice(&frame.payload);
+        }
+        (head.properties.as_bytes().to_vec(), body)
+    }
+
+    /// All that comes until the socket closes, as it is.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.read() {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// The connection.close that the broker sends now, after which it is answered and the socket closes.
+    pub fn closed(&mut self) -> (u16, String) {
+        let close = self.expect(0, "connection.close").close();
+        self.bytes_if_open(&encoded(0, Method::ConnectionCloseOk));
+        assert!(self.frame().is_none(), "a frame after the end");
+        close
+    }
+
+    /// The channel.close that the broker sends now, which is answered.
+    pub fn channel_closed(&mut self, channel: u16) -> (u16, String) {
+        let close = self.expect(channel, "channel.close").close();
+        self.send(channel, Method::ChannelCloseOk);
+        close
+    }
+
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).expect("a TCP socket");
+    }
+
+    fn decode(&mut self) -> Option<Reply> {
+        let (reply, taken) = {
+            let (frame, taken) = frame::decode(&self.received, u32::MAX).expect("a broker sends frames")?;
+            let payload = frame.payload.to_vec();
+            (Reply { kind: frame.kind, channel: frame.channel.0, payload }, taken)
+        };
+        self.received.drain(..taken);
+        Some(reply)
+    }
+
+    /// False when the broker closed the socket.
+    fn read(&mut self) -> bool {
+        let mut chunk = [0; 64 << 10];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.received.extend_from_slice(&chunk[..count]);
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("the broker sent nothing: {error}"),
+        }
+    }
+}
+
+pub fn encoded(channel: u16, method: Method<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    method.encode(ChannelNumber(channel), &mut out);
+    out
+}
+
+/// A basic.publish with its content, in frames of at most 8 KiB.
+pub fn publication(channel: u16, exchange: &str, routing_key: &str, mandatory: bool, body: &[u8]) -> Vec<u8> {
+    let (exchange, routing_key) = (short(exchange), short(routing_key));
+    let mut out =
+        encoded(channel, Method::BasicPublish { exchange, routing_key, mandatory, immediate: false });
+    out.extend(content_header(channel, body.len() as u64));
+    for part in body.chunks(8184) {
+        out.extend(body_frame(channel, part));
+    }
+    out
+}
+
+pub fn content_header(channel: u16, body_size: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let header = ContentHeader { class_id: 60, weight: 0, body_size, properties: Properties::EMPTY };
+    header.encode(ChannelNumber(channel), &mut out);
+    out
+}
+
+pub fn body_frame(channel: u16, part: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::encode_frame(&mut out, FrameKind::Body, ChannelNumber(channel), |out| out.extend_from_slice(part));
+    out
+}
+
+pub fn short(text: &str) -> ShortStr<'_> {
+    ShortStr::new(text.as_bytes()).expect("names in tests are short")
+}
+
+/// A declare with nothing asked for.
+pub fn declare(queue: &str) -> Method<'_> {
+    Method::QueueDeclare {
+        queue: short(queue),
+        passive: false,
+        durable: false,
+        exclusive: false,
+        auto_delete: false,
+        nowait: false,
+        arguments: Table::EMPTY,
+    }
+}
+
+pub fn declare_exclusive(queue: &str) -> Method<'_> {
+    Method::QueueDeclare {
+        queue: short(queue),
+        passive: false,
+        durable: false,
+        exclusive: true,
+        auto_delete: false,
+        nowait: false,
+        arguments: Table::EMPTY,
+    }
+}
+
+pub fn consume<'a>(queue: &'a str, consumer_tag: &'a str, no_ack: bool) -> Method<'a> {
+    Method::BasicConsume {
+        queue: short(queue),
+        consumer_tag: short(consumer_tag),
+        no_local: false,
+        no_ack,
+        exclusive: false,
+        nowait: false,
+        arguments: Table::EMPTY,
+    }
+}

@@ -1,0 +1,5 @@
+//! What only our own binary promises: its command line, signals, exit codes, and what it does not do yet.
+
+mod limits;
+mod process;
+mod refusals;

@@ -1,0 +1,108 @@
+//! Scripts of ours for pika and amqplib. Each file is a test here and can be run by hand against any broker.
+
+use super::{Target, missing};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[test]
+fn pika_tutorials() {
+    pika("tutorials");
+}
+
+#[test]
+fn pika_publishing() {
+    pika("publishing");
+}
+
+#[test]
+fn pika_consuming() {
+    pika("consuming");
+}
+
+#[test]
+fn pika_topology() {
+    pika("topology");
+}
+
+#[test]
+fn pika_connections() {
+    pika("connections");
+}
+
+#[test]
+fn amqplib_tutorials() {
+    amqplib("tutorials");
+}
+
+#[test]
+fn amqplib_channels() {
+    amqplib("channels");
+}
+
+#[test]
+fn amqplib_callbacks() {
+    amqplib("callbacks");
+}
+
+fn pika(script: &str) {
+    let folder = folder("python");
+    let own = folder.join(".venv/bin/python");
+    let pythons = [own, PathBuf::from("python3")];
+    let Some(python) = pythons.iter().find(|python| runs(Command::new(python).args(["-c", "import pika"])))
+    else {
+        return missing("pika (tests/conformance/install-clients.sh)");
+    };
+    let target = Target::start();
+    let mut command = Command::new(python);
+    command.args(["-m", "unittest", "-v", script]).current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1");
+    run(command, &target);
+}
+
+fn amqplib(script: &str) {
+    let folder = folder("node");
+    if !runs(Command::new("node").args(["-e", "require('amqplib')"]).current_dir(&folder)) {
+        return missing("node with amqplib (tests/conformance/install-clients.sh)");
+    }
+    let target = Target::start();
+    let mut command = Command::new("node");
+    command.args(["--test", "--test-reporter=spec", &format!("{script}.mjs")]).current_dir(folder);
+    run(command, &target);
+}
+
+fn folder(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(language)
+}
+
+fn runs(command: &mut Command) -> bool {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// A client that waits for what never comes ends with the test.
+const TIME_FOR_A_SCRIPT: Duration = Duration::from_secs(240);
+
+fn run(mut command: Command, target: &Target) {
+    command.env("HAREMQ_TEST_URI", &target.uri);
+    let output = output_within(command, TIME_FOR_A_SCRIPT);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+}
+
+/// Runs it to its end, or kills it when its time is over.
+pub fn output_within(mut command: Command, limit: Duration) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let pid = rustix::process::Pid::from_child(&child);
+    let waiting = thread::spawn(move || child.wait_with_output());
+    let end = Instant::now() + limit;
+    while !waiting.is_finished() {
+        if Instant::now() >= end {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    waiting.join().expect("the waiting thread does not panic").expect("a child can be waited for")
+}
