@@ -58,8 +58,10 @@ pub const PARCEL_BYTES: usize = 64 * 1024;
 pub const PARCEL_RECORDS: usize = 1_024;
 /// Emptied parcels that a shard keeps for its next ones.
 pub const PARCELS_KEPT: usize = 64;
-/// Commands taken from the rings in one drain.
-pub const DRAIN_COMMANDS: usize = 64;
+/// Records taken from the ring of one peer in one drain, or a parcel more: about 100 us of work.
+pub const DRAIN_RECORDS: usize = 2_048;
+/// As how many records a command counts that is no parcel.
+pub const COMMAND_RECORDS: usize = 16;
 
 /// Deliveries from backlogs in one piece of work.
 pub const PUMP_DELIVERIES: usize = 2_048;
@@ -74,3 +76,4 @@ const _: () =
 const _: () = assert!(CONTIGUOUS_BYTES_MAX <= READ_BYTES, "a contiguous publish fits one read");
 const _: () = assert!(CONTIGUOUS_BYTES_MAX <= PAGED_BYTES_MAX, "a contiguous publish fits a page");
 const _: () = assert!(WINDOW_BYTES_MIN <= OUTBOX_BYTES);
+const _: () = assert!(DRAIN_RECORDS <= PUMP_DELIVERIES, "what comes in by one ring can also go out");

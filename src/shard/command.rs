@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::amqp::reply::ChannelError;
 use crate::exchange::Change;
 use crate::ids::{ConnectionId, QueueId, Requester};
+use crate::limits::COMMAND_RECORDS;
 use crate::mesh::parcel::Parcel;
 use crate::queue::ConsumerAt;
 use crate::topology::{Outcome, QueueSpec, Request};
@@ -45,6 +46,28 @@ pub enum Command {
     },
     Outcome(Box<(Requester, Outcome)>),
     QueueGone(QueueId),
+}
+
+impl Command {
+    /// How much of a drain it is.
+    pub fn records(&self) -> usize {
+        match self {
+            Command::Parcel(parcel) => parcel.records.len(),
+            Command::Ask(_)
+            | Command::Answer(_)
+            | Command::Barrier(_)
+            | Command::BarrierPassed(_)
+            | Command::ConsumerGone(_)
+            | Command::Request(_)
+            | Command::QueueCreated { .. }
+            | Command::QueueDying { .. }
+            | Command::Applied { .. }
+            | Command::CreateQueue(_)
+            | Command::Change { .. }
+            | Command::Outcome(_)
+            | Command::QueueGone(_) => COMMAND_RECORDS,
+        }
+    }
 }
 
 impl From<Box<Parcel>> for Command {

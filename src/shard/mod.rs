@@ -35,7 +35,7 @@ use crate::connection::handshake::HandshakeConfig;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
 use crate::exchange::{Memo, Router};
 use crate::ids::{ChannelNumber, ConnectionId, ShardId};
-use crate::limits::{DRAIN_COMMANDS, HANDSHAKE_TIMEOUT_NS};
+use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
 use crate::mesh::doorbell::Doorbell;
 use crate::pages::Pages;
@@ -324,10 +324,10 @@ impl Shard {
 
     fn drain_ring(&mut self, peer: ShardId) -> bool {
         let mut taken = 0;
-        while taken < DRAIN_COMMANDS
+        while taken < DRAIN_RECORDS
             && let Some(command) = self.rooms.outward.mesh.receive(peer)
         {
-            taken += 1;
+            taken += command.records();
             self.execute(peer, command);
             self.run_local();
         }
