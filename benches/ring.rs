@@ -3,7 +3,7 @@
 use divan::counter::ItemsCount;
 use haremq::mesh::ring::ring;
 use std::collections::VecDeque;
-use std::hint::spin_loop;
+use std::thread;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,21 +40,26 @@ fn within_one_thread(bencher: divan::Bencher, batch: usize) {
 
 fn carry(batch: usize) {
     let (mut producer, mut consumer) = ring::<Item>(CAPACITY);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(move || {
             let mut items = VecDeque::with_capacity(batch);
             for _ in 0..ITEMS / batch {
                 items.extend((0..batch).map(|n| [n as u64; 4]));
                 while !items.is_empty() {
                     if producer.push_from(&mut items) == 0 {
-                        spin_loop();
+                        thread::yield_now();
                     }
                 }
             }
         });
         let (mut received, mut out) = (0, Vec::with_capacity(batch));
         while received < ITEMS {
-            received += consumer.pop_into(&mut out, batch);
+            let count = consumer.pop_into(&mut out, batch);
+            if count == 0 {
+                // Who only spins keeps the other from a core that they may have to share.
+                thread::yield_now();
+            }
+            received += count;
             divan::black_box(&out);
             out.clear();
         }

@@ -15,6 +15,10 @@ pub fn preflight(shards: u16) -> Result<(), String> {
     IoUring::new(8).map(drop).map_err(|error| io_uring_refused(error.raw_os_error(), &error.to_string()))
 }
 
+/// How to raise RLIMIT_MEMLOCK.
+pub const MEMLOCK_ADVICE: &str = "set LimitMEMLOCK=64M in the systemd unit, --ulimit memlock=67108864 for docker, \
+                                  or memlock in /etc/security/limits.conf";
+
 /// The cores of the affinity mask, in order.
 pub fn cores() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
@@ -54,8 +58,7 @@ fn enough_locked_memory(limit: Option<u64>, shards: u16) -> Result<(), String> {
     let wanted = (u64::from(shards) * MEMLOCK_BYTES_PER_SHARD).max(MEMLOCK_BYTES_MIN);
     if bytes < MEMLOCK_BYTES_MIN {
         return Err(format!(
-            "RLIMIT_MEMLOCK is {} KiB, and io_uring needs at least {} KiB: set LimitMEMLOCK=64M in the systemd \
-             unit, --ulimit memlock=67108864 for docker, or `ulimit -Hl` in limits.conf",
+            "RLIMIT_MEMLOCK is {} KiB, and io_uring needs at least {} KiB: {MEMLOCK_ADVICE}",
             bytes >> 10,
             MEMLOCK_BYTES_MIN >> 10
         ));
@@ -87,9 +90,9 @@ fn io_uring_refused(errno: Option<i32>, text: &str) -> String {
              and a sandbox such as gVisor must give way to one that passes io_uring through"
                 .to_owned()
         }
-        Some(Errno::NOMEM) => "io_uring has no memory (io_uring_setup: ENOMEM): raise RLIMIT_MEMLOCK, by \
-             LimitMEMLOCK=64M in the systemd unit or --ulimit memlock=67108864 for docker"
-            .to_owned(),
+        Some(Errno::NOMEM) => {
+            format!("io_uring may lock no more memory (io_uring_setup: ENOMEM): {MEMLOCK_ADVICE}")
+        }
         _ => format!("io_uring cannot be set up: {text}"),
     }
 }

@@ -86,8 +86,14 @@ impl Listener {
     ) -> io::Result<Self> {
         let socket = Arc::new(socket);
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut accepting =
-            Accepting { socket: socket.clone(), stopping: stopping.clone(), inboxes, wake, next: 0 };
+        let mut accepting = Accepting {
+            socket: socket.clone(),
+            stopping: stopping.clone(),
+            inboxes,
+            wake,
+            next: 0,
+            exhausted: false,
+        };
         let thread = thread::Builder::new().name("listener".into()).spawn(move || accepting.run())?;
         Ok(Listener { socket, stopping, thread })
     }
@@ -108,13 +114,18 @@ struct Accepting<W> {
     wake: W,
     /// Where the search for the least loaded shard begins, so that ties go round.
     next: usize,
+    /// The last accept failed, and that was logged.
+    exhausted: bool,
 }
 
 impl<W: Fn(usize)> Accepting<W> {
     fn run(&mut self) {
         while !self.stopping.load(Ordering::SeqCst) {
             match self.socket.accept() {
-                Ok((socket, peer)) => self.take(socket, peer.as_socket()),
+                Ok((socket, peer)) => {
+                    self.exhausted = false;
+                    self.take(socket, peer.as_socket());
+                }
                 Err(error) => self.pause(&error),
             }
         }
@@ -146,7 +157,7 @@ impl<W: Fn(usize)> Accepting<W> {
         (self.wake)(shard);
     }
 
-    fn pause(&self, error: &io::Error) {
+    fn pause(&mut self, error: &io::Error) {
         if self.stopping.load(Ordering::SeqCst) {
             return;
         }
@@ -154,7 +165,9 @@ impl<W: Fn(usize)> Accepting<W> {
         if error.raw_os_error().is_some_and(|errno| aborted.contains(&errno)) {
             return;
         }
-        tracing::warn!(%error, "a connection could not be accepted");
+        if !std::mem::replace(&mut self.exhausted, true) {
+            tracing::warn!(%error, "connections cannot be accepted; trying on");
+        }
         thread::sleep(EXHAUSTED_PAUSE);
     }
 }

@@ -17,6 +17,7 @@ mod turns;
 
 pub use published::{Published, Snapshot};
 
+use crate::machine::MEMLOCK_ADVICE;
 use crate::mesh::doorbell::Doorbell;
 use crate::net::listener::Inbox;
 use crate::shard::Shard;
@@ -151,7 +152,9 @@ fn why_silent(threads: Vec<ExecutorJoinHandle<()>>, heard: &[usize]) -> String {
         Ok(()) => format!("shard {index} ended at once"),
         Err(error) => format!("shard {index} could not start: {error}"),
     });
-    errors.collect::<Vec<_>>().join("; ")
+    // The usual reason on a machine that passed the preflight.
+    let errors = errors.collect::<Vec<_>>().join("; ");
+    format!("{errors}; if it is memory that may not be locked, have fewer shards or {MEMLOCK_ADVICE}")
 }
 
 async fn live(index: usize, shell: Rc<Shell>, up: Sender<usize>) {

@@ -6,7 +6,6 @@ mod server;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use client::{Client, publish};
 use haremq::amqp::frame::PROTOCOL_HEADER;
 use haremq::amqp::method::Method;
 use rustix::process::Signal;
-use server::{Server, command, refusal};
+use server::{Server, command, command_by, refusal};
 
 #[test]
 fn a_server_that_said_it_is_ready_is() {
@@ -54,9 +53,7 @@ fn a_port_in_use_is_69_and_an_address_that_is_not_ours_is_78() {
 
 #[test]
 fn too_little_locked_memory_is_78_and_says_what_to_set() {
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -l 64 && exec \"$0\"", env!("CARGO_BIN_EXE_haremq")]);
-    let (code, text) = refusal(limited);
+    let (code, text) = refusal(command_by("ulimit -l 64 && exec \"$0\"", &[]));
     assert!(code == Some(78) && text.contains("LimitMEMLOCK"), "{text}");
 }
 
@@ -67,6 +64,18 @@ fn connections_are_spread_evenly_over_the_shards() {
     assert!(server.shards().iter().all(|shard| shard["connections"] == 5));
     drop(clients);
     within(Duration::from_secs(5), || server.shards().iter().all(|shard| shard["connections"] == 0));
+    server.stop();
+}
+
+#[test]
+fn without_descriptors_it_waits_and_goes_on_when_there_are_some() {
+    let server = Server::start_by("ulimit -n 40 && exec \"$0\" \"$@\"", &["--shards", "1"]);
+    let address = server.amqp;
+    // The kernel completes connects that nobody accepts.
+    let many: Vec<_> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
+    thread::sleep(Duration::from_millis(200));
+    drop(many);
+    Client::connect(address).declare("q");
     server.stop();
 }
 

@@ -15,7 +15,16 @@ pub struct Server {
 
 impl Server {
     pub fn start(arguments: &[&str]) -> Server {
-        let mut child = command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        Server::of(command(arguments))
+    }
+
+    /// By way of a shell script that ends in `exec "$0" "$@"`.
+    pub fn start_by(script: &str, arguments: &[&str]) -> Server {
+        Server::of(command_by(script, arguments))
+    }
+
+    fn of(mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert!(line.contains("Server startup complete"), "{line}");
@@ -67,7 +76,16 @@ impl Drop for Server {
 
 /// On free ports, unless `arguments` say otherwise.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_haremq"));
+    on_free_ports(Command::new(env!("CARGO_BIN_EXE_haremq")), arguments)
+}
+
+pub fn command_by(script: &str, arguments: &[&str]) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_haremq")]);
+    on_free_ports(shell, arguments)
+}
+
+fn on_free_ports(mut command: Command, arguments: &[&str]) -> Command {
     command.env("HAREMQ_AMQP_LISTEN", "127.0.0.1:0").env("HAREMQ_HTTP_LISTEN", "127.0.0.1:0");
     command.env("HAREMQ_LOG_LEVEL", "warn").args(arguments);
     command
