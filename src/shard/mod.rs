@@ -18,6 +18,7 @@ mod dispatch;
 mod names;
 mod publish;
 mod receive;
+mod requests;
 mod rooms;
 pub mod start;
 mod teardown;
