@@ -3,7 +3,11 @@
 
     cargo build --release --workspace && results/measure.py results/<date>-<machine> [section ...]
 
-Sections (all by default): peers, acks, spread, fairness, mixed, paced, memory, idle. Each broker is started fresh for each
+The generator shares the cores with the broker, so latency tails are partly the scheduler's. In fairness the trickle is
+SCHED_FIFO beside the firehose, and paced_rr runs broker and generator under SCHED_RR; the rest runs as it comes. (A core
+that is saturated under SCHED_RR would be stopped for 50 ms of each second.)
+
+Sections (all by default): peers, acks, spread, fairness, mixed, paced, paced_rr, memory, idle. Each broker is started fresh for each
 run; the runs of the peers are interleaved. RabbitMQ is Debian's, started by tests/conformance/rabbitmq.sh.
 """
 
@@ -24,6 +28,25 @@ BIN = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target
 AMQP, HTTP, RABBIT = 7171, 7172, 7182
 REPEATS, SECONDS = int(os.environ.get("REPEATS", 3)), os.environ.get("SECONDS_EACH", "5")
 MIXED_SECONDS = os.environ.get("MIXED_SECONDS", "600")
+OTHER_CORE = ["--threads", "1", "--cpus", "1"]
+
+
+ROUND_ROBIN, FIRST = ["chrt", "-r", "10"], ["chrt", "-f", "20"]
+scheduler = []
+
+
+class under:
+    """How what is started within is scheduled."""
+
+    def __init__(self, prefix):
+        self.prefix = prefix
+
+    def __enter__(self):
+        self.before = scheduler[:]
+        scheduler[:] = self.prefix
+
+    def __exit__(self, *_):
+        scheduler[:] = self.before
 
 
 class HareMQ:
@@ -32,7 +55,7 @@ class HareMQ:
 
     def __enter__(self):
         self.data = tempfile.TemporaryDirectory()
-        command = [f"{BIN}/haremq", "--amqp-listen", f"127.0.0.1:{AMQP}", "--http-listen", f"127.0.0.1:{HTTP}"]
+        command = [*scheduler, f"{BIN}/haremq", "--amqp-listen", f"127.0.0.1:{AMQP}", "--http-listen", f"127.0.0.1:{HTTP}"]
         began = time.monotonic()
         self.process = subprocess.Popen(
             [*command, "--data-dir", self.data.name, *self.arguments],
@@ -72,7 +95,7 @@ class RabbitMQ:
     def __enter__(self):
         environment = {**os.environ, "RABBIT_PORT": str(RABBIT)}
         self.environment = environment
-        subprocess.run([self.SCRIPT, "start"], env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*scheduler, self.SCRIPT, "start"], env=environment, check=True, stdout=subprocess.DEVNULL)
         self.pid = int(subprocess.check_output([self.SCRIPT, "pid"], env=environment))
         self.uri = f"amqp://guest:guest@127.0.0.1:{RABBIT}/%2F"
         return self
@@ -91,7 +114,7 @@ PEERS = {
 def start(broker, name, *options):
     """A loadgen run in the background; its report goes to raw/NAME.json."""
     path = os.path.join(OUT, "raw", name + ".json")
-    command = [f"{BIN}/loadgen", "run", "--uri", broker.uri, "--broker-pid", str(broker.pid), "--format", "quiet"]
+    command = [*scheduler, f"{BIN}/loadgen", "run", "--uri", broker.uri, "--broker-pid", str(broker.pid), "--format", "quiet"]
     return subprocess.Popen([*command, "--json", path, *options]), path
 
 
@@ -182,13 +205,15 @@ def spread():
 
 
 def fairness():
-    table("A trickle of 100/s beside a firehose on one shard", "run", "firehose/s", "trickle p50 us", "p99 us", "max us",
+    """The shard has core 0, both generators core 1."""
+    table("A trickle of 100/s beside a firehose on one shard (generators on the other core)", "run", "firehose/s", "trickle p50 us", "p99 us", "max us",
           "turn p99.9 us", "turn max us", "intact")
     for repeat in range(REPEATS):
         with HareMQ("--shards", "1") as broker:
-            firehose = start(broker, f"firehose-{repeat}", "-a", "-z", "12", "--id", "firehose", "-u", "firehose", "--threads", "1")
+            firehose = start(broker, f"firehose-{repeat}", "-a", "-z", "12", "--id", "firehose", "-u", "firehose", *OTHER_CORE)
             time.sleep(1)
-            trickle = load(broker, f"trickle-{repeat}", "-a", "-r", "100", "-z", "9", "--id", "trickle", "-u", "trickle", "--threads", "1")
+            with under(FIRST):
+                trickle = load(broker, f"trickle-{repeat}", "-a", "-r", "100", "-z", "9", "--id", "trickle", "-u", "trickle", *OTHER_CORE)
             hose = finish(firehose)
             turns = broker.shards()[0]["turns"]
         row(repeat, f"{hose['delivered_per_second']:,.0f}", f"{us(trickle):.0f}", f"{us(trickle, 'p99'):.0f}",
@@ -196,7 +221,7 @@ def fairness():
 
 
 def mixed():
-    """Ten minutes of several loads at once; a stall is what the paced ones see and the longest turn."""
+    """Several loads at once; a stall is what the paced ones see, and the longest turn."""
     table(f"Mixed load for {MIXED_SECONDS} s on two shards", "load", "deliveries/s", "p50 us", "p99 us", "p99.9 us", "max us", "intact")
     loads = {
         "trickle 100/s": ["-a", "-r", "100", "-u", "m1"],
@@ -219,14 +244,25 @@ def mixed():
 
 
 def paced():
-    reports = interleaved(["9"], ["-z", SECONDS], prefix="paced-")
-    table(f"20,000/s paced, 16 B: medians of {REPEATS} interleaved runs", "peer", "p50 us", "p99 us", "p99.9 us", "max us",
-          "broker CPU us/msg", "foreign cores")
+    paced_table("paced", "")
+
+
+def paced_rr():
+    with under(ROUND_ROBIN):
+        paced_table("paced-rr", " (SCHED_RR)")
+
+
+def paced_table(prefix, how):
+    reports = interleaved(["9"], ["-z", SECONDS], prefix=prefix + "-")
+    table(f"20,000/s paced, 16 B{how}: medians of {REPEATS} interleaved runs (min-max)", "peer", "p50 us", "p99 us", "p99.9 us",
+          "max us", "broker CPU us/msg", "foreign cores")
     for peer in PEERS:
         runs = reports["9", peer]
-        row(peer, *(f"{median(us(r, key) for r in runs):.0f} ({min(us(r, key) for r in runs):.0f}-{max(us(r, key) for r in runs):.0f})"
-                    for key in ("p50", "p99", "p999", "max")),
-            f"{median(r['cost']['broker_cpu_us_per_deliver'] for r in runs):.1f}",
+        cells = []
+        for key in ("p50", "p99", "p999", "max"):
+            values = [us(run, key) for run in runs]
+            cells.append(f"{median(values):.0f} ({min(values):.0f}-{max(values):.0f})")
+        row(peer, *cells, f"{median(r['cost']['broker_cpu_us_per_deliver'] for r in runs):.1f}",
             f"{median(r['cost']['foreign_cores'] for r in runs):.2f}")
 
 
@@ -304,7 +340,7 @@ def versions():
         f"tcp congestion control: {open('/proc/sys/net/ipv4/tcp_congestion_control').read().strip()}", ""])
 
 
-SECTIONS = [peers, acks, spread, fairness, mixed, paced, memory, idle]
+SECTIONS = [peers, acks, spread, fairness, mixed, paced, paced_rr, memory, idle]
 
 if __name__ == "__main__":
     OUT, LINES = sys.argv[1], []
