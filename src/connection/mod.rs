@@ -220,9 +220,9 @@ impl Connection {
         self.outbox.len() > OUTBOX_HOLD_BYTES || self.parked_bytes > PARKED_BYTES_MAX
     }
 
-    /// Some channel waits for an answer, perhaps with frames behind it.
+    /// Some channel waits for an answer, or frames wait for the end of a channel number's former life.
     pub fn any_parked(&self) -> bool {
-        self.channels.iter().flatten().any(|channel| channel.pending.is_some())
+        self.channels.iter().flatten().any(|channel| channel.pending.is_some() || !channel.parked.is_empty())
     }
 
     /// Share of the outbox that one consumer may fill. The sum over n consumers that came one after the other

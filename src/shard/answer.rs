@@ -317,6 +317,9 @@ impl Shard {
     pub(super) fn run_parked(&mut self, slot: u32, number: ChannelNumber, mut frames: ParkedFrames) {
         while !frames.is_empty() {
             let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
+            if !connection.is_open() {
+                return;
+            }
             if let Some(channel) = connection.channel(number)
                 && channel.is_parked()
             {

@@ -361,7 +361,7 @@ impl Shard {
     }
 
     /// A connection that was held for its own sake is read again once there is room.
-    fn resume_if_roomy(&mut self, slot: u32) {
+    pub(super) fn resume_if_roomy(&mut self, slot: u32) {
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot)
             && connection.held
             && !connection.is_overfull()

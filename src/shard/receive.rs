@@ -57,10 +57,9 @@ impl Shard {
         match &connection.phase {
             // What comes after connection.close is not for us.
             Phase::Open if connection.leaving.is_some() => Step::Took(bytes.len()),
+            // Also when the channel or the connection has ended meanwhile: the next frame begins behind it.
+            Phase::Open | Phase::Closing(_) if connection.partial.is_some() => self.partial_body(slot, bytes),
             Phase::Open => {
-                if connection.partial.is_some() {
-                    return self.partial_body(slot, bytes);
-                }
                 match publish::scan(bytes, connection.frame_max) {
                     Scan::Publish(publish, taken) => {
                         if let Some(channel) = connection.channel(publish.channel)
@@ -211,7 +210,8 @@ impl Shard {
             }
             return Step::Took(raw.len());
         }
-        if let Some(channel) = connection.channel(number)
+        if connection.is_open()
+            && let Some(channel) = connection.channel(number)
             && channel.is_parked()
         {
             // What is read is kept; from PARKED_BYTES_MAX on `may_read` says no.
@@ -393,7 +393,7 @@ impl Shard {
             return Ok(());
         }
         match Method::decode(frame.payload) {
-            Ok(Method::ChannelCloseOk {}) => self.channel_close_ok_received(slot, number),
+            Ok(Method::ChannelCloseOk {}) => self.no_more_close_ok(slot, number),
             Ok(Method::ChannelClose { .. }) => {
                 if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
                     connection.reply(number, &Method::ChannelCloseOk {});

@@ -42,9 +42,10 @@ impl Shard {
         }
         channel.state = ChannelState::Closing { step: TeardownStep::AwaitAnswer, close_ok };
         channel.assembly = Default::default();
-        let parked = std::mem::take(&mut channel.parked).len();
-        connection.parked_bytes -= parked;
+        let parked = std::mem::take(&mut channel.parked);
         self.teardown_step(slot, number);
+        // None of it is done any more, but a close of the client's may be among it and must be answered.
+        self.run_parked(slot, number, parked);
     }
 
     /// Goes on as far as no answer is needed.
@@ -93,7 +94,8 @@ impl Shard {
         }
     }
 
-    pub(super) fn channel_close_ok_received(&mut self, slot: u32, number: ChannelNumber) {
+    /// No close-ok is to be said or heard any more.
+    pub(super) fn no_more_close_ok(&mut self, slot: u32, number: ChannelNumber) {
         let Some(channel) =
             self.rooms.outward.connections.get_mut(slot).and_then(|connection| connection.channel(number))
         else {
@@ -128,7 +130,8 @@ impl Shard {
             Phase::Open => {}
         }
         connection.phase = Phase::Closing(Closing { by, deletions: None, done: false, deadline });
-        connection.partial = None;
+        connection.parked_bytes = 0;
+        connection.channels.iter_mut().flatten().for_each(|channel| channel.parked = Default::default());
         let numbers: Vec<ChannelNumber> =
             connection.channels.iter().flatten().map(|channel| channel.number).collect();
         self.schedule(slot, deadline);
@@ -137,6 +140,7 @@ impl Shard {
             self.no_more_close_ok(slot, number);
         }
         self.close_step(slot);
+        self.resume_if_roomy(slot);
     }
 
     pub(super) fn close_ok_received(&mut self, slot: u32) {
@@ -293,20 +297,7 @@ impl Shard {
             self.close_step(slot);
         } else {
             self.run_parked(slot, number, channel.parked);
-        }
-    }
-
-    fn no_more_close_ok(&mut self, slot: u32, number: ChannelNumber) {
-        let Some(channel) =
-            self.rooms.outward.connections.get_mut(slot).and_then(|connection| connection.channel(number))
-        else {
-            return;
-        };
-        if let ChannelState::Closing { step, close_ok } = &mut channel.state {
-            *close_ok = CloseOk::Nobody;
-            if *step == TeardownStep::Done {
-                self.free_channel(slot, number);
-            }
+            self.leave_if_drained(slot);
         }
     }
 
