@@ -163,7 +163,7 @@ def interleaved(scenarios, options, prefix=""):
 
 
 def peers():
-    scenarios = ["1", "2", "4", "7", "10"]
+    scenarios = os.environ.get("SCENARIOS", "1 2 4 7 10").split()
     reports = interleaved(scenarios, ["-z", SECONDS])
     table(f"Side by side: medians of {REPEATS} interleaved runs of {SECONDS} s",
           "scenario", "peer", "deliveries/s (min-max)", "times RabbitMQ", "broker CPU us/delivery", "loadgen us/msg",
