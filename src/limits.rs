@@ -31,9 +31,7 @@ pub const READ_BYTES: usize = 65_536;
 /// Bytes of output over all connections at which `receive` stops in mid-batch and asks for a flush.
 pub const FLUSH_BYTES: usize = 256 * 1024;
 /// Bytes that the deliveries of one connection may wait in its outbox, shared out as the windows of its consumers.
-pub const OUTBOX_BYTES: usize = 2 * 1024 * 1024;
-/// Unsent bytes up to which consumers are granted more: what comes over a ring is under way while the rest is sent.
-pub const OUTBOX_GRANT_BYTES: usize = OUTBOX_BYTES / 2;
+pub const OUTBOX_BYTES: usize = 1024 * 1024;
 /// Smallest window of a consumer, bytes; a window bounds the bytes sent before the socket took the last ones.
 pub const WINDOW_BYTES_MIN: usize = 4 * 1024;
 /// Bytes of replies in the outbox (a client that pipelines requests and never reads) at which reading stops.

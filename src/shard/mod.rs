@@ -36,7 +36,7 @@ use crate::connection::handshake::HandshakeConfig;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
 use crate::exchange::{Memo, Router};
 use crate::ids::{ChannelNumber, ConnectionId, ShardId};
-use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS, OUTBOX_GRANT_BYTES};
+use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
 use crate::mesh::doorbell::Doorbell;
 use crate::pages::Pages;
@@ -225,7 +225,7 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         connection.outbox.sent(bytes);
         connection.heartbeat.sent(now);
-        if connection.outbox.len() > OUTBOX_GRANT_BYTES {
+        if !connection.outbox.is_empty() {
             return;
         }
         let mut grants = std::mem::take(&mut self.grants);
