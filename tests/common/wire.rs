@@ -175,6 +175,14 @@ impl Wire {
         std::mem::take(&mut self.received)
     }
 
+    /// Reads and forgets what comes, until nothing came for `silence` or the socket closed.
+    pub fn drain_for(&mut self, silence: Duration) {
+        self.set_patience(silence);
+        let mut chunk = [0; 64 << 10];
+        while self.stream.read(&mut chunk).is_ok_and(|count| count > 0) {}
+        self.set_patience(PATIENCE);
+    }
+
     /// The connection.close that the broker sends now, after which it is answered and the socket closes.
     pub fn closed(&mut self) -> (u16, String) {
         let close = self.expect(0, "connection.close").close();
