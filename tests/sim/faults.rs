@@ -1,0 +1,256 @@
+//! Faults planted between the broker and the oracle, as a bug of the broker would show. None of them is in the broker.
+
+use haremq::amqp::Method;
+
+use crate::dice::Dice;
+use crate::oracle::ConnectionIx;
+use crate::wire::Unit;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    // On the way to the client.
+    DropDelivery,
+    RepeatDelivery,
+    LateDelivery,
+    SwapContents,
+    FlipBody,
+    ClearRedelivered,
+    SetRedelivered,
+    DropReply,
+    LateReply,
+    DropConfirm,
+    EarlyConfirm,
+    LateReturn,
+    WrongCount,
+    // On the way to the broker, which then does what it was not told.
+    SwallowPublish,
+    RepeatPublish,
+    SwallowAck,
+    AckAsMultiple,
+    AckAsRequeue,
+    RequeueAsDiscard,
+    MorePrefetch,
+    ForgetMandatory,
+    BindElsewhere,
+    UnbindElsewhere,
+    DeleteElsewhere,
+    ConsumeWithoutAcks,
+}
+
+pub const ALL: [Fault; 25] = [
+    Fault::DropDelivery,
+    Fault::RepeatDelivery,
+    Fault::LateDelivery,
+    Fault::SwapContents,
+    Fault::FlipBody,
+    Fault::ClearRedelivered,
+    Fault::SetRedelivered,
+    Fault::DropReply,
+    Fault::LateReply,
+    Fault::DropConfirm,
+    Fault::EarlyConfirm,
+    Fault::LateReturn,
+    Fault::WrongCount,
+    Fault::SwallowPublish,
+    Fault::RepeatPublish,
+    Fault::SwallowAck,
+    Fault::AckAsMultiple,
+    Fault::AckAsRequeue,
+    Fault::RequeueAsDiscard,
+    Fault::MorePrefetch,
+    Fault::ForgetMandatory,
+    Fault::BindElsewhere,
+    Fault::UnbindElsewhere,
+    Fault::DeleteElsewhere,
+    Fault::ConsumeWithoutAcks,
+];
+
+/// Plants one kind of fault now and then.
+pub struct Faults {
+    fault: Option<Fault>,
+    dice: Dice,
+    late: Option<(ConnectionIx, Unit)>,
+    pub planted: u32,
+}
+
+impl Faults {
+    pub fn new(fault: Option<Fault>, seed: u64) -> Faults {
+        Faults { fault, dice: Dice::new(!seed), late: None, planted: 0 }
+    }
+
+    /// What reaches the client instead of these units.
+    pub fn towards_client(&mut self, connection: ConnectionIx, units: Vec<Unit>) -> Vec<Unit> {
+        let Some(fault) = self.fault else { return units };
+        let mut out: Vec<Unit> = Vec::new();
+        for unit in units {
+            let end = unit.end;
+            self.pass(fault, connection, unit, &mut out);
+            if let Some((_, mut unit)) = self.late.take_if(|(of, unit)| *of == connection && unit.end < end) {
+                unit.end = end;
+                out.push(unit);
+            }
+        }
+        out
+    }
+
+    /// What the broker is told instead of this method; nothing, if it is swallowed. `other` is a name that means nothing.
+    pub fn towards_broker<'a>(&mut self, method: Method<'a>) -> Option<Method<'a>> {
+        let Some(fault) = self.fault else { return Some(method) };
+        let other = "nowhere".into();
+        let tampered = match (fault, method) {
+            (Fault::SwallowAck, Method::BasicAck { .. }) => None,
+            (Fault::AckAsMultiple, Method::BasicAck { delivery_tag, multiple: false }) => {
+                Some(Method::BasicAck { delivery_tag, multiple: true })
+            }
+            (Fault::AckAsRequeue, Method::BasicAck { delivery_tag, multiple }) => {
+                Some(Method::BasicNack { delivery_tag, multiple, requeue: true })
+            }
+            (Fault::RequeueAsDiscard, Method::BasicNack { delivery_tag, multiple, requeue: true }) => {
+                Some(Method::BasicNack { delivery_tag, multiple, requeue: false })
+            }
+            (Fault::MorePrefetch, Method::BasicQos { prefetch_size, prefetch_count, global })
+                if prefetch_count > 0 =>
+            {
+                Some(Method::BasicQos { prefetch_size, prefetch_count: prefetch_count + 1, global })
+            }
+            (
+                Fault::ForgetMandatory,
+                Method::BasicPublish { exchange, routing_key, mandatory: true, immediate },
+            ) => Some(Method::BasicPublish { exchange, routing_key, mandatory: false, immediate }),
+            (Fault::BindElsewhere, Method::QueueBind { queue, exchange, nowait, arguments, .. })
+                if !exchange.ends_with(b"fanout") =>
+            {
+                Some(Method::QueueBind { queue, exchange, routing_key: other, nowait, arguments })
+            }
+            (Fault::UnbindElsewhere, Method::QueueUnbind { queue, exchange, arguments, .. }) => {
+                Some(Method::QueueUnbind { queue, exchange, routing_key: other, arguments })
+            }
+            (Fault::DeleteElsewhere, Method::QueueDelete { if_unused, if_empty, nowait, .. }) => {
+                Some(Method::QueueDelete { queue: other, if_unused, if_empty, nowait })
+            }
+            (
+                Fault::ConsumeWithoutAcks,
+                Method::BasicConsume {
+                    queue,
+                    consumer_tag,
+                    no_local,
+                    no_ack: false,
+                    exclusive,
+                    nowait,
+                    arguments,
+                },
+            ) => Some(Method::BasicConsume {
+                queue,
+                consumer_tag,
+                no_local,
+                no_ack: true,
+                exclusive,
+                nowait,
+                arguments,
+            }),
+            _ => return Some(method),
+        };
+        if self.now(PERCENT_TO_BROKER) { tampered } else { Some(method) }
+    }
+
+    /// How often a publish is written, which is its method and its content.
+    pub fn publishes(&mut self) -> usize {
+        let instead = match self.fault {
+            Some(Fault::SwallowPublish) => 0,
+            Some(Fault::RepeatPublish) => 2,
+            _ => return 1,
+        };
+        if self.now(PERCENT_TO_CLIENT) { instead } else { 1 }
+    }
+
+    fn now(&mut self, percent: usize) -> bool {
+        let now = self.dice.chance(percent);
+        self.planted += u32::from(now);
+        now
+    }
+
+    fn pass(&mut self, fault: Fault, connection: ConnectionIx, mut unit: Unit, out: &mut Vec<Unit>) {
+        let method = unit.method();
+        let is_delivery = matches!(method, Method::BasicDeliver { .. });
+        let is_return = matches!(method, Method::BasicReturn { .. });
+        let is_confirm = matches!(method, Method::BasicAck { .. });
+        let is_reply = !is_delivery && !is_return && !is_confirm && unit.channel > 0;
+        let concerns = match fault {
+            Fault::DropDelivery | Fault::RepeatDelivery | Fault::LateDelivery | Fault::SwapContents => {
+                is_delivery
+            }
+            Fault::ClearRedelivered => matches!(method, Method::BasicDeliver { redelivered: true, .. }),
+            Fault::SetRedelivered => matches!(method, Method::BasicDeliver { redelivered: false, .. }),
+            Fault::FlipBody => unit.content.as_ref().is_some_and(|content| !content.body.is_empty()),
+            Fault::DropReply | Fault::LateReply => is_reply,
+            Fault::DropConfirm | Fault::EarlyConfirm => is_confirm,
+            Fault::LateReturn => is_return,
+            Fault::WrongCount => {
+                matches!(method, Method::QueueDeclareOk { .. } | Method::QueuePurgeOk { .. })
+            }
+            _ => false,
+        };
+        if !concerns || self.late.is_some() || !self.now(PERCENT_TO_CLIENT) {
+            out.push(unit);
+            return;
+        }
+        match fault {
+            Fault::DropDelivery | Fault::DropReply | Fault::DropConfirm => {}
+            Fault::RepeatDelivery => out.extend([unit.clone(), unit]),
+            Fault::LateDelivery | Fault::LateReply | Fault::LateReturn => {
+                self.late = Some((connection, unit))
+            }
+            Fault::SwapContents => match out.last_mut() {
+                Some(last) if matches!(last.method(), Method::BasicDeliver { .. }) => {
+                    std::mem::swap(&mut last.content, &mut unit.content);
+                    out.push(unit);
+                }
+                _ => {
+                    self.planted -= 1;
+                    out.push(unit);
+                }
+            },
+            Fault::FlipBody => {
+                if let Some(octet) = unit.content.as_mut().and_then(|content| content.body.last_mut()) {
+                    *octet ^= 1;
+                }
+                out.push(unit);
+            }
+            _ => {
+                change(&mut unit);
+                out.push(unit);
+            }
+        }
+    }
+}
+
+/// Changes one detail of a unit, which depends on what it is.
+fn change(unit: &mut Unit) {
+    let bytes = unit.method.clone();
+    let changed = match Method::decode(&bytes) {
+        Ok(Method::BasicDeliver { consumer_tag, delivery_tag, redelivered, exchange, routing_key }) => {
+            Method::BasicDeliver {
+                consumer_tag,
+                delivery_tag,
+                redelivered: !redelivered,
+                exchange,
+                routing_key,
+            }
+        }
+        Ok(Method::BasicAck { delivery_tag, multiple }) => {
+            Method::BasicAck { delivery_tag: delivery_tag + 1, multiple }
+        }
+        Ok(Method::QueueDeclareOk { queue, message_count, consumer_count }) => {
+            Method::QueueDeclareOk { queue, message_count: message_count + 1, consumer_count }
+        }
+        Ok(Method::QueuePurgeOk { message_count }) => {
+            Method::QueuePurgeOk { message_count: message_count + 1 }
+        }
+        _ => return,
+    };
+    unit.set_method(&changed);
+}
+
+/// How often a fault is planted where it can be.
+const PERCENT_TO_CLIENT: usize = 5;
+const PERCENT_TO_BROKER: usize = 30;

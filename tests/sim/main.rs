@@ -1,0 +1,96 @@
+//! The simulator: several real shards in one thread, virtual clients, and an oracle that knows what must be true.
+//!
+//! ```text
+//! clients <- wire, in random pieces -> hosts (shard + sockets) <- rings of two commands -> hosts
+//!    |  tell                              | hear, through the faults if any are planted
+//!    +------------> oracle <--------------+
+//! ```
+//! Everything is drawn from one seed. `HAREMQ_SIM_SEED=n` runs one, `HAREMQ_SIM_SEEDS=n` so many, `HAREMQ_SIM_FROM=n`
+//! from there on.
+
+mod acts;
+mod client;
+mod dice;
+mod faults;
+mod host;
+mod letter;
+mod oracle;
+mod plan;
+mod run;
+mod topology;
+mod wire;
+mod world;
+
+use std::str::FromStr;
+
+use faults::Fault;
+use run::{Report, run};
+
+#[test]
+fn whatever_the_order_of_turns_every_promise_is_kept() {
+    if let Some(seed) = variable::<u64>("HAREMQ_SIM_SEED") {
+        println!("{:#?}", sure(seed));
+        return;
+    }
+    let seeds = variable("HAREMQ_SIM_SEEDS").unwrap_or(SEEDS);
+    let from = variable("HAREMQ_SIM_FROM").unwrap_or(0);
+    let mut total = Report::default();
+    let mut broken = Vec::new();
+    for seed in from..from + seeds {
+        match outcome(seed) {
+            Ok(report) => total.add(&report),
+            Err(text) => broken.push(text),
+        }
+    }
+    println!("{total:#?}");
+    assert!(broken.is_empty(), "{} of {seeds} seeds:\n{}\n", broken.len(), broken.join("\n"));
+    assert!(total.spills >= 1_000, "full rings occurred only {} times", total.spills);
+    assert!(total.parks >= 1_000, "parked channels occurred only {} times", total.parks);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..3 {
+        assert_eq!(sure(seed).trace, sure(seed).trace, "seed {seed}");
+    }
+    assert_ne!(sure(0).trace, sure(1).trace);
+}
+
+#[test]
+fn the_oracle_sees_every_planted_fault() {
+    let unseen: Vec<Fault> = faults::ALL.into_iter().filter(|&fault| !is_seen(fault)).collect();
+    assert!(unseen.is_empty(), "not seen: {unseen:?}");
+}
+
+fn is_seen(fault: Fault) -> bool {
+    let found = (0..SEEDS_FOR_A_FAULT).find_map(|seed| Some((seed, run(seed, Some(fault)).err()?)));
+    if let Some((seed, violation)) = &found {
+        println!("{fault:?} is seen with seed {seed}: {}", violation.0);
+    }
+    found.is_some()
+}
+
+fn sure(seed: u64) -> Report {
+    outcome(seed).unwrap_or_else(|text| panic!("{text}"))
+}
+
+/// The run of a seed, or what went wrong and how to see it again.
+fn outcome(seed: u64) -> Result<Report, String> {
+    let again = format!("again: HAREMQ_SIM_SEED={seed} cargo test --test sim whatever");
+    match std::panic::catch_unwind(|| run(seed, None)) {
+        Ok(Ok(report)) => Ok(report),
+        Ok(Err(violation)) => Err(format!("seed {seed}: {}   {again}", violation.0)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
+            Err(format!("seed {seed} panicked: {}   {again}", text.unwrap_or_default()))
+        }
+    }
+}
+
+fn variable<T: FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+const SEEDS: u64 = 200;
+const SEEDS_FOR_A_FAULT: u64 = 400;

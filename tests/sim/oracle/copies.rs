@@ -1,0 +1,309 @@
+//! A message in a queue: who may have it, when it may come again, and whether it must be there.
+
+use haremq::amqp::{Method, Properties};
+
+use super::*;
+use crate::letter;
+use crate::wire::Unit;
+
+/// A message on its way to a client.
+struct Handing {
+    channel: ChannelIx,
+    queue: QueueIx,
+    message: PublicationIx,
+    tag: u64,
+    redelivered: bool,
+    no_ack: bool,
+    consumer: Option<ConsumerIx>,
+}
+
+impl Oracle {
+    pub(super) fn delivered(&mut self, channel: ChannelIx, unit: &Unit) -> Verdict {
+        let Method::BasicDeliver { consumer_tag, delivery_tag, redelivered, exchange, routing_key } =
+            unit.method()
+        else {
+            return violation("no delivery");
+        };
+        let Some(&consumer) = self.channels[channel].consumers.get(&consumer_tag[..]) else {
+            return violation(format!("a delivery to consumer {consumer_tag}, which does not exist"));
+        };
+        let record = &self.consumers[consumer];
+        if record.awaits_ok || record.state == Consuming::Ended {
+            let when = if record.awaits_ok { "before consume-ok" } else { "behind the end" };
+            return violation(format!("a delivery {when} of consumer {consumer_tag}"));
+        }
+        let (queue, no_ack, prefetch, held) = (record.queue, record.no_ack, record.prefetch, record.held);
+        if self.queues[queue].deleted_on == Some(self.channels[channel].connection) {
+            return violation(format!("a delivery of {} behind its delete-ok", self.name(queue)));
+        }
+        let message = self.read(unit, &exchange, &routing_key)?;
+        if !no_ack && prefetch > 0 && held >= u32::from(prefetch) {
+            return violation(format!("{} unacked with a prefetch count of {prefetch}", held + 1));
+        }
+        let consumer = Some(consumer);
+        self.hand(Handing { channel, queue, message, tag: delivery_tag, redelivered, no_ack, consumer })?;
+        self.tally.delivered += 1;
+        Ok(())
+    }
+
+    pub(super) fn got(&mut self, channel: ChannelIx, unit: &Unit) -> Verdict {
+        let method = unit.method();
+        let Method::BasicGetOk { delivery_tag: tag, redelivered, exchange, routing_key, message_count } =
+            method
+        else {
+            return violation("no get-ok");
+        };
+        let mut told = self.channels[channel].told.iter();
+        let asked = told.find(|told| told.request.awaits_reply()).cloned();
+        let Some(told @ Told { request: Request::Get { queue, no_ack }, .. }) = asked else {
+            return violation(format!("get-ok as answer to {asked:?}"));
+        };
+        let message = self.read(unit, &exchange, &routing_key)?;
+        self.hand(Handing { channel, queue, message, tag, redelivered, no_ack, consumer: None })?;
+        self.tally.got += 1;
+        self.replied(channel, &method)?;
+        if self.publications.len() > MESSAGES_TO_COUNT {
+            return Ok(());
+        }
+        self.counts_are_plausible(channel, &told, queue, message_count, None)
+    }
+
+    pub(super) fn returned(&mut self, channel: ChannelIx, unit: &Unit) -> Verdict {
+        let Method::BasicReturn { exchange, routing_key, .. } = unit.method() else {
+            return violation("no return");
+        };
+        let message = self.read(unit, &exchange, &routing_key)?;
+        let publication = &self.publications[message];
+        if publication.channel != channel || !publication.mandatory || publication.returned {
+            return violation(format!("message {message} was returned to somebody else, unasked or again"));
+        }
+        if publication.confirmed {
+            return violation(format!("message {message} was returned behind its confirm"));
+        }
+        let is_it = |told: &Told| matches!(told.request, Request::Publish(at) if at == message);
+        let Some(at) = self.channels[channel].told.iter().position(is_it) else {
+            return violation(format!("message {message} was returned behind later answers"));
+        };
+        self.done_up_to(channel, at)?;
+        self.publications[message].returned = true;
+        self.tally.returned += 1;
+        match (0..self.queues.len()).find(|&queue| self.surely_reaches(message, queue)) {
+            Some(queue) => violation(format!("message {message} for {} was returned", self.name(queue))),
+            None => Ok(()),
+        }
+    }
+
+    /// Which message it is; every octet of it must be as it was published.
+    fn read(&self, unit: &Unit, exchange: &[u8], key: &[u8]) -> Verdict<PublicationIx> {
+        let Some(content) = &unit.content else { return violation("no content") };
+        let Ok(properties) = Properties::decode(&content.properties) else {
+            return violation("properties that cannot be read");
+        };
+        let number = letter::number(&properties, &content.body).unwrap_or(u64::MAX);
+        let Some(publication) = self.publications.get(number as usize) else {
+            return violation(format!("message {number}, which nobody published"));
+        };
+        let same = content.body == letter::body(number, publication.len)
+            && content.properties == letter::properties(number, publication.len)
+            && exchange == publication.exchange.as_bytes()
+            && key == publication.key;
+        if same { Ok(number as usize) } else { violation(format!("message {number} was changed")) }
+    }
+
+    fn hand(&mut self, handing: Handing) -> Verdict {
+        let Handing { channel, queue, message, tag, redelivered, no_ack, consumer } = handing;
+        let last = self.channels[channel].last_tag;
+        if tag != last + 1 {
+            return violation(format!("delivery tag {tag} behind {last}"));
+        }
+        self.may_be_handed(queue, message, redelivered)?;
+        let drains = self.connections[self.channels[channel].connection].drains;
+        if !redelivered || drains {
+            self.keeps_order(channel, queue, message)?;
+        }
+        let at = self.time;
+        let state = if no_ack { CopyState::Gone } else { CopyState::Held(channel) };
+        let copy =
+            Copy { sure: true, state, since: at, arrived: Arrived::NotYet, seen: true, maybe_gone: false };
+        self.queues[queue].copies.insert(message, copy);
+        self.channels[channel].last_tag = tag;
+        self.tally.redelivered += u64::from(redelivered);
+        if !no_ack {
+            self.channels[channel].held.insert(tag, Held { queue, message, consumer });
+            if let Some(consumer) = consumer {
+                self.consumers[consumer].held += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn may_be_handed(&self, queue: QueueIx, message: PublicationIx, redelivered: bool) -> Verdict {
+        let what = || format!("message {message} of {}", self.name(queue));
+        if self.publications[message].returned {
+            return violation(format!("{} was returned, and is delivered", what()));
+        }
+        let record = &self.queues[queue];
+        let Some(copy) = record.copies.get(&message) else {
+            if !self.may_reach(message, queue) {
+                return violation(format!("{} has no way there", what()));
+            }
+            let hidden = record.hidden.since(self.publications[message].at);
+            return if redelivered && !hidden {
+                violation(format!("{} is redelivered before it was delivered", what()))
+            } else {
+                Ok(())
+            };
+        };
+        match copy.state {
+            CopyState::Gone => return violation(format!("{} is settled, and comes again", what())),
+            CopyState::Acking(_) => return violation(format!("{} is acked, and comes again", what())),
+            CopyState::Held(holder) if self.channels[holder].state == Life::Open => {
+                return violation(format!("{} is unacked, and comes again", what()));
+            }
+            CopyState::Held(_) | CopyState::Ready => {}
+        }
+        if copy.seen != redelivered && (copy.seen || !record.hidden.since(copy.since)) {
+            let seen = if copy.seen { "again" } else { "for the first time" };
+            return violation(format!("{} comes {seen}, and redelivered is {redelivered}", what()));
+        }
+        Ok(())
+    }
+
+    /// The first deliveries of a channel's messages come in the order of their publishes.
+    fn keeps_order(&mut self, channel: ChannelIx, queue: QueueIx, message: PublicationIx) -> Verdict {
+        if self.queues[queue].contended {
+            return Ok(());
+        }
+        let publisher = self.publications[message].channel;
+        let order = &mut self.connections[self.channels[channel].connection].order;
+        match order.insert((queue, publisher), message) {
+            Some(last) if last > message => {
+                order.insert((queue, publisher), last);
+                violation(format!(
+                    "message {message} behind {last} of the same channel in {}",
+                    self.name(queue)
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// get-empty: there was no message that must have been found.
+    pub(super) fn nothing_was_there(&mut self, channel: ChannelIx, told: &Told, queue: QueueIx) -> Verdict {
+        match self.surely_ready(channel, told, queue).first() {
+            Some(message) => {
+                violation(format!("get-empty, and message {message} is in {}", self.name(queue)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A message count lies between what must be ready and what may be.
+    pub(super) fn counts_are_plausible(
+        &mut self,
+        channel: ChannelIx,
+        told: &Told,
+        queue: QueueIx,
+        messages: u32,
+        consumers: Option<u32>,
+    ) -> Verdict {
+        if self.queues[queue].contended {
+            return Ok(());
+        }
+        self.tally.counts_checked += 1;
+        let least = self.surely_ready(channel, told, queue).len();
+        let most = self.possibly_ready(queue, told.at);
+        if (messages as usize) < least || messages as usize > most {
+            let sure = self.surely_ready(channel, told, queue);
+            let name = self.name(queue);
+            return violation(format!(
+                "{name} has {messages} messages, not {least} to {most}; there is {sure:?}"
+            ));
+        }
+        let Some(consumers) = consumers else { return Ok(()) };
+        let of_queue = || self.consumers.iter().filter(|consumer| consumer.queue == queue);
+        let least = of_queue().filter(|consumer| consumer.is_active_since(told.at)).count();
+        let most = of_queue().filter(|consumer| consumer.ended.is_none_or(|ended| ended > told.at)).count();
+        if (consumers as usize) < least || consumers as usize > most {
+            return violation(format!(
+                "{} has {consumers} consumers, not {least} to {most}",
+                self.name(queue)
+            ));
+        }
+        Ok(())
+    }
+
+    /// The messages that a request must have found ready, when it was answered now.
+    pub(super) fn surely_ready(&self, channel: ChannelIx, told: &Told, queue: QueueIx) -> Vec<PublicationIx> {
+        let record = &self.queues[queue];
+        // Its own gets behind this request are done later.
+        let behind = self.channels[channel].told.iter();
+        let gets = behind
+            .filter(|told| matches!(told.request, Request::Get { queue: of, .. } if of == queue))
+            .count() as u32
+            + u32::from(matches!(told.request, Request::Get { .. }));
+        let purges = u32::from(matches!(told.request, Request::Purge { .. }));
+        let others = record.served.since(told.at)
+            || record.getting.depth() > gets
+            || record.getting.closed_since(told.at)
+            || record.purging.depth() > purges;
+        let mut fact = record.fact.clone();
+        if fact.sure_until == Some(told.at) {
+            fact.stays();
+        }
+        if others || !fact.sure_for(channel, told.at) {
+            return Vec::new();
+        }
+        let ready = record.copies.iter().filter(|(_, copy)| {
+            let there = match copy.arrived {
+                Arrived::NotYet => false,
+                Arrived::Behind(by) => by == channel,
+                Arrived::At(at) => at <= told.at,
+            };
+            let lost =
+                copy.maybe_gone || record.lossy.since(copy.since) || record.purging.closed_since(copy.since);
+            there && copy.sure && copy.state == CopyState::Ready && copy.since < told.at && !lost
+        });
+        ready.map(|(message, _)| *message).collect()
+    }
+
+    /// A purge was answered: what it must have found is gone, unless somebody else may have it.
+    pub(super) fn purged(&mut self, channel: ChannelIx, told: &Told, queue: QueueIx) {
+        let at = self.time;
+        for message in self.surely_ready(channel, told, queue) {
+            if let Some(copy) = self.queues[queue].copies.get_mut(&message) {
+                (copy.state, copy.since) = (CopyState::Gone, at);
+            }
+        }
+    }
+
+    /// It may have gone without a trace.
+    pub(super) fn may_be_lost(&self, queue: QueueIx, copy: &Copy) -> bool {
+        let record = &self.queues[queue];
+        copy.maybe_gone || record.lossy.since(copy.since) || record.purging.since(copy.since)
+    }
+
+    /// How many may have been ready at some time since then.
+    fn possibly_ready(&self, queue: QueueIx, told: u64) -> usize {
+        let messages = 0..self.publications.len();
+        let copies = &self.queues[queue].copies;
+        let may = |message: &PublicationIx| match copies.get(message) {
+            Some(Copy { state: CopyState::Ready, .. }) => true,
+            Some(Copy { state: CopyState::Held(holder), since, .. }) => {
+                *since > told || self.channels[*holder].state != Life::Open
+            }
+            Some(Copy { state: CopyState::Acking(_) | CopyState::Gone, since, .. }) => *since > told,
+            None => self.may_reach(*message, queue),
+        };
+        messages.filter(may).count()
+    }
+}
+
+impl ConsumerRecord {
+    fn is_active_since(&self, time: u64) -> bool {
+        self.state == Consuming::Active && self.active_from.is_some_and(|from| from < time)
+    }
+}
+
+/// In a run with more messages the count of each get-ok is not checked: that would take most of the time.
+const MESSAGES_TO_COUNT: usize = 500;

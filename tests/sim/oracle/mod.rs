@@ -1,0 +1,119 @@
+//! What must be true of every output of the broker, whatever the order of its turns.
+//!
+//! The oracle hears of every method when its client writes it, and of every frame when the broker writes it. In between
+//! it does not know what has been done, so it keeps two bounds for everything: what is surely so, and what may be so.
+//!
+//! ```text
+//! a queue or binding    asked .... sure_from ======== sure_until .... gone
+//! a message in a queue  Ready -> Held -> Acking -> Gone
+//!                         ^-------+  requeued: by its holder, or by the end of its holder
+//! ```
+//! A message must be in a queue if the way there was sure from the publish until it is known to be routed; it may be in
+//! a queue if the way was possible at some time in between.
+
+mod copies;
+mod ends;
+mod facts;
+mod heard;
+mod model;
+mod rest;
+mod routing;
+mod told;
+
+pub use facts::{Fact, Window};
+pub use model::*;
+pub use told::Wanted;
+
+use std::collections::BTreeMap;
+
+pub type Verdict<T = ()> = Result<T, Violation>;
+
+/// A promise that was broken, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation(pub String);
+
+pub fn violation<T>(text: impl Into<String>) -> Verdict<T> {
+    Err(Violation(text.into()))
+}
+
+/// Everything that clients said and the broker answered.
+#[derive(Default)]
+pub struct Oracle {
+    /// Counts what was told and heard: the oracle's time.
+    pub time: u64,
+    pub connections: Vec<ConnectionRecord>,
+    pub channels: Vec<ChannelRecord>,
+    pub consumers: Vec<ConsumerRecord>,
+    pub queues: Vec<QueueRecord>,
+    pub bindings: Vec<BindingRecord>,
+    pub publications: Vec<Publication>,
+    pub tally: Tally,
+}
+
+/// How much of what was seen, so that a run that tests nothing is noticed.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Tally {
+    pub published: u64,
+    pub delivered: u64,
+    pub redelivered: u64,
+    pub settled: u64,
+    pub got: u64,
+    pub got_nothing: u64,
+    pub confirmed: u64,
+    pub returned: u64,
+    pub replies: u64,
+    pub channel_errors: u64,
+    pub connection_errors: u64,
+    pub cancelled_by_server: u64,
+    /// Copies that had to be in a queue at the end, and were.
+    pub proved: u64,
+    pub must_route: u64,
+    pub counts_checked: u64,
+}
+
+impl Oracle {
+    pub fn queue(&self, at: QueueIx) -> &QueueRecord {
+        &self.queues[at]
+    }
+
+    pub fn open_connection(&mut self, notify: bool) -> ConnectionIx {
+        self.connections.push(ConnectionRecord {
+            state: Life::Open,
+            channels: BTreeMap::new(),
+            order: BTreeMap::new(),
+            notify,
+            provoked: false,
+            drains: false,
+        });
+        self.connections.len() - 1
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.time += 1;
+        self.time
+    }
+
+    fn name(&self, queue: QueueIx) -> String {
+        String::from_utf8_lossy(&self.queues[queue].name).into_owned()
+    }
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Tally) {
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.redelivered += other.redelivered;
+        self.settled += other.settled;
+        self.got += other.got;
+        self.got_nothing += other.got_nothing;
+        self.confirmed += other.confirmed;
+        self.returned += other.returned;
+        self.replies += other.replies;
+        self.channel_errors += other.channel_errors;
+        self.connection_errors += other.connection_errors;
+        self.cancelled_by_server += other.cancelled_by_server;
+        self.proved += other.proved;
+        self.must_route += other.must_route;
+        self.counts_checked += other.counts_checked;
+    }
+}

@@ -1,0 +1,312 @@
+//! The records that the oracle keeps.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Fact, Window};
+
+pub type ConnectionIx = usize;
+pub type ChannelIx = usize;
+pub type ConsumerIx = usize;
+pub type QueueIx = usize;
+pub type BindingIx = usize;
+/// Also the number of the message.
+pub type PublicationIx = usize;
+
+pub struct ConnectionRecord {
+    pub state: Life,
+    /// The living channel of each number.
+    pub channels: BTreeMap<u16, ChannelIx>,
+    /// The last first delivery of each queue and publishing channel on this connection.
+    pub order: BTreeMap<(QueueIx, ChannelIx), PublicationIx>,
+    /// Wants to hear of consumers that the server cancelled.
+    pub notify: bool,
+    /// Did what earns it a connection error.
+    pub provoked: bool,
+    /// Takes out what is left at the end: all of that comes in publish order, redelivered or not.
+    pub drains: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    Open,
+    /// The client has written its close.
+    Closing,
+    /// The server has written its close.
+    Refused,
+    /// Nothing is written or done any more; of what was under way, at the next rest.
+    Ended,
+}
+
+/// One life of a channel number.
+pub struct ChannelRecord {
+    pub connection: ConnectionIx,
+    pub number: u16,
+    pub state: Life,
+    /// What the client wrote and is not known to be done.
+    pub told: VecDeque<Told>,
+    pub confirms: bool,
+    /// By seqno - 1.
+    pub seqnos: Vec<PublicationIx>,
+    pub confirmed: u64,
+    pub last_tag: u64,
+    pub prefetch: u16,
+    pub held: BTreeMap<u64, Held>,
+    pub consumers: BTreeMap<Vec<u8>, ConsumerIx>,
+    /// The server's close and the client's have crossed.
+    pub close_ok_due: bool,
+    /// The windows that its end has opened: at which queue, and whether messages may be lost.
+    pub leaving: Option<Vec<(QueueIx, bool)>>,
+    /// When its end began: from then on its messages may be ready again.
+    pub left: u64,
+}
+
+/// A message that waits for this channel's ack.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub queue: QueueIx,
+    pub message: PublicationIx,
+    pub consumer: Option<ConsumerIx>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub at: u64,
+    pub request: Request,
+}
+
+/// What a client wrote on a channel.
+#[derive(Clone, Debug)]
+pub enum Request {
+    Open,
+    Close,
+    Confirm {
+        nowait: bool,
+    },
+    Qos,
+    Publish(PublicationIx),
+    /// What it settles; `wrong` names a tag that does not exist. `serial` tells it from others.
+    Settle {
+        serial: u64,
+        copies: Vec<(QueueIx, PublicationIx)>,
+        requeue: bool,
+        ids: (u16, u16),
+        wrong: bool,
+    },
+    Declare {
+        queue: QueueIx,
+        nowait: bool,
+        fresh: bool,
+    },
+    Passive {
+        queue: QueueIx,
+    },
+    Bind {
+        binding: BindingIx,
+        nowait: bool,
+    },
+    Unbind {
+        binding: BindingIx,
+    },
+    Purge {
+        queue: QueueIx,
+        nowait: bool,
+    },
+    Delete {
+        queue: QueueIx,
+        nowait: bool,
+        conditional: bool,
+    },
+    Get {
+        queue: QueueIx,
+        no_ack: bool,
+    },
+    Consume {
+        consumer: ConsumerIx,
+        nowait: bool,
+        exclusive: bool,
+    },
+    Cancel {
+        consumer: ConsumerIx,
+        nowait: bool,
+    },
+    /// About exchanges that anybody changes: only its answer is looked at.
+    Exchange {
+        ids: (u16, u16),
+        nowait: bool,
+        risky: bool,
+    },
+}
+
+pub struct ConsumerRecord {
+    pub queue: QueueIx,
+    pub channel: ChannelIx,
+    /// Empty until the server has given one.
+    pub tag: Vec<u8>,
+    pub no_ack: bool,
+    pub prefetch: u16,
+    /// consume-ok will come, and nothing is delivered before it.
+    pub awaits_ok: bool,
+    pub state: Consuming,
+    pub active_from: Option<u64>,
+    pub ended: Option<u64>,
+    pub held: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Consuming {
+    Asked,
+    Active,
+    /// basic.cancel, or the close of its channel, is written.
+    Leaving,
+    /// Nothing may be delivered to it.
+    Ended,
+}
+
+pub struct QueueRecord {
+    /// Empty until the server has given one.
+    pub name: Vec<u8>,
+    /// Of the shared names that anybody declares and deletes at any time: nothing of them is ever sure.
+    pub contended: bool,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub exclusive: Option<ConnectionIx>,
+    pub fact: Fact,
+    /// Who changes it or its bindings now, and with how many requests.
+    pub lock: Option<(ChannelIx, u32)>,
+    pub bindings: Vec<BindingIx>,
+    pub copies: BTreeMap<PublicationIx, Copy>,
+    /// Deliveries may be lost without a trace: a consumer without acks is on its way out.
+    pub lossy: Window,
+    /// Deliveries may come back unseen: a consumer with acks is on its way out.
+    pub hidden: Window,
+    pub purging: Window,
+    /// Somebody consumes, or may.
+    pub served: Window,
+    pub getting: Window,
+    pub had_consumer: bool,
+    pub had_exclusive_consumer: bool,
+    /// Who saw delete-ok: nothing of it follows there.
+    pub deleted_on: Option<ConnectionIx>,
+}
+
+pub struct BindingRecord {
+    pub exchange: &'static str,
+    pub key: Vec<u8>,
+    pub queue: QueueIx,
+    pub fact: Fact,
+}
+
+pub struct Publication {
+    pub channel: ChannelIx,
+    pub exchange: &'static str,
+    pub key: Vec<u8>,
+    pub mandatory: bool,
+    pub len: usize,
+    pub at: u64,
+    pub state: Routing,
+    pub returned: bool,
+    pub seqno: Option<u64>,
+    pub confirmed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Routing {
+    Written,
+    /// Known to be routed since then, at the latest.
+    Done(u64),
+    /// Its channel ended; it may have been routed before.
+    Unknown,
+    /// Its channel had ended before.
+    Never,
+}
+
+/// A message's place in one queue.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    /// Known to have been routed to this queue.
+    pub sure: bool,
+    pub state: CopyState,
+    /// When it became ready, at the earliest; or, if it is not, when it was handed out.
+    pub since: u64,
+    pub arrived: Arrived,
+    /// A client was given it: from then on it is redelivered.
+    pub seen: bool,
+    /// Its settlement may have been done or not.
+    pub maybe_gone: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CopyState {
+    Ready,
+    Held(ChannelIx),
+    /// The ack of that serial is written, and not known to be done.
+    Acking(u64),
+    Gone,
+}
+
+/// Since when a ready message is surely to be found in its queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrived {
+    NotYet,
+    /// For requests that this channel made later.
+    Behind(ChannelIx),
+    At(u64),
+}
+
+impl Request {
+    /// Class and method id.
+    pub fn ids(&self) -> (u16, u16) {
+        match self {
+            Request::Open => (20, 10),
+            Request::Close => (20, 40),
+            Request::Confirm { .. } => (85, 10),
+            Request::Qos => (60, 10),
+            Request::Publish(_) => (60, 40),
+            Request::Settle { ids, .. } | Request::Exchange { ids, .. } => *ids,
+            Request::Declare { .. } | Request::Passive { .. } => (50, 10),
+            Request::Bind { .. } => (50, 20),
+            Request::Unbind { .. } => (50, 50),
+            Request::Purge { .. } => (50, 30),
+            Request::Delete { .. } => (50, 40),
+            Request::Get { .. } => (60, 70),
+            Request::Consume { .. } => (60, 20),
+            Request::Cancel { .. } => (60, 30),
+        }
+    }
+
+    /// Whether an answer is due.
+    pub fn awaits_reply(&self) -> bool {
+        match self {
+            Request::Publish(_) | Request::Settle { .. } => false,
+            Request::Open
+            | Request::Close
+            | Request::Qos
+            | Request::Passive { .. }
+            | Request::Unbind { .. }
+            | Request::Get { .. } => true,
+            Request::Confirm { nowait }
+            | Request::Declare { nowait, .. }
+            | Request::Bind { nowait, .. }
+            | Request::Purge { nowait, .. }
+            | Request::Delete { nowait, .. }
+            | Request::Consume { nowait, .. }
+            | Request::Cancel { nowait, .. }
+            | Request::Exchange { nowait, .. } => !nowait,
+        }
+    }
+
+    /// Whether that method answers it.
+    pub fn is_answered_by(&self, (class, method): (u16, u16)) -> bool {
+        match self {
+            Request::Get { .. } => (class, method) == (60, 71) || (class, method) == (60, 72),
+            _ => (class, method) == (self.ids().0, self.ids().1 + 1),
+        }
+    }
+}
+
+impl QueueRecord {
+    /// Whether that connection may use it.
+    pub fn open_to(&self, connection: ConnectionIx) -> bool {
+        self.exclusive.is_none_or(|owner| owner == connection)
+    }
+}

@@ -1,0 +1,108 @@
+//! At rest nothing is under way: what may be becomes what is, and what is not there now is lost.
+
+use super::*;
+
+impl Oracle {
+    /// All clients have read everything, no shard has anything to do, and time has not passed.
+    pub fn at_rest(&mut self) -> Verdict {
+        self.tick();
+        for channel in 0..self.channels.len() {
+            self.channel_at_rest(channel)?;
+        }
+        for queue in 0..self.queues.len() {
+            self.queue_at_rest(queue);
+        }
+        for queue in 0..self.queues.len() {
+            self.nothing_is_stuck(queue)?;
+        }
+        Ok(())
+    }
+
+    fn channel_at_rest(&mut self, channel: ChannelIx) -> Verdict {
+        let record = &self.channels[channel];
+        if record.close_ok_due && self.connections[record.connection].state == Life::Open {
+            return violation(format!(
+                "a close of channel {} that crossed ours is not answered",
+                record.number
+            ));
+        }
+        if matches!(record.state, Life::Ended | Life::Refused) {
+            self.channels[channel].leaving = Some(Vec::new());
+            self.channels[channel].told.clear();
+            for consumer in self.consumers_of(channel) {
+                self.consumer_ends(consumer);
+            }
+            return Ok(());
+        }
+        if let Some(told) = record.told.iter().find(|told| told.request.awaits_reply()) {
+            return violation(format!("{:?} is not answered", told.request));
+        }
+        let count = record.told.len();
+        self.done_up_to(channel, count)?;
+        let record = &self.channels[channel];
+        if record.confirmed < record.seqnos.len() as u64 {
+            let (confirmed, published) = (record.confirmed, record.seqnos.len());
+            return violation(format!("{published} published, and only {confirmed} confirmed"));
+        }
+        Ok(())
+    }
+
+    fn queue_at_rest(&mut self, queue: QueueIx) {
+        let at = self.time;
+        let owner = self.queues[queue].exclusive.map(|owner| self.connections[owner].state);
+        let record = &mut self.queues[queue];
+        for window in [&mut record.lossy, &mut record.hidden, &mut record.purging, &mut record.getting] {
+            window.rest(at);
+        }
+        if matches!(owner, Some(Life::Ended)) && !record.contended {
+            record.fact.end(at);
+        }
+        self.auto_delete_is_done(queue);
+        let record = &mut self.queues[queue];
+        let gone = record.fact.gone.is_some();
+        for copy in record.copies.values_mut() {
+            if gone {
+                copy.state = CopyState::Gone;
+            } else if copy.state == CopyState::Ready {
+                copy.arrived = Arrived::At(at);
+            }
+        }
+    }
+
+    /// Where a consumer has room, nothing waits.
+    fn nothing_is_stuck(&self, queue: QueueIx) -> Verdict {
+        let record = &self.queues[queue];
+        if record.contended || !record.fact.is_sure() {
+            return Ok(());
+        }
+        let waits =
+            |copy: &Copy| copy.sure && copy.state == CopyState::Ready && !self.may_be_lost(queue, copy);
+        let Some((message, _)) = record.copies.iter().find(|(_, copy)| waits(copy)) else { return Ok(()) };
+        let with_room = self.consumers.iter().find(|consumer| {
+            consumer.queue == queue
+                && consumer.state == Consuming::Active
+                && (consumer.no_ack || consumer.prefetch == 0 || consumer.held < u32::from(consumer.prefetch))
+        });
+        match with_room {
+            Some(consumer) => violation(format!(
+                "message {message} of {} waits, and consumer {} has room",
+                self.name(queue),
+                String::from_utf8_lossy(&consumer.tag)
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The queues that must be there now.
+    pub fn sure_queues(&self) -> Vec<QueueIx> {
+        let all = self.queues.iter().enumerate();
+        all.filter(|(_, queue)| !queue.contended && queue.fact.is_sure()).map(|(at, _)| at).collect()
+    }
+
+    /// The messages that must be in a queue now.
+    pub fn must_be_in(&self, queue: QueueIx) -> usize {
+        let must =
+            |copy: &&Copy| copy.sure && copy.state == CopyState::Ready && !self.may_be_lost(queue, copy);
+        self.queues[queue].copies.values().filter(must).count()
+    }
+}

@@ -1,0 +1,104 @@
+//! Where a message must be, and where it may be.
+
+use super::heard::is_permanent;
+use super::*;
+
+impl Oracle {
+    /// Its channel has come past it, and has returned it if it had to.
+    pub(super) fn routed(&mut self, message: PublicationIx) -> Verdict {
+        self.place(message)?;
+        let publication = &self.publications[message];
+        if publication.mandatory && !publication.returned && !self.may_have_way(message) {
+            return violation(format!("message {message} has no way to a queue and was not returned"));
+        }
+        Ok(())
+    }
+
+    /// It is in every queue that it surely had a way to.
+    pub(super) fn place(&mut self, message: PublicationIx) -> Verdict {
+        let at = self.time;
+        if matches!(self.publications[message].state, Routing::Done(_)) {
+            return Ok(());
+        }
+        self.publications[message].state = Routing::Done(at);
+        let publication = &self.publications[message];
+        let (channel, since) = (publication.channel, publication.at);
+        for queue in 0..self.queues.len() {
+            if self.surely_reaches(message, queue) {
+                self.tally.must_route += 1;
+                if self.publications[message].returned {
+                    return violation(format!("message {message} for {} was returned", self.name(queue)));
+                }
+                let fresh = Copy {
+                    sure: true,
+                    state: CopyState::Ready,
+                    since,
+                    arrived: Arrived::Behind(channel),
+                    seen: false,
+                    maybe_gone: false,
+                };
+                self.queues[queue].copies.entry(message).or_insert(fresh).sure = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every shard that it went to has taken it.
+    pub(super) fn message_confirmed(&mut self, message: PublicationIx) {
+        let at = self.time;
+        self.publications[message].confirmed = true;
+        for queue in &mut self.queues {
+            if let Some(copy) = queue.copies.get_mut(&message)
+                && copy.state == CopyState::Ready
+                && !copy.seen
+            {
+                copy.arrived = Arrived::At(at);
+            }
+        }
+    }
+
+    pub(super) fn surely_reaches(&self, message: PublicationIx, queue: QueueIx) -> bool {
+        let publication = &self.publications[message];
+        let record = &self.queues[queue];
+        let sure = |fact: &Fact| fact.sure_for(publication.channel, publication.at);
+        if record.contended || !sure(&record.fact) || !is_permanent(publication.exchange) {
+            return false;
+        }
+        self.is_own_name(message, queue)
+            || record.bindings.iter().any(|&at| self.matches(message, at) && sure(&self.bindings[at].fact))
+    }
+
+    pub(super) fn may_reach(&self, message: PublicationIx, queue: QueueIx) -> bool {
+        let publication = &self.publications[message];
+        let until = match publication.state {
+            Routing::Done(at) => at,
+            Routing::Written | Routing::Unknown => u64::MAX,
+            Routing::Never => return false,
+        };
+        let may = |fact: &Fact| fact.may_for(publication.channel, publication.at, until);
+        let record = &self.queues[queue];
+        may(&record.fact)
+            && (self.is_own_name(message, queue)
+                || record
+                    .bindings
+                    .iter()
+                    .any(|&at| self.matches(message, at) && may(&self.bindings[at].fact)))
+    }
+
+    fn may_have_way(&self, message: PublicationIx) -> bool {
+        (0..self.queues.len()).any(|queue| self.may_reach(message, queue))
+    }
+
+    fn is_own_name(&self, message: PublicationIx, queue: QueueIx) -> bool {
+        let publication = &self.publications[message];
+        publication.exchange.is_empty() && publication.key == self.queues[queue].name
+    }
+
+    fn matches(&self, message: PublicationIx, binding: BindingIx) -> bool {
+        let publication = &self.publications[message];
+        let binding = &self.bindings[binding];
+        // Of the exchanges that come and go, nobody knows the type.
+        let any_key = publication.exchange.ends_with("fanout") || !is_permanent(publication.exchange);
+        binding.exchange == publication.exchange && (any_key || binding.key == publication.key)
+    }
+}

@@ -1,0 +1,132 @@
+//! What a run is like: each seed draws which things happen often, which seldom and which not at all.
+
+use crate::dice::Dice;
+
+pub struct Plan {
+    pub shards: u16,
+    pub clients: usize,
+    pub channels: u16,
+    /// Requests that a client sends on a channel before it has read the answers.
+    pub pipeline: usize,
+    pub phases: usize,
+    pub steps: usize,
+    /// Weights: a shard's turn, a client reads, a client acts.
+    pub turns: [u32; 3],
+    /// Weights of how much a read brings, from a few octets to 64 KB.
+    pub reads: [u32; 4],
+    /// How often a turn ends with a flush, in percent.
+    pub flushes: usize,
+    /// Weights by `Act`.
+    pub acts: [u32; ACTS],
+    /// Weights of body sizes, from none to more than a read.
+    pub sizes: [u32; 5],
+    /// Weights of how many messages in a row.
+    pub bursts: [u32; 4],
+    /// Acks of ten settlements; the rest are rejected or requeued.
+    pub acks: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Act {
+    Publish,
+    Settle,
+    Consume,
+    Cancel,
+    Get,
+    Purge,
+    Declare,
+    Redeclare,
+    Passive,
+    Bind,
+    Unbind,
+    Delete,
+    Contend,
+    Qos,
+    Confirm,
+    CloseChannel,
+    CloseConnection,
+    Drop,
+    Pause,
+    Err,
+    Provoke,
+}
+
+/// Each act with its weight at a medium mood.
+const BASE: [(Act, u32); ACTS] = [
+    (Act::Publish, 120),
+    (Act::Settle, 200),
+    (Act::Consume, 30),
+    (Act::Cancel, 10),
+    (Act::Get, 20),
+    (Act::Purge, 4),
+    (Act::Declare, 15),
+    (Act::Redeclare, 6),
+    (Act::Passive, 10),
+    (Act::Bind, 20),
+    (Act::Unbind, 8),
+    (Act::Delete, 6),
+    (Act::Contend, 16),
+    (Act::Qos, 20),
+    (Act::Confirm, 8),
+    (Act::CloseChannel, 6),
+    (Act::CloseConnection, 1),
+    (Act::Drop, 1),
+    (Act::Pause, 6),
+    (Act::Err, 1),
+    (Act::Provoke, 1),
+];
+
+pub const ACTS: usize = 21;
+
+impl Plan {
+    pub fn draw(dice: &mut Dice) -> Plan {
+        let mood = |dice: &mut Dice| [0, 1, 2, 2, 3, 6][dice.roll(6)];
+        let mut acts = BASE.map(|(_, weight)| weight * mood(dice));
+        // Without these nothing happens at all.
+        for (weight, (act, base)) in acts.iter_mut().zip(BASE) {
+            if matches!(act, Act::Publish | Act::Declare | Act::Settle) {
+                *weight = (*weight).max(base);
+            }
+        }
+        Plan {
+            shards: dice.between(2, 4) as u16,
+            clients: dice.between(2, 7),
+            channels: dice.between(1, 4) as u16,
+            pipeline: [1, 2, 4, 12][dice.roll(4)],
+            phases: dice.between(1, 4),
+            steps: dice.between(200, 2_000),
+            turns: [dice.between(2, 8) as u32, 2, dice.between(1, 4) as u32],
+            reads: [1, 3, 2, 4].map(|weight| weight * mood(dice) + 1),
+            flushes: [100, 90, 50][dice.roll(3)],
+            acts,
+            sizes: [2, 10, 3, 2, 1].map(|weight| weight * mood(dice)),
+            bursts: [60, 30, 4, 1].map(|weight| weight * mood(dice)),
+            acks: [9, 7, 4][dice.roll(3)],
+        }
+    }
+
+    pub fn act(&self, dice: &mut Dice) -> Act {
+        BASE[dice.weighted(&self.acts)].0
+    }
+
+    pub fn body(&self, dice: &mut Dice) -> usize {
+        match dice.weighted(&self.sizes) {
+            0 => dice.roll(8),
+            1 => 8 + dice.roll(60),
+            2 => dice.roll(3_000),
+            3 => dice.roll(40_000),
+            _ => dice.between(60_000, 300_000),
+        }
+    }
+
+    /// Large messages come one by one.
+    pub fn burst(&self, dice: &mut Dice, body: usize) -> usize {
+        let burst = match dice.weighted(&self.bursts) {
+            0 => 1,
+            1 => dice.between(2, 20),
+            2 => dice.between(20, 200),
+            _ => dice.between(300, 1_500),
+        };
+        if body > 1_000 { burst.min(3) } else { burst }
+    }
+}

@@ -1,0 +1,194 @@
+//! One run: some clients make trouble, everything comes to rest and is looked at, several times; in the end every queue
+//! is emptied and every shard must be as new.
+
+use haremq::amqp::{Method, Table};
+
+use crate::acts::Actor;
+use crate::client::{Awaited, Phase};
+use crate::faults::Fault;
+use crate::oracle::{Tally, Verdict, violation};
+use crate::world::World;
+
+/// What a run has seen.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Report {
+    pub runs: u64,
+    pub trace: u64,
+    pub events: u64,
+    pub steps: u64,
+    pub connections: u64,
+    pub spills: u64,
+    pub parks: u64,
+    pub holds: u64,
+    pub commands: u64,
+    pub planted: u64,
+    pub tally: Tally,
+}
+
+/// Runs one seed to its end. The error names what was broken first.
+pub fn run(seed: u64, fault: Option<Fault>) -> Verdict<Report> {
+    let mut world = World::new(seed, fault);
+    let mut steps = 0;
+    let verdict = world.live(&mut steps);
+    let report = world.report(steps);
+    verdict.map(|()| report)
+}
+
+impl World {
+    fn live(&mut self, steps: &mut u64) -> Verdict {
+        self.begin()?;
+        for _ in 0..self.plan.phases {
+            for _ in 0..self.plan.steps {
+                self.step()?;
+                *steps += 1;
+            }
+            self.rest()?;
+            self.probe()?;
+        }
+        self.all_leave()?;
+        self.empty_queues()?;
+        self.end()
+    }
+
+    /// The first client is there to look: it declares what stays, and does nothing while the others do.
+    fn begin(&mut self) -> Verdict {
+        self.connect()?;
+        self.rest()?;
+        for (exchange, type_) in [("x.direct", "direct"), ("x.fanout", "fanout")] {
+            let Some(prober) = self.prober() else { return violation("the first client cannot act") };
+            let declare = Method::ExchangeDeclare {
+                exchange: exchange.into(),
+                type_: type_.into(),
+                passive: false,
+                durable: true,
+                auto_delete: false,
+                internal: false,
+                nowait: false,
+                arguments: Table::EMPTY,
+            };
+            self.oracle.about_exchange(prober.channel, declare.ids(), false, false);
+            self.say(prober.client, prober.number, &declare);
+            self.await_reply(prober, false, Awaited::Other);
+            self.rest()?;
+        }
+        Ok(())
+    }
+
+    fn prober(&mut self) -> Option<Actor> {
+        if self.clients[0].channels.is_empty() {
+            self.plan.pipeline = self.plan.pipeline.max(2);
+        }
+        self.actor(0, 1)
+    }
+
+    /// At rest, the counts of every queue are known well.
+    fn probe(&mut self) -> Verdict {
+        for queue in self.oracle.sure_queues() {
+            if self.oracle.queue(queue).exclusive.is_none() {
+                let Some(prober) = self.prober() else {
+                    return violation("the first client waits for an answer");
+                };
+                self.look_at(prober, queue);
+                self.rest()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn all_leave(&mut self) -> Verdict {
+        for client in 1..self.clients.len() {
+            match self.clients[client].phase {
+                Phase::Gone | Phase::Closing => {}
+                Phase::Open if self.dice.chance(60) => self.close_connection(client),
+                Phase::Open | Phase::Greeting => self.drop_connection(client),
+            }
+            if self.dice.chance(30) {
+                self.rest()?;
+            }
+        }
+        self.rest()
+    }
+
+    /// What is in the queues now is all that is left, and in order.
+    fn empty_queues(&mut self) -> Verdict {
+        self.oracle.connections[0].drains = true;
+        for queue in self.oracle.sure_queues() {
+            self.oracle.tally.proved += self.oracle.must_be_in(queue) as u64;
+            let empty = self.clients[0].channels.get(&1).map_or(0, |channel| channel.empty);
+            while self.clients[0].channels.get(&1).is_some_and(|channel| channel.empty == empty) {
+                for _ in 0..=self.oracle.must_be_in(queue) {
+                    let Some(prober) = self.patient_prober() else {
+                        return violation("no channel to drain by");
+                    };
+                    self.get(prober, queue, true);
+                }
+                self.rest()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// With as many requests under way as it likes.
+    fn patient_prober(&mut self) -> Option<Actor> {
+        self.plan.pipeline = usize::MAX;
+        self.actor(0, 1)
+    }
+
+    fn end(&mut self) -> Verdict {
+        for queue in 0..self.oracle.queues.len() {
+            let record = self.oracle.queue(queue);
+            if record.fact.gone.is_none() && !record.name.is_empty() {
+                let Some(prober) = self.patient_prober() else { return violation("no channel to delete by") };
+                self.delete_queue(prober, queue, (false, false, false));
+                self.rest()?;
+            }
+        }
+        self.close_connection(0);
+        self.rest()?;
+        for host in &mut self.hosts {
+            let id = host.shard.id();
+            let (connections, queues) = (host.shard.connections(), host.shard.counters().queues);
+            if connections + queues as usize > 0 {
+                return violation(format!("{id:?} still has {connections} connections and {queues} queues"));
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, steps: u64) -> Report {
+        let mut report = Report {
+            runs: 1,
+            trace: self.trace.hash(),
+            events: self.trace.events,
+            steps,
+            connections: self.clients.len() as u64,
+            planted: u64::from(self.faults.planted),
+            tally: self.oracle.tally,
+            ..Report::default()
+        };
+        for host in &mut self.hosts {
+            let counters = host.shard.counters();
+            report.spills += counters.spills;
+            report.parks += counters.parks;
+            report.holds += counters.holds;
+            report.commands += counters.commands_sent;
+        }
+        report
+    }
+}
+
+impl Report {
+    pub fn add(&mut self, other: &Report) {
+        self.runs += other.runs;
+        self.trace ^= other.trace;
+        self.events += other.events;
+        self.steps += other.steps;
+        self.connections += other.connections;
+        self.spills += other.spills;
+        self.parks += other.parks;
+        self.holds += other.holds;
+        self.commands += other.commands;
+        self.planted += other.planted;
+        self.tally.add(&other.tally);
+    }
+}
