@@ -1,5 +1,6 @@
 //! loadgen: a load generator that drives any AMQP 0-9-1 broker, measures it, and verifies every message.
 
+mod check;
 mod client;
 mod clock;
 mod engine;
@@ -22,7 +23,6 @@ mod stamp;
 mod summary;
 mod threads;
 mod uri;
-mod verify;
 mod violations;
 
 use std::io::Write;

@@ -6,12 +6,12 @@ use std::sync::mpsc::Sender;
 
 use haremq::amqp::Method;
 
+use crate::check::QueueCheck;
 use crate::client::{ClientError, Session};
 use crate::engine::{Connection, Consumer, Event, Flight, Job, Orders, Producer, Role, Shared, Template};
 use crate::plan::{ConnectionPlan, InFlight, Load, Run};
 use crate::stamp::Fill;
 use crate::uri::Uri;
-use crate::verify::QueueCheck;
 
 /// What the threads of a run begin with, and where each queue's check ends up.
 pub struct Crew {

@@ -63,7 +63,7 @@ impl Fill {
         &self.bytes[start..start + self.body_bytes - BODY_BYTES_MIN]
     }
 
-    /// Whether a body has the right length and fill. Its stamp is judged elsewhere (verify.rs).
+    /// Whether a body has the right length and fill. Its stamp is judged elsewhere (check.rs).
     pub fn matches(&self, body: &[u8], sequence: u64) -> bool {
         body.len() == self.body_bytes
             && (self.body_bytes == BODY_BYTES_MIN || body[BODY_BYTES_MIN..] == *self.of(sequence))
