@@ -33,7 +33,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true, help_heading = "Broker")]
     pub broker_args: Option<String>,
 
-    /// A set-up of reference measurements: 1 1b 2 2b 3 3w1 4 5 7 9 9p 10 10r 11 12 13; other options override it.
+    /// A set-up of reference measurements: 1 1b 2 2b 3 3w1 4 5 5u 6 6u 7 9 9f 9f1k 9p 10 10r 11 12 13 14; other options
+    /// override it.
     #[arg(long, value_name = "NAME", help_heading = "Load")]
     pub scenario: Option<String>,
     /// Connections that publish (default: 1).
@@ -95,7 +96,8 @@ pub struct RunOptions {
     /// Its type (default: direct).
     #[arg(short = 't', long = "type", value_name = "TYPE", help_heading = "Topology")]
     pub exchange_type: Option<String>,
-    /// The routing key; with %d it rotates through --routing-keys numbers.
+    /// The routing key, or with a headers exchange the value of the header `id`; with %d it rotates through
+    /// --routing-keys numbers.
     #[arg(short = 'k', long, value_name = "KEY", help_heading = "Topology")]
     pub routing_key: Option<String>,
     /// How many keys each producer rotates through (default: as many as are bound).
@@ -104,6 +106,9 @@ pub struct RunOptions {
     /// How many keys are bound, key i to queue i modulo the queues (default: as many as are used).
     #[arg(long, value_name = "N", help_heading = "Topology")]
     pub bindings: Option<u32>,
+    /// No two messages with the same routing key (topic: a word more, bound as *) or headers (a header more).
+    #[arg(long, help_heading = "Topology")]
+    pub unique: bool,
     /// Declare, bind, purge and delete nothing: all is there.
     #[arg(short = 'p', long, help_heading = "Topology")]
     pub predeclared: bool,
@@ -132,6 +137,9 @@ pub struct RunOptions {
     /// Cores for these threads, such as 0,2-3.
     #[arg(long, value_name = "LIST", help_heading = "Run")]
     pub cpus: Option<String>,
+    /// Run under SCHED_RR, loadgen and the broker it starts; needs chrt, and root or CAP_SYS_NICE.
+    #[arg(long, help_heading = "Run")]
+    pub realtime: bool,
     /// Busy-wait the last microseconds before each planned time instead of sleeping them.
     #[arg(long, value_name = "MICROSECONDS", help_heading = "Run")]
     pub spin: Option<u64>,
