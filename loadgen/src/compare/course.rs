@@ -61,6 +61,14 @@ impl Course {
         self.repeats * each.sum::<usize>()
     }
 
+    /// What a figure is.
+    pub fn measure(&self) -> String {
+        match self.repeats {
+            1 => format!("One run of {} s", self.seconds),
+            repeats => format!("Medians of {repeats} runs of {} s", self.seconds),
+        }
+    }
+
     /// Of all runs together, in words.
     pub fn duration(&self) -> String {
         let each = self
@@ -84,7 +92,8 @@ impl Course {
                 }
             }
         }
-        arguments.extend(scenario.options(self.realtime.is_ok()).iter().map(|&word| word.to_owned()));
+        arguments
+            .extend(scenario.options(peer.kind, self.realtime.is_ok()).iter().map(|&word| word.to_owned()));
         arguments.extend(["-z".to_owned(), self.seconds.to_string()]);
         arguments
     }

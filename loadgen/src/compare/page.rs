@@ -12,12 +12,11 @@ use crate::launch::Kind;
 pub fn readme(course: &Course, bouts: &[Bout]) -> String {
     let names: Vec<&str> = course.peers.iter().map(|peer| peer.name.as_str()).collect();
     let mut page = format!(
-        "# {} side by side\n\nWhat does each broker reach on this machine, which it shares with its load generator, in runs that took turns? Medians of {} \
-         runs of {} s, each with a fresh broker, every message verified; in parentheses the ratio to RabbitMQ. `command` repeats it, `versions` and \
+        "# {} side by side\n\nWhat does each broker reach on this machine, which it shares with its load generator, in runs that took turns? {}, \
+         each with a fresh broker, every message verified; in parentheses the ratio to RabbitMQ. `command` repeats it, `versions` and \
          `configurations` say what was measured, `raw/` holds every run as `loadgen` wrote it, [summary.md](summary.md) all figures.\n",
         names.join(", "),
-        course.repeats,
-        course.seconds
+        course.measure()
     );
     rates(&mut page, course, bouts);
     latencies(&mut page, course, bouts);
@@ -43,7 +42,7 @@ fn rates(page: &mut String, course: &Course, bouts: &[Bout]) {
             let own = answer(scenario, &figures(&peer.name));
             let number = own.map_or("-".to_owned(), |own| number(scenario, own.median));
             match peer.kind {
-                Kind::Haremq => format!("{number} ({})", times(scenario, own, rabbitmq)),
+                Kind::Haremq => number + &times(scenario, own, rabbitmq),
                 Kind::Rabbitmq | Kind::Null => number,
             }
         });
@@ -83,10 +82,13 @@ fn number(scenario: &Scenario, median: f64) -> String {
     }
 }
 
-/// How many times better; less time is better.
+/// In parentheses, how many times better, if both are known; less time is better.
 fn times(scenario: &Scenario, own: Option<Spread>, base: Option<Spread>) -> String {
     let (own, base) = if scenario.shows == Shows::Start { (base, own) } else { (own, base) };
-    format!("{}x", tables::times(own, base))
+    match (own, base) {
+        (Some(_), Some(_)) => format!(" ({}x)", tables::times(own, base)),
+        _ => String::new(),
+    }
 }
 
 fn latencies(page: &mut String, course: &Course, bouts: &[Bout]) {

@@ -1,5 +1,7 @@
 //! Which scenarios are compared, and what of them is shown.
 
+use crate::launch::Kind;
+
 /// A row of the comparison.
 #[derive(Debug, PartialEq)]
 pub struct Scenario {
@@ -21,11 +23,14 @@ pub enum Shows {
 }
 
 impl Scenario {
-    /// The scenario of `loadgen run`. Without SCHED_RR, the same paced load under the usual scheduler.
-    pub fn options(&self, realtime: bool) -> Vec<&'static str> {
+    /// The options of `loadgen run`. Without SCHED_RR, the same paced load under the usual scheduler.
+    pub fn options(&self, peer: Kind, realtime: bool) -> Vec<&'static str> {
         match (self.name, realtime) {
             ("9f", false) => vec!["--scenario", "9"],
             ("9f1k", false) => vec!["--scenario", "9", "-r", "1000"],
+            // RabbitMQ looks at all 10,000 bindings, which takes it some 10 ms a message: the scenario's 20,000 in
+            // flight would take it minutes to deliver, and keep it no busier than these do.
+            ("6u", _) if peer == Kind::Rabbitmq => vec!["--scenario", "6u", "--in-flight", "300"],
             (name, _) => vec!["--scenario", name],
         }
     }

@@ -10,7 +10,7 @@ use crate::report::Report;
 
 /// summary.md.
 pub fn summary(course: &Course, bouts: &[Bout]) -> String {
-    let title = format!("# Medians (min-max) of {} runs of {} s\n", course.repeats, course.seconds);
+    let title = format!("# {}, (min-max)\n", course.measure());
     let mut page = Page { course, bouts, text: title };
     page.rates();
     page.latencies();
@@ -232,6 +232,8 @@ impl<'a> Page<'a> {
         }
         if !lines.is_empty() {
             _ = write!(self.text, "\n## Runs that were repeated or failed\n\n{}\n", lines.join("\n"));
+        }
+        if self.bouts.iter().any(|bout| bout.disturbed) {
             self.text.push_str(
                 "\n\\* disturbed by more than 0.15 cores of foreign load whenever it was repeated.\n",
             );
