@@ -4,7 +4,8 @@
     cargo build --release --workspace && results/measure.py results/<date>-<machine> [section ...]
 
 The generator shares the cores with the broker, so latency tails are partly the scheduler's. In fairness the trickle is
-SCHED_FIFO beside the firehose; the rest runs as it comes.
+SCHED_FIFO beside the firehose; agreement runs under SCHED_RR, so that what else goes on does not fall on one side of it;
+the rest runs as it comes.
 
 Sections (all by default): acks, spread, fairness, mixed, paced, memory, idle, agreement. Each broker is started fresh for each
 run; the runs of peers are interleaved. RabbitMQ is Debian's, started by tests/conformance/rabbitmq.sh.
@@ -34,7 +35,7 @@ MIXED_SECONDS = os.environ.get("MIXED_SECONDS", "600")
 OTHER_CORE = ["--threads", "1", "--cpus", "1"]
 
 
-FIRST = ["chrt", "-f", "20"]
+ROUND_ROBIN, FIRST = ["chrt", "-r", "10"], ["chrt", "-f", "20"]
 scheduler = []
 
 
@@ -277,13 +278,13 @@ def idle():
 
 def agreement():
     table("The rate that loadgen and a client on rabbitmq-c see of the same RabbitMQ: one producer, one consumer, a topic exchange with "
-          "10,000 bindings, 20,000 in flight", "run", "loadgen/s", "rabbitmq-c/s", "loadgen / rabbitmq-c", "loadgen cores", "rabbitmq-c cores", "intact")
+          "10,000 bindings, 20,000 in flight, all under SCHED_RR", "run", "loadgen/s", "rabbitmq-c/s", "loadgen / rabbitmq-c", "loadgen cores", "rabbitmq-c cores", "intact")
     pairs = []
     for repeat in range(REPEATS):
-        with RabbitMQ() as broker:
+        with under(ROUND_ROBIN), RabbitMQ() as broker:
             ours = load(broker, f"agreement-loadgen-{repeat}", "-t", "topic", "-k", "bench.%d.event", "--bindings", "10000", "-a",
                         "--in-flight", "20000", "-z", SECONDS)
-        with RabbitMQ():
+        with under(ROUND_ROBIN), RabbitMQ():
             theirs = independent(f"agreement-rabbitmq-c-{repeat}")
         pairs.append((ours["delivered_per_second"], theirs["delivered_per_second"]))
         row(repeat, f"{pairs[-1][0]:,.0f}", f"{pairs[-1][1]:,.0f}", f"{pairs[-1][0] / pairs[-1][1]:.2f}",
@@ -298,7 +299,7 @@ def independent(name):
         program = os.path.join(folder, "client")
         source = os.path.join(ROOT, "loadgen/tests/independent/client.c")
         subprocess.run(["cc", "-O2", source, "-o", program, "-pthread", "-lrabbitmq"], check=True)
-        report = subprocess.check_output([program, "127.0.0.1", str(RABBIT), "10000", "20000", "1", SECONDS, "0"], text=True)
+        report = subprocess.check_output([*scheduler, program, "127.0.0.1", str(RABBIT), "10000", "20000", "1", SECONDS, "0"], text=True)
     with open(os.path.join(OUT, "raw", name + ".json"), "w") as file:
         file.write(report)
     return json.loads(report)
@@ -353,7 +354,9 @@ if __name__ == "__main__":
         file.write(versions())
     with open(os.path.join(OUT, "command"), "w") as file:
         folder = os.path.relpath(os.path.abspath(OUT), ROOT)
-        file.write(f"cargo build --release --workspace && results/measure.py {folder}\n")
+        settings = "".join(f"{name}={os.environ[name]} " for name in ("REPEATS", "SECONDS_EACH", "MIXED_SECONDS") if name in os.environ)
+        sections = "".join(f" {name}" for name in sys.argv[2:])
+        file.write(f"cargo build --release --workspace && {settings}results/measure.py {folder}{sections}\n")
     for section in SECTIONS:
         if section.__name__ in wanted:
             section()
