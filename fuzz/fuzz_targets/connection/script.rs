@@ -1,6 +1,7 @@
 //! Octets of the fuzzer become what a client might send: methods with names that occur again, contents that fit or do
 //! not, and plain garbage.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use haremq::amqp::frame::{FrameKind, encode_frame};
@@ -15,6 +16,9 @@ pub struct Source<'a> {
     /// Octets of bodies that may still be published.
     bodies: usize,
 }
+
+/// Delivery tags by channel.
+pub type Unsettled = BTreeMap<u16, Vec<u64>>;
 
 /// All bodies of one input together.
 pub const BODIES_BYTES_MAX: usize = 1 << 20;
@@ -65,23 +69,33 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Appends what one act sends: frames, pieces of frames, or no frames at all.
-pub fn write(source: &mut Source<'_>, frame_max: u32, out: &mut Vec<u8>) {
+/// Appends what one act sends. Garbage is rare: it ends the connection. `unsettled` is what the client has got on each
+/// of its channels and not settled, as far as it looked.
+pub fn write(source: &mut Source<'_>, frame_max: u32, unsettled: &mut Unsettled, out: &mut Vec<u8>) {
     let what = source.octet();
-    let channel = ChannelNumber(source.pick(&[1, 1, 1, 2, 2, 3, 0, 4]));
-    match what % 16 {
-        0..=7 => method(source, what, channel, out),
-        8..=10 => publish(source, frame_max, channel, out),
-        11 => changed(source, what, channel, out),
-        12 => announced(source, channel, out),
-        13 => body(source, channel, out),
-        14 => {
+    let channel = ChannelNumber(match source.octet() {
+        0..0x60 => 1,
+        0x60..0xC0 => 2,
+        0xC0..0xFC => 3,
+        0xFC | 0xFD => 4,
+        0xFE.. => 0,
+    });
+    match what {
+        0..0x40 if let Some(tags) = unsettled.get_mut(&channel.0).filter(|tags| !tags.is_empty()) => {
+            settle_method(source, tags).encode(channel, out);
+        }
+        0x40..0xA0 => method(source, channel, out),
+        0..0x40 | 0xA0..0xF0 => publish(source, frame_max, channel, out),
+        0xF0..0xF6 => changed(source, channel, out),
+        0xF6..0xF9 => announced(source, channel, out),
+        0xF9 | 0xFA => body(source, channel, out),
+        0xFB | 0xFC => {
             let kind = source.pick(&[FrameKind::Method, FrameKind::Header, FrameKind::Body, FrameKind::Heartbeat]);
             let count = source.below(64);
             let payload = source.octets(count);
             encode_frame(out, kind, channel, |out| out.extend_from_slice(payload));
         }
-        _ => {
+        0xFD.. => {
             let count = source.below(64);
             out.extend_from_slice(source.octets(count));
         }
@@ -97,9 +111,9 @@ fn publish(source: &mut Source<'_>, frame_max: u32, channel: ChannelNumber, out:
 }
 
 /// A method with one octet changed.
-fn changed(source: &mut Source<'_>, what: u8, channel: ChannelNumber, out: &mut Vec<u8>) {
+fn changed(source: &mut Source<'_>, channel: ChannelNumber, out: &mut Vec<u8>) {
     let start = out.len();
-    method(source, what, channel, out);
+    method(source, channel, out);
     let at = start + source.below(out.len() - start);
     out[at] = source.octet();
 }
@@ -118,16 +132,18 @@ fn body(source: &mut Source<'_>, channel: ChannelNumber, out: &mut Vec<u8>) {
     encode_frame(out, FrameKind::Body, channel, |out| out.resize(out.len() + size, b'b'));
 }
 
-fn method(source: &mut Source<'_>, what: u8, channel: ChannelNumber, out: &mut Vec<u8>) {
-    let method = match what / 16 {
+fn method(source: &mut Source<'_>, channel: ChannelNumber, out: &mut Vec<u8>) {
+    let method = match source.below(32) {
         0 => channel_method(source),
-        1..=3 => queue_method(source),
-        4..=5 => exchange_method(source),
-        6..=8 => consumer_method(source),
-        9..=12 => settle_method(source),
-        13 => mode_method(source),
-        14 => publish_method(source),
-        _ => connection_method(source),
+        1..=6 => queue_method(source),
+        7..=11 => exchange_method(source),
+        12..=24 => consumer_method(source),
+        25..=29 => mode_method(source),
+        30 => settle_method(source, &mut vec![1, 2, 3, 64, u64::MAX]),
+        _ => match source.below(4) {
+            0 => connection_method(source),
+            _ => publish_method(source),
+        },
     };
     method.encode(channel, out);
 }
@@ -140,18 +156,18 @@ fn flags(source: &mut Source<'_>) -> [bool; 4] {
 
 fn channel_method(source: &mut Source<'_>) -> Method<'static> {
     match source.below(8) {
-        0..=2 => Method::ChannelOpen {},
-        3 => Method::ChannelClose { reply_code: 200, reply_text: ShortStr::EMPTY, class_id: 0, method_id: 0 },
-        4 | 5 => Method::ChannelCloseOk {},
-        6 => Method::ChannelFlow { active: source.below(2) == 1 },
-        _ => Method::ChannelFlowOk { active: source.below(2) == 1 },
+        0 => Method::ChannelOpen {},
+        1..=3 => Method::ChannelClose { reply_code: 200, reply_text: ShortStr::EMPTY, class_id: 0, method_id: 0 },
+        4 => Method::ChannelCloseOk {},
+        5 => Method::ChannelFlowOk { active: source.below(2) == 1 },
+        _ => Method::ChannelFlow { active: source.below(8) > 0 },
     }
 }
 
 fn queue_method(source: &mut Source<'_>) -> Method<'static> {
     let what = source.below(8);
     let (queue, [a, b, c, nowait]) = (name(source, &QUEUES), flags(source));
-    let (exchange, routing_key) = (name(source, &EXCHANGES), name(source, &KEYS));
+    let (exchange, routing_key) = (name(source, &EXCHANGES[NOT_DEFAULT..]), name(source, &KEYS));
     let arguments = table(source);
     match what {
         0..=2 => {
@@ -167,8 +183,9 @@ fn queue_method(source: &mut Source<'_>) -> Method<'static> {
 
 fn exchange_method(source: &mut Source<'_>) -> Method<'static> {
     let what = source.below(8);
-    let (exchange, [durable, auto_delete, internal, nowait]) = (name(source, &EXCHANGES), flags(source));
-    let (source_name, routing_key) = (name(source, &EXCHANGES), name(source, &KEYS));
+    let exchanges = if source.octet() == 0 { &EXCHANGES } else { &EXCHANGES[NOT_DEFAULT..] };
+    let (exchange, [durable, auto_delete, internal, nowait]) = (name(source, exchanges), flags(source));
+    let (source_name, routing_key) = (name(source, exchanges), name(source, &KEYS));
     let type_ = name(source, &["direct", "fanout", "topic", "headers", "x-unknown"]);
     let arguments = table(source);
     let (destination, passive) = (exchange, durable && nowait);
@@ -204,16 +221,21 @@ fn consumer_method(source: &mut Source<'_>) -> Method<'static> {
     }
 }
 
-fn settle_method(source: &mut Source<'_>) -> Method<'static> {
-    let what = source.below(8);
-    let delivery_tag = source.pick(&[0, 1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10, 64, u64::MAX]);
-    let [multiple, requeue, ..] = flags(source);
+fn settle_method(source: &mut Source<'_>, tags: &mut Vec<u64>) -> Method<'static> {
+    let what = source.below(16);
+    let [multiple, requeue, forgets, none] = flags(source);
+    let at = source.below(tags.len());
+    let delivery_tag = if none && multiple { 0 } else { tags[at] };
     match what {
-        0..=2 => Method::BasicAck { delivery_tag, multiple },
-        3 | 4 => Method::BasicNack { delivery_tag, multiple, requeue },
-        5 => Method::BasicReject { delivery_tag, requeue },
-        6 => Method::BasicRecover { requeue },
-        _ => Method::BasicRecoverAsync { requeue },
+        13 if forgets => return Method::BasicRecoverAsync { requeue: true },
+        14 | 15 => return Method::BasicRecover { requeue: true },
+        _ => {}
+    }
+    tags.drain(if multiple { 0..=at } else { at..=at });
+    match what {
+        0..=6 => Method::BasicAck { delivery_tag, multiple },
+        7..=10 => Method::BasicNack { delivery_tag, multiple, requeue },
+        _ => Method::BasicReject { delivery_tag, requeue },
     }
 }
 
@@ -227,7 +249,8 @@ fn mode_method(source: &mut Source<'_>) -> Method<'static> {
         4 => Method::TxRollback {},
         _ => {
             let prefetch_count = source.pick(&[0, 1, 2, 3, 10, 65_535]);
-            Method::BasicQos { prefetch_size: u32::from(large), prefetch_count, global }
+            let prefetch_size = u32::from(large && source.below(8) == 0);
+            Method::BasicQos { prefetch_size, prefetch_count, global }
         }
     }
 }
@@ -235,8 +258,8 @@ fn mode_method(source: &mut Source<'_>) -> Method<'static> {
 fn publish_method(source: &mut Source<'_>) -> Method<'static> {
     let exchange = name(source, &EXCHANGES);
     let keys = if exchange.is_empty() { &QUEUES[..] } else { &KEYS[..] };
-    let (routing_key, [mandatory, a, b, _]) = (name(source, keys), flags(source));
-    Method::BasicPublish { exchange, routing_key, mandatory, immediate: a && b }
+    let (routing_key, [mandatory, a, b, c]) = (name(source, keys), flags(source));
+    Method::BasicPublish { exchange, routing_key, mandatory, immediate: a && b && c }
 }
 
 fn connection_method(source: &mut Source<'_>) -> Method<'static> {
@@ -263,21 +286,19 @@ fn name(source: &mut Source<'_>, names: &[&'static str]) -> ShortStr<'static> {
     ShortStr::from(source.pick(names))
 }
 
-const QUEUES: [&str; 8] = ["q1", "q1", "q2", "q3", "", "q4", "amq.rabbitmq.reply-to", "nothing"];
-const EXCHANGES: [&str; 12] = [
-    "",
-    "",
-    "amq.direct",
-    "amq.fanout",
-    "amq.topic",
-    "amq.topic",
-    "amq.headers",
-    "e1",
-    "e2",
-    "e3",
-    "amq.rabbitmq.trace",
-    "nothing",
+/// The first of `QUEUES` and of `EXCHANGES` exist from the start: q1 to q3, e1 and e2.
+#[rustfmt::skip]
+const QUEUES: [&str; 24] = [
+    "q1", "q2", "q3", "q1", "q2", "q3", "q1", "q2", "q3", "q1", "q2", "q3", "q1", "q2", "q3", "q1", "q2", "q3", "q1", "q4",
+    "q4", "", "amq.rabbitmq.reply-to", "nothing",
 ];
+#[rustfmt::skip]
+const EXCHANGES: [&str; 24] = [
+    "", "", "", "", "amq.direct", "amq.direct", "amq.fanout", "amq.fanout", "amq.topic", "amq.topic", "amq.topic",
+    "amq.headers", "amq.headers", "e1", "e1", "e1", "e2", "e2", "e2", "e3", "e3", "amq.match", "amq.rabbitmq.trace", "nothing",
+];
+/// Where the names begin that can be declared and bound.
+const NOT_DEFAULT: usize = 4;
 const KEYS: [&str; 10] = ["", "q1", "k", "k.l", "*.l", "#", "#.k.#", "k.#", "*", "nothing"];
 
 fn table(source: &mut Source<'_>) -> Table<'static> {

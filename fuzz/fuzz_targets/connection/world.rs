@@ -1,5 +1,6 @@
 //! One or two shards, three clients that do what the input says, and one that must not notice.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use haremq::amqp::frame::PROTOCOL_HEADER;
@@ -11,7 +12,7 @@ use haremq::mesh;
 use haremq::shard::{Shard, ShardConfig};
 
 use crate::host::{Event, Host};
-use crate::script::{self, Source};
+use crate::script::{self, Source, Unsettled};
 use crate::wire::{Unit, encode_content};
 
 pub struct World {
@@ -30,9 +31,12 @@ struct Client {
     host: usize,
     slot: u32,
     frame_max: u32,
-    /// Answers a close.
+    /// Answers a close, and opens the channel again.
     polite: bool,
     open: bool,
+    /// Channels that it has asked to open and that are not open yet.
+    opening: BTreeSet<u16>,
+    unsettled: Unsettled,
 }
 
 impl World {
@@ -51,20 +55,40 @@ impl World {
         world.observer = world.connect(last, 131_072, true);
         world.log_in(world.observer, 0);
         world.say(world.observer, 1, &Method::ConfirmSelect { nowait: true });
-        // Exclusive: nobody else can take the message away.
-        let declare = Method::QueueDeclare {
-            queue: OBSERVED.into(),
-            passive: false,
-            durable: false,
-            exclusive: true,
-            auto_delete: false,
-            nowait: true,
-            arguments: Table::EMPTY,
-        };
-        world.say(world.observer, 1, &declare);
+        world.set_the_scene();
         world.rest();
         world.heard.clear();
         world
+    }
+
+    /// Queues and exchanges that scripts begin with, and the observer's own queue.
+    fn set_the_scene(&mut self) {
+        let (arguments, nowait) = (Table::EMPTY, true);
+        let (passive, durable, auto_delete, internal) = (false, false, false, false);
+        for (exchange, type_) in [("e1".into(), "fanout".into()), ("e2".into(), "direct".into())] {
+            let declare = Method::ExchangeDeclare {
+                exchange,
+                type_,
+                passive,
+                durable,
+                auto_delete,
+                internal,
+                nowait,
+                arguments,
+            };
+            self.say(self.observer, 1, &declare);
+        }
+        for queue in ["q1", "q2", "q3", OBSERVED] {
+            // Exclusive: nobody else can take the observer's message away.
+            let (queue, exclusive) = (queue.into(), queue == OBSERVED);
+            let declare =
+                Method::QueueDeclare { queue, passive, durable, exclusive, auto_delete, nowait, arguments };
+            self.say(self.observer, 1, &declare);
+        }
+        for (queue, exchange) in [("q1", "e1"), ("q2", "e1"), ("q1", "e2"), ("q2", "amq.direct"), ("q3", "amq.fanout")] {
+            let (queue, exchange, routing_key) = (queue.into(), exchange.into(), "k".into());
+            self.say(self.observer, 1, &Method::QueueBind { queue, exchange, routing_key, nowait, arguments });
+        }
     }
 
     pub fn log_in_everybody(&mut self, source: &mut Source<'_>) {
@@ -83,7 +107,8 @@ impl World {
         match act {
             0..0xC0 => {
                 let mut bytes = Vec::new();
-                script::write(source, self.clients[client].frame_max, &mut bytes);
+                let Client { frame_max, unsettled, .. } = &mut self.clients[client];
+                script::write(source, *frame_max, unsettled, &mut bytes);
                 self.write(client, &bytes);
             }
             0xC0..0xE0 => {}
@@ -157,7 +182,7 @@ impl World {
     fn take_seat(&mut self, seat: usize, source: &mut Source<'_>) {
         let frame_max = source.pick(&[131_072, 4_096, 8_192]);
         let options = source.octet();
-        let client = self.connect(seat % self.hosts.len(), frame_max, options & 1 == 0);
+        let client = self.connect(seat % self.hosts.len(), frame_max, options & 3 > 0);
         self.seats[seat] = client;
         self.log_in(client, u16::from(options >= 0xC0));
     }
@@ -165,12 +190,12 @@ impl World {
     fn connect(&mut self, host: usize, frame_max: u32, polite: bool) -> usize {
         let client = self.clients.len();
         let slot = self.hosts[host].accept(client, ROOM, self.now).expect("there is room for so many");
-        self.clients.push(Client { host, slot, frame_max, polite, open: true });
+        self.clients.push(Client { host, slot, frame_max, polite, open: true, opening: BTreeSet::new(), unsettled: Unsettled::new() });
         self.socket(client, |socket| socket.frame_max = frame_max);
         client
     }
 
-    /// Channel 1 is open afterwards.
+    /// All its channels are open afterwards.
     fn log_in(&mut self, client: usize, heartbeat: u16) {
         self.write(client, &PROTOCOL_HEADER);
         self.rest();
@@ -188,9 +213,11 @@ impl World {
         self.say(client, 0, &start_ok);
         self.rest();
         let frame_max = self.clients[client].frame_max;
-        self.say(client, 0, &Method::ConnectionTuneOk { channel_max: 3, frame_max, heartbeat });
+        self.say(client, 0, &Method::ConnectionTuneOk { channel_max: CHANNELS, frame_max, heartbeat });
         self.say(client, 0, &Method::ConnectionOpen { virtual_host: "/".into() });
-        self.say(client, 1, &Method::ChannelOpen {});
+        for channel in 1..=CHANNELS {
+            self.say(client, channel, &Method::ChannelOpen {});
+        }
         self.rest();
         assert!(self.clients[client].open, "guest may log in");
     }
@@ -212,7 +239,7 @@ impl World {
     }
 
     fn socket(&mut self, client: usize, change: impl FnOnce(&mut crate::host::Socket)) {
-        let Client { host, slot, .. } = self.clients[client];
+        let &Client { host, slot, .. } = &self.clients[client];
         if let Some(socket) = self.hosts[host].socket(slot).filter(|socket| socket.connection == client) {
             change(socket);
         }
@@ -226,7 +253,7 @@ impl World {
     }
 
     fn read(&mut self, client: usize, count: usize) {
-        let Client { host, slot, open, .. } = self.clients[client];
+        let &Client { host, slot, open, .. } = &self.clients[client];
         if open && self.hosts[host].readable().contains(&slot) {
             self.turn(host, |host, now, events| host.read(slot, count, now, events));
         }
@@ -237,7 +264,7 @@ impl World {
     }
 
     fn send(&mut self, client: usize, count: usize) {
-        let Client { host, slot, open, .. } = self.clients[client];
+        let &Client { host, slot, open, .. } = &self.clients[client];
         if open {
             self.turn(host, |host, now, events| host.send(slot, count, now, events));
         }
@@ -284,8 +311,23 @@ impl World {
             }
             Method::ChannelClose { .. } if self.clients[client].polite => {
                 self.say(client, unit.channel, &Method::ChannelCloseOk {});
+                self.open_again(client, unit.channel);
+            }
+            Method::ChannelCloseOk {} if self.clients[client].polite => self.open_again(client, unit.channel),
+            Method::ChannelOpenOk {} => {
+                self.clients[client].opening.remove(&unit.channel);
+                self.clients[client].unsettled.remove(&unit.channel);
+            }
+            Method::BasicDeliver { delivery_tag, .. } | Method::BasicGetOk { delivery_tag, .. } => {
+                self.clients[client].unsettled.entry(unit.channel).or_default().push(delivery_tag);
             }
             _ => {}
+        }
+    }
+
+    fn open_again(&mut self, client: usize, channel: u16) {
+        if self.clients[client].opening.insert(channel) {
+            self.say(client, channel, &Method::ChannelOpen {});
         }
     }
 
@@ -337,6 +379,7 @@ const CODES_FOR_CLIENTS: [u16; 12] = [403, 404, 405, 406, 501, 502, 503, 504, 50
 
 const OBSERVED: &str = "observed";
 const SEED: u64 = 7;
+const CHANNELS: u16 = 3;
 /// Few, so that they are full at times.
 const RING_COMMANDS: usize = 2;
 const ROOM: usize = 1 << 40;
