@@ -74,6 +74,12 @@ pub enum Pending {
     ExchangeDelete {
         nowait: bool,
     },
+    ExchangeBind {
+        nowait: bool,
+    },
+    ExchangeUnbind {
+        nowait: bool,
+    },
     QueueDeclare {
         nowait: bool,
         exclusive: bool,

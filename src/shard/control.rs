@@ -6,6 +6,7 @@ use super::Shard;
 use super::command::Command;
 use crate::exchange::QueueSpec;
 use crate::ids::{QueueId, ShardId};
+use crate::limits::UNLINKS;
 use crate::mesh::parcel::{Parcel, Record};
 use crate::queue::Queue;
 use crate::topology::{Effect, Topology};
@@ -38,8 +39,8 @@ impl Shard {
             }
             Command::CreateQueue(spec) => self.create_queue(&spec),
             Command::Change { version, change } => {
-                self.router.apply(&change);
-                self.send(ShardId::CONTROL, Command::Applied { version });
+                self.changes.push_back((version, change));
+                self.apply_changes();
             }
             Command::Outcome(outcome) => self.on_outcome(outcome.0, outcome.1),
             Command::QueueGone(id) => self.queue_gone(id),
@@ -56,6 +57,27 @@ impl Shard {
             }
         }
         self.rooms.outward.mesh.give_back(from, parcel);
+    }
+
+    /// Applies changes in their order. One that removes much is done in pieces, and those behind it wait.
+    pub(super) fn apply_changes(&mut self) {
+        while let Some((_, change)) = self.changes.front() {
+            if !self.router.is_applying() {
+                self.router.apply(change);
+            }
+            if self.router.is_applying() {
+                self.router.work(UNLINKS);
+            }
+            if self.router.is_applying() {
+                return;
+            }
+            if let Some((version, _)) = self.changes.pop_front() {
+                self.send(ShardId::CONTROL, Command::Applied { version });
+            }
+        }
+        if self.router.has_work() {
+            self.router.work(UNLINKS);
+        }
     }
 
     fn create_queue(&mut self, spec: &Arc<QueueSpec>) {

@@ -34,7 +34,7 @@ use crate::amqp::wire::ShortStr;
 use crate::budget::Budget;
 use crate::connection::handshake::HandshakeConfig;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
-use crate::exchange::{Memo, Router};
+use crate::exchange::{Change, Memo, Router};
 use crate::ids::{ChannelNumber, ConnectionId, ShardId};
 use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
@@ -54,6 +54,8 @@ pub struct Shard {
     config: ShardConfig,
     rooms: Rooms,
     router: Router,
+    /// Changes of the topology that the router has not applied wholly, with their versions.
+    changes: VecDeque<(u64, Arc<Change>)>,
     /// The last route of each connection, by its slot.
     memos: Vec<Memo>,
     /// On the control shard.
@@ -123,6 +125,7 @@ impl Shard {
             config,
             rooms,
             router: Router::new(seed),
+            changes: VecDeque::new(),
             memos: Vec::new(),
             topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
             local: VecDeque::new(),
@@ -261,6 +264,7 @@ impl Shard {
             any |= self.drain_ring(peer);
         }
         if any {
+            self.apply_changes();
             self.requeue_some();
             self.rooms.sweep();
             self.end_batch();
@@ -270,7 +274,11 @@ impl Shard {
 
     /// Work that a budget left over: `drain` goes on with it.
     pub fn has_work(&self) -> bool {
-        !self.rooms.pump.is_empty() || !self.rooms.doomed.is_empty() || !self.requeueing.is_empty()
+        !self.rooms.pump.is_empty()
+            || !self.rooms.doomed.is_empty()
+            || !self.requeueing.is_empty()
+            || !self.changes.is_empty()
+            || self.router.has_work()
     }
 
     /// Deadlines that have come: heartbeats, handshakes, closes.

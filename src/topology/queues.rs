@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::bindings::BindingEnd;
+use super::bindings::{BindingEnd, End};
 use super::equivalence;
 use super::request::{Outcome, Refusal, Request};
 use super::state::{Effect, Progress, Topology};
@@ -50,7 +50,7 @@ impl Topology {
         let (name, bindings) = (live.spec.name.clone(), std::mem::take(&mut live.bindings));
         self.queues.insert(name.clone(), NamedQueue::Dying { id, waiters: Vec::new() });
         self.placement.remove(id.shard);
-        let unused = self.forget_exchange_ends(&name, bindings);
+        let unused = self.forget_source_ends(&End::Queue(name.clone()), bindings);
         self.broadcast(Change::QueueRemoved { id, name: name.clone() }, out);
         for exchange in unused {
             self.remove_exchange(&exchange, out);

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::bindings::Terms;
 use super::exchanges::Exchange;
 use super::queues::{NamedQueue, Placement};
 use super::request::{Outcome, Refusal, Request};
-use crate::amqp::ReplyCode;
 use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
 use crate::ids::{QueueId, Requester, ShardId};
 
@@ -135,13 +135,19 @@ impl Topology {
                 self.declare_queue(requester, spec, server_named, out)
             }
             Request::Bind { requester, queue, exchange, routing_key, arguments } => {
-                self.bind(requester.connection, &exchange, &queue, (routing_key, arguments), out)
+                let terms = Terms::new(&exchange, routing_key, &arguments);
+                self.bind_queue(requester.connection, &queue, terms, out)
             }
             Request::Unbind { requester, queue, exchange, routing_key, arguments } => {
-                self.unbind(requester.connection, &exchange, &queue, (routing_key, arguments), out)
+                let terms = Terms::new(&exchange, routing_key, &arguments);
+                self.unbind_queue(requester.connection, &queue, terms, out)
             }
-            Request::BindExchange { .. } => Err(Refusal::new(ReplyCode::NotImplemented, "exchange.bind")),
-            Request::UnbindExchange { .. } => Err(Refusal::new(ReplyCode::NotImplemented, "exchange.unbind")),
+            Request::BindExchange { destination, source, routing_key, arguments, .. } => {
+                self.bind_exchange(&destination, Terms::new(&source, routing_key, &arguments), out)
+            }
+            Request::UnbindExchange { destination, source, routing_key, arguments, .. } => {
+                self.unbind_exchange(&destination, Terms::new(&source, routing_key, &arguments), out)
+            }
         }
     }
 

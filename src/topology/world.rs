@@ -25,6 +25,7 @@ pub(super) struct World {
 }
 
 /// A request, its answer, and how many changes had been broadcast when it was asked.
+#[derive(Clone)]
 pub(super) struct Answer {
     pub request: Request,
     pub outcome: Outcome,
@@ -197,6 +198,9 @@ impl Shard {
 
     fn apply(&mut self, version: u64, change: &Change) {
         self.router.apply(change);
+        while self.router.has_work() {
+            self.router.work(1);
+        }
         self.applied = version;
         self.to_control.push_back(Report::Applied(version));
     }

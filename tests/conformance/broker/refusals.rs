@@ -11,29 +11,11 @@ fn what_is_not_implemented_is_refused_by_name() {
     let arguments = Table::EMPTY;
     let (destination, source, routing_key) = (short("amq.fanout"), short("amq.direct"), short("key"));
     for method in [
-        Method::ExchangeBind { destination, source, routing_key, nowait: false, arguments },
-        Method::ExchangeUnbind { destination, source, routing_key, nowait: false, arguments },
         Method::TxSelect,
         Method::TxCommit,
         Method::TxRollback,
         Method::BasicRecover { requeue: true },
         Method::BasicRecoverAsync { requeue: true },
-        exchange("topic"),
-        exchange("headers"),
-        Method::QueueBind {
-            queue: "mine".into(),
-            exchange: "amq.topic".into(),
-            routing_key,
-            nowait: false,
-            arguments,
-        },
-        Method::QueueBind {
-            queue: "mine".into(),
-            exchange: "amq.match".into(),
-            routing_key,
-            nowait: false,
-            arguments,
-        },
     ] {
         let mut wire = Wire::open(broker.amqp);
         wire.channel(1);
