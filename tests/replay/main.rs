@@ -54,7 +54,7 @@ fn every_frame_encodes_to_the_octets_it_was_read_from() {
 
 #[test]
 fn each_side_sends_what_it_may() {
-    for session in session::all() {
+    for session in session::all().iter().filter(|session| session.is_general()) {
         let names = |side| -> BTreeSet<&str> {
             let frames = frames(&session.octets(side));
             let methods = frames.iter().filter(|frame| frame.kind == FrameKind::Method);

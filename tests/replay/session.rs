@@ -45,6 +45,11 @@ fn turns(mut octets: &[u8]) -> Vec<(Side, Vec<u8>)> {
 }
 
 impl Session {
+    /// What every application does; the others are about one thing, which their name ends with.
+    pub fn is_general(&self) -> bool {
+        self.name.ends_with(|last: char| last.is_ascii_digit())
+    }
+
     /// All that one side sent.
     pub fn octets(&self, side: Side) -> Vec<u8> {
         self.turns.iter().filter(|turn| turn.0 == side).flat_map(|turn| turn.1.clone()).collect()

@@ -90,7 +90,8 @@ pub fn write(source: &mut Source<'_>, frame_max: u32, unsettled: &mut Unsettled,
         0xF6..0xF9 => announced(source, channel, out),
         0xF9 | 0xFA => body(source, channel, out),
         0xFB | 0xFC => {
-            let kind = source.pick(&[FrameKind::Method, FrameKind::Header, FrameKind::Body, FrameKind::Heartbeat]);
+            let kind =
+                source.pick(&[FrameKind::Method, FrameKind::Header, FrameKind::Body, FrameKind::Heartbeat]);
             let count = source.below(64);
             let payload = source.octets(count);
             encode_frame(out, kind, channel, |out| out.extend_from_slice(payload));
@@ -157,7 +158,9 @@ fn flags(source: &mut Source<'_>) -> [bool; 4] {
 fn channel_method(source: &mut Source<'_>) -> Method<'static> {
     match source.below(8) {
         0 => Method::ChannelOpen {},
-        1..=3 => Method::ChannelClose { reply_code: 200, reply_text: ShortStr::EMPTY, class_id: 0, method_id: 0 },
+        1..=3 => {
+            Method::ChannelClose { reply_code: 200, reply_text: ShortStr::EMPTY, class_id: 0, method_id: 0 }
+        }
         4 => Method::ChannelCloseOk {},
         5 => Method::ChannelFlowOk { active: source.below(2) == 1 },
         _ => Method::ChannelFlow { active: source.below(8) > 0 },
@@ -264,7 +267,12 @@ fn publish_method(source: &mut Source<'_>) -> Method<'static> {
 
 fn connection_method(source: &mut Source<'_>) -> Method<'static> {
     match source.below(8) {
-        0 => Method::ConnectionClose { reply_code: 200, reply_text: ShortStr::EMPTY, class_id: 0, method_id: 0 },
+        0 => Method::ConnectionClose {
+            reply_code: 200,
+            reply_text: ShortStr::EMPTY,
+            class_id: 0,
+            method_id: 0,
+        },
         1 => Method::ConnectionCloseOk {},
         2 => Method::ConnectionUpdateSecret { new_secret: LongStr(b"guest"), reason: ShortStr::EMPTY },
         3 => Method::ConnectionOpen { virtual_host: "/".into() },

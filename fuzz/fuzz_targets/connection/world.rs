@@ -43,8 +43,11 @@ impl World {
     /// With the observer logged in.
     pub fn new(shards: u16) -> World {
         let budget = Arc::new(Budget::new(1 << 40));
-        let config =
-            ShardConfig { handshake: HandshakeConfig::default(), connections_max: 100, unauthenticated_max: 100 };
+        let config = ShardConfig {
+            handshake: HandshakeConfig::default(),
+            connections_max: 100,
+            unauthenticated_max: 100,
+        };
         let ends = mesh::connect(shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let hosts = ends
             .map(|(end, id)| Host::new(Shard::new(id, config.clone(), end, budget.clone(), SEED)))
@@ -85,9 +88,15 @@ impl World {
                 Method::QueueDeclare { queue, passive, durable, exclusive, auto_delete, nowait, arguments };
             self.say(self.observer, 1, &declare);
         }
-        for (queue, exchange) in [("q1", "e1"), ("q2", "e1"), ("q1", "e2"), ("q2", "amq.direct"), ("q3", "amq.fanout")] {
+        for (queue, exchange) in
+            [("q1", "e1"), ("q2", "e1"), ("q1", "e2"), ("q2", "amq.direct"), ("q3", "amq.fanout")]
+        {
             let (queue, exchange, routing_key) = (queue.into(), exchange.into(), "k".into());
-            self.say(self.observer, 1, &Method::QueueBind { queue, exchange, routing_key, nowait, arguments });
+            self.say(
+                self.observer,
+                1,
+                &Method::QueueBind { queue, exchange, routing_key, nowait, arguments },
+            );
         }
     }
 
@@ -161,7 +170,9 @@ impl World {
         self.rest();
         let mut heard: Vec<_> = self.heard.drain(..).map(|unit| (unit.method().name(), unit)).collect();
         heard.sort_by_key(|(name, _)| *name);
-        let [("basic.ack", _), ("basic.get-ok", got)] = &heard[..] else { panic!("the observer heard {heard:?}") };
+        let [("basic.ack", _), ("basic.get-ok", got)] = &heard[..] else {
+            panic!("the observer heard {heard:?}")
+        };
         assert_eq!(got.content.as_ref().map(|content| &content.body[..]), Some(&b"alive"[..]));
     }
 
@@ -190,7 +201,15 @@ impl World {
     fn connect(&mut self, host: usize, frame_max: u32, polite: bool) -> usize {
         let client = self.clients.len();
         let slot = self.hosts[host].accept(client, ROOM, self.now).expect("there is room for so many");
-        self.clients.push(Client { host, slot, frame_max, polite, open: true, opening: BTreeSet::new(), unsettled: Unsettled::new() });
+        self.clients.push(Client {
+            host,
+            slot,
+            frame_max,
+            polite,
+            open: true,
+            opening: BTreeSet::new(),
+            unsettled: Unsettled::new(),
+        });
         self.socket(client, |socket| socket.frame_max = frame_max);
         client
     }
@@ -285,9 +304,10 @@ impl World {
         for event in events {
             match event {
                 Event::Written(written) => {
-                    for (client, unit) in written.into_iter().flat_map(|(client, units)| {
-                        units.into_iter().map(move |unit| (client, unit))
-                    }) {
+                    for (client, unit) in written
+                        .into_iter()
+                        .flat_map(|(client, units)| units.into_iter().map(move |unit| (client, unit)))
+                    {
                         self.hear(client, unit);
                     }
                 }
