@@ -4,31 +4,33 @@
 //! root --"stock"--> n1 --"*"--> n2 --"nyse"--> n3: leads of `stock.*.nyse`
 //!   \--"#"--> n4 --"low"--> n5                 n5: leads of `#.low`
 //!
-//! words   word -> number            edges   (node, number) -> node            nodes[i]  star, rest, leads
+//! edges   hash of (node, word) --> the child's number           nodes[i]   star, rest, leads, the word that leads here
 //! ```
 //! A routing key is matched word by word against the set of nodes that the words so far lead to, each node once: its
-//! time is bounded by words x live nodes, however many `#` a binding key has. Nothing is allocated by a match.
+//! time is bounded by words x live nodes, however many `#` a binding key has. Nothing is allocated by a match. An edge
+//! costs two cache lines: one of `edges`, and the child itself, which says whether it is the one.
 
-use std::collections::HashMap;
+mod edges;
 
 use ahash::RandomState;
 
 use super::lists::Leads;
+use edges::{Edges, WordHash};
 
 pub(super) struct Trie {
-    words: Words,
-    edges: HashMap<(u32, u32), u32, RandomState>,
     nodes: Vec<Node>,
+    edges: Edges,
     free: Vec<u32>,
     /// The nodes that the words so far lead to, and those of one word before.
     live: Vec<u32>,
     before: Vec<u32>,
     /// Counts words over all matches; a node that carries the number was reached by that word.
     step: u32,
+    hashing: RandomState,
 }
 
 /// What leads to a node, and where it leads.
-#[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Node {
     /// The step at which it was last reached.
     seen: u32,
@@ -40,24 +42,28 @@ struct Node {
     literals: u32,
     leads: Leads,
     parent: u32,
-    /// By which word the parent leads here: a number of `words`, `STAR` or `REST`.
-    word: u32,
+    by: By,
+}
+
+/// By what its parent leads to a node.
+enum By {
+    Star,
+    Rest,
+    /// A word, kept in place if it is as short as most are.
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
 }
 
 impl Trie {
     pub fn new(hashing: RandomState) -> Trie {
         Trie {
-            words: Words {
-                numbers: HashMap::with_hasher(hashing.clone()),
-                entries: Vec::new(),
-                free: Vec::new(),
-            },
-            edges: HashMap::with_hasher(hashing),
-            nodes: vec![Node::new(NONE, NONE)],
+            nodes: vec![Node::new(NONE, By::Star)],
+            edges: Edges::default(),
             free: Vec::new(),
             live: Vec::new(),
             before: Vec::new(),
             step: 0,
+            hashing,
         }
     }
 
@@ -81,15 +87,15 @@ impl Trie {
     /// Forgets a node that leads nowhere any more, and those above it that were there only for it.
     pub fn remove(&mut self, mut node: u32) {
         while node != ROOT && self.nodes[node as usize].is_needless() {
-            let Node { parent, word, .. } = self.nodes[node as usize];
-            match word {
-                STAR => self.nodes[parent as usize].star = NONE,
-                REST => self.nodes[parent as usize].rest = NONE,
-                number => {
-                    self.edges.remove(&(parent, number));
+            let Node { parent, by, .. } = &mut self.nodes[node as usize];
+            let (parent, by) = (*parent, std::mem::replace(by, By::Star));
+            match by.word() {
+                Some(word) => {
+                    self.edges.remove(parent, WordHash::of(&self.hashing, word), node);
                     self.nodes[parent as usize].literals -= 1;
-                    self.words.release(number);
                 }
+                None if matches!(by, By::Rest) => self.nodes[parent as usize].rest = NONE,
+                None => self.nodes[parent as usize].star = NONE,
             }
             self.free.push(node);
             node = parent;
@@ -103,12 +109,12 @@ impl Trie {
         self.live.clear();
         self.reach(ROOT, first, found);
         for word in words(routing_key) {
-            let number = self.words.find(word);
+            let hash = WordHash::of(&self.hashing, word);
             self.step += 1;
             std::mem::swap(&mut self.live, &mut self.before);
             self.live.clear();
             for at in 0..self.before.len() {
-                self.follow(self.before[at], number, first, found);
+                self.follow(self.before[at], word, hash, first, found);
             }
             if self.live.is_empty() {
                 return;
@@ -125,20 +131,28 @@ impl Trie {
 
     /// One word further from a node.
     #[inline]
-    fn follow(&mut self, at: u32, word: Option<u32>, first: u32, found: &mut Vec<Leads>) {
-        let Node { star, literals, word: by, .. } = self.nodes[at as usize];
+    fn follow(&mut self, at: u32, word: &[u8], hash: WordHash, first: u32, found: &mut Vec<Leads>) {
+        let Node { star, literals, ref by, .. } = self.nodes[at as usize];
+        let is_rest = matches!(by, By::Rest);
         if literals > 0
-            && let Some(word) = word
-            && let Some(&child) = self.edges.get(&(at, word))
+            && let Some(child) = self.literal(at, word, hash)
         {
             self.reach(child, first, found);
         }
         if star != NONE {
             self.reach(star, first, found);
         }
-        if by == REST {
+        if is_rest {
             self.reach(at, first, found);
         }
+    }
+
+    #[inline]
+    fn literal(&self, parent: u32, word: &[u8], hash: WordHash) -> Option<u32> {
+        self.edges.find(parent, hash, |child| {
+            let node = &self.nodes[child as usize];
+            node.parent == parent && node.by.word() == Some(word)
+        })
     }
 
     /// A node is reached, and with it, as no word is any number of words, its child by `#`. `first` is the step with
@@ -179,58 +193,54 @@ impl Trie {
         let child = match word {
             b"*" => self.nodes[node as usize].star,
             b"#" => self.nodes[node as usize].rest,
-            word => *self.edges.get(&(node, self.words.find(word)?))?,
+            word => return self.literal(node, word, WordHash::of(&self.hashing, word)),
         };
         (child != NONE).then_some(child)
     }
 
     fn add_child(&mut self, parent: u32, word: &[u8]) -> u32 {
-        let by = match word {
-            b"*" => STAR,
-            b"#" => REST,
-            word => self.words.retain(word),
-        };
-        let node = Node::new(parent, by);
-        let child = self.free.pop().unwrap_or_else(|| {
+        let node = Node::new(parent, By::new(word));
+        let child = if let Some(child) = self.free.pop() {
+            self.nodes[child as usize] = node;
+            child
+        } else {
             self.nodes.push(node);
             u32::try_from(self.nodes.len() - 1).expect("memory ends before 2^32 nodes do")
-        });
-        self.nodes[child as usize] = node;
-        match by {
-            STAR => self.nodes[parent as usize].star = child,
-            REST => self.nodes[parent as usize].rest = child,
-            number => {
+        };
+        match word {
+            b"*" => self.nodes[parent as usize].star = child,
+            b"#" => self.nodes[parent as usize].rest = child,
+            word => {
                 self.nodes[parent as usize].literals += 1;
-                self.edges.insert((parent, number), child);
+                self.edges.insert(parent, WordHash::of(&self.hashing, word), child);
             }
         }
         child
     }
 
-    /// Every node but the root is somebody's child and needed; words and edges are as many as the nodes use.
+    /// Every node but the root is somebody's child and needed; and there are as many edges as nodes by a word.
     pub fn invariants(&self) {
         let free: std::collections::HashSet<u32> = self.free.iter().copied().collect();
         let mut by_word = 0;
         for (at, node) in (0..).zip(&self.nodes).filter(|(at, _)| *at != ROOT && !free.contains(at)) {
             assert!(!node.is_needless(), "a node that leads nowhere is forgotten");
             let parent = &self.nodes[node.parent as usize];
-            match node.word {
-                STAR => assert_eq!(parent.star, at),
-                REST => assert_eq!(parent.rest, at),
-                number => {
+            match node.by.word() {
+                Some(word) => {
                     by_word += 1;
-                    assert_eq!(self.edges.get(&(node.parent, number)), Some(&at));
+                    assert_eq!(self.child(node.parent, word), Some(at));
                 }
+                None if matches!(node.by, By::Rest) => assert_eq!(parent.rest, at),
+                None => assert_eq!(parent.star, at),
             }
         }
         assert_eq!(self.edges.len(), by_word);
-        assert_eq!(self.words.users(), by_word);
     }
 }
 
 impl Node {
-    fn new(parent: u32, word: u32) -> Node {
-        Node { seen: 0, star: NONE, rest: NONE, literals: 0, leads: Leads::NOWHERE, parent, word }
+    fn new(parent: u32, by: By) -> Node {
+        Node { seen: 0, star: NONE, rest: NONE, literals: 0, leads: Leads::NOWHERE, parent, by }
     }
 
     fn is_needless(&self) -> bool {
@@ -238,46 +248,27 @@ impl Node {
     }
 }
 
-/// The words of the binding keys, each with a number; a word of a routing key that has none matches no literal.
-struct Words {
-    numbers: HashMap<Box<[u8]>, u32, RandomState>,
-    /// By number: the word, and how many nodes are reached by it.
-    entries: Vec<(Box<[u8]>, u32)>,
-    free: Vec<u32>,
-}
+impl By {
+    fn new(word: &[u8]) -> By {
+        match word {
+            b"*" => By::Star,
+            b"#" => By::Rest,
+            word if word.len() <= SHORT => {
+                let mut short = [0; SHORT];
+                short[..word.len()].copy_from_slice(word);
+                By::Short(word.len() as u8, short)
+            }
+            word => By::Long(word.into()),
+        }
+    }
 
-impl Words {
     #[inline]
-    fn find(&self, word: &[u8]) -> Option<u32> {
-        self.numbers.get(word).copied()
-    }
-
-    fn retain(&mut self, word: &[u8]) -> u32 {
-        if let Some(number) = self.find(word) {
-            self.entries[number as usize].1 += 1;
-            return number;
+    fn word(&self) -> Option<&[u8]> {
+        match self {
+            By::Star | By::Rest => None,
+            By::Short(len, word) => Some(&word[..usize::from(*len)]),
+            By::Long(word) => Some(word),
         }
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Default::default());
-            (self.entries.len() - 1) as u32
-        });
-        self.entries[number as usize] = (word.into(), 1);
-        self.numbers.insert(word.into(), number);
-        number
-    }
-
-    fn release(&mut self, number: u32) {
-        let (word, users) = &mut self.entries[number as usize];
-        *users -= 1;
-        if *users == 0 {
-            self.numbers.remove(word);
-            *word = Box::default();
-            self.free.push(number);
-        }
-    }
-
-    fn users(&self) -> usize {
-        self.entries.iter().map(|(_, users)| *users as usize).sum()
     }
 }
 
@@ -298,12 +289,12 @@ fn pattern(binding_key: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
-const STAR: u32 = u32::MAX - 1;
-const REST: u32 = u32::MAX - 2;
+/// Octets of a word that fit a node.
+const SHORT: usize = 22;
 /// A routing key has at most 255 octets, hence 256 words.
 const STEPS_OF_A_MATCH: u32 = 512;
 
-const _: () = assert!(size_of::<Node>() == 32, "two nodes fit a cache line");
+const _: () = assert!(size_of::<Node>() == 64, "a node is a cache line");
 
 #[cfg(test)]
 mod tests {
@@ -357,6 +348,12 @@ mod tests {
     }
 
     #[test]
+    fn words_of_any_length_are_told_apart() {
+        let long = "w".repeat(SHORT + 1);
+        assert!(matches(&long, &long) && !matches(&long, &long[1..]) && !matches(&long[1..], &long));
+    }
+
+    #[test]
     fn an_empty_word_is_a_word_to_a_star() {
         assert!(matches("a.*.b", "a..b"));
         assert!(matches("*", "x") && !matches("*", ""));
@@ -373,7 +370,7 @@ mod tests {
             trie.remove(node);
             trie.invariants();
         }
-        assert_eq!((trie.edges.len(), trie.words.numbers.len()), (0, 0));
+        assert_eq!(trie.edges.len(), 0);
         assert_eq!(trie.free.len(), trie.nodes.len() - 1, "only the root is left");
     }
 

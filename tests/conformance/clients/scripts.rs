@@ -32,6 +32,11 @@ fn pika_topology() {
 }
 
 #[test]
+fn pika_routing() {
+    pika("routing");
+}
+
+#[test]
 fn pika_connections() {
     pika("connections");
 }
