@@ -2,6 +2,7 @@
 
 use super::confirms::Confirms;
 use super::content::Assembly;
+use super::limit::Limit;
 use super::unacked::UnackedTags;
 use crate::ids::ChannelNumber;
 
@@ -23,6 +24,8 @@ pub struct Channel {
     pub confirm_listed: bool,
     /// Prefetch count of the consumers to come.
     pub prefetch: u16,
+    /// What all consumers of the channel may hold together, if that is limited.
+    pub limit: Option<Box<Limit>>,
     /// The queue that an empty name means.
     pub last_queue: Option<Box<[u8]>>,
     /// Numbers of its consumers on the connection.
@@ -89,6 +92,7 @@ pub enum Pending {
     QueueUnbind,
     QueuePurge {
         nowait: bool,
+        queue: Box<[u8]>,
     },
     QueueDelete {
         nowait: bool,
@@ -96,12 +100,24 @@ pub enum Pending {
     Consume {
         handle: u32,
         nowait: bool,
+        queue: Box<[u8]>,
     },
     Cancel {
         handle: u32,
         nowait: bool,
     },
-    Get,
+    Get {
+        queue: Box<[u8]>,
+    },
+    /// The limit of the channel changes once nothing is on its way that was lent before.
+    Qos,
+    /// Everything up to a tag goes back to its queues, piece by piece; then each other shard tells that it is done.
+    Recover {
+        last_tag: u64,
+        /// Shards that have not told; none until the last piece is on its way.
+        left: Option<u32>,
+        nowait: bool,
+    },
 }
 
 impl Channel {
@@ -118,6 +134,7 @@ impl Channel {
             confirms: None,
             confirm_listed: false,
             prefetch: 0,
+            limit: None,
             last_queue: None,
             consumers: Vec::new(),
         }
