@@ -26,6 +26,9 @@ pub struct Channel {
     pub prefetch: u16,
     /// What all consumers of the channel may hold together, if that is limited.
     pub limit: Option<Box<Limit>>,
+    /// Deliveries that came while the channel recovers: they go behind recover-ok, as what was sent before it is what
+    /// goes back. The windows of its consumers bound them.
+    pub held_back: Vec<u8>,
     /// The queue that an empty name means.
     pub last_queue: Option<Box<[u8]>>,
     /// Numbers of its consumers on the connection.
@@ -135,6 +138,7 @@ impl Channel {
             confirm_listed: false,
             prefetch: 0,
             limit: None,
+            held_back: Vec::new(),
             last_queue: None,
             consumers: Vec::new(),
         }
@@ -152,6 +156,12 @@ impl Channel {
             ChannelState::Open => self.pending.is_some(),
             ChannelState::Closing { close_ok, .. } => close_ok == CloseOk::Nobody,
         }
+    }
+
+    /// recover-ok is due.
+    #[inline]
+    pub fn recovers(&self) -> bool {
+        matches!(self.pending, Some(Pending::Recover { nowait: false, .. }))
     }
 
     #[inline]

@@ -179,6 +179,33 @@ impl Connection {
         method.encode(channel, self.outbox.buffer());
     }
 
+    /// Behind the deliveries of the channel, also if they are held back.
+    pub fn reply_behind(&mut self, number: ChannelNumber, method: &Method<'_>) {
+        match self.channel(number) {
+            Some(channel) if channel.recovers() => method.encode(number, &mut channel.held_back),
+            _ => self.reply(number, method),
+        }
+    }
+
+    /// The channel has recovered: what was held back goes out, and counts for the windows.
+    pub fn release_held_back(&mut self, number: ChannelNumber) {
+        let Some(channel) = self.channels.get_mut(usize::from(number.0)).and_then(Option::as_deref_mut)
+        else {
+            return;
+        };
+        self.outbox.buffer().append(&mut channel.held_back);
+        channel.held_back = Vec::new();
+        for &handle in &channel.consumers {
+            if let Some(end) = self.consumers.get_mut(handle)
+                && end.used > 0
+                && !end.listed
+            {
+                end.listed = true;
+                self.used.push(handle);
+            }
+        }
+    }
+
     pub fn beat(&mut self) {
         self.outbox.buffer().extend_from_slice(&HEARTBEAT_FRAME);
     }
@@ -211,9 +238,11 @@ impl Connection {
                 limit.used(&mut end.loan);
             }
         }
-        end.encode(message, tag, redelivered, self.frame_max, self.outbox.buffer());
+        let held_back = channel.recovers();
+        let out = if held_back { &mut channel.held_back } else { self.outbox.buffer() };
+        end.encode(message, tag, redelivered, self.frame_max, out);
         end.used += message.window_bytes();
-        if !end.listed {
+        if !end.listed && !held_back {
             end.listed = true;
             self.used.push(handle);
         }

@@ -141,7 +141,7 @@ impl Shard {
         self.forget_consumer(slot, number, at.handle);
         if wanted {
             let cancel = Method::BasicCancel { consumer_tag: super::short(&tag), nowait: true };
-            self.write(slot, number, false, |connection| connection.reply(number, &cancel));
+            self.write(slot, number, false, |connection| connection.reply_behind(number, &cancel));
         }
     }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! recover -> pieces of the unacked -> a barrier to each other shard -> recover-ok
 //! ```
-//! The channel is parked meanwhile. Deliveries that come in between have later tags and stay.
+//! The channel is parked meanwhile. Deliveries that come in between have later tags and stay; they follow recover-ok, so
+//! that its client knows that what it was sent before is not its own any more.
 
 use super::Shard;
 use crate::amqp::method::Method;
@@ -72,6 +73,7 @@ impl Shard {
         self.take_pending(to);
         self.write(slot, number, nowait, |connection| {
             connection.reply(number, &Method::BasicRecoverOk {});
+            connection.release_held_back(number);
         });
         self.answered(to);
     }

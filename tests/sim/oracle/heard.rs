@@ -128,6 +128,14 @@ impl Oracle {
                     }
                 }
             }
+            Request::Qos { limit } => self.channels[channel].limit = limit,
+            Request::Recover { copies, since, nowait: false } => {
+                // recover-ok comes behind all that it concerns, and when it is back.
+                self.recovered_at(&copies, since, Arrived::At(at));
+                self.release(channel, None, Arrived::At(at));
+                self.channels[channel].recovering -= 1;
+                self.channels[channel].recovers_unseen = false;
+            }
             Request::Declare { queue, .. } => {
                 self.unlock(channel, queue);
                 self.is_declared(queue);
@@ -151,7 +159,7 @@ impl Oracle {
             Request::Open
             | Request::Close
             | Request::Confirm { .. }
-            | Request::Qos
+            | Request::Recover { nowait: true, .. }
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
         }
@@ -399,7 +407,8 @@ impl Oracle {
             Request::Open
             | Request::Close
             | Request::Confirm { .. }
-            | Request::Qos
+            | Request::Qos { .. }
+            | Request::Recover { .. }
             | Request::Cancel { .. } => false,
         }
     }
