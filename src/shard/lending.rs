@@ -38,9 +38,14 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         connection.set_limit(number, if global { u32::from(count) } else { 0 }, &mut self.lendings);
         self.rooms.carry(requester, &mut self.lendings);
-        self.park(slot, number, Pending::Qos);
-        self.limit_changed(requester);
-        Ok(())
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
+        if !connection.limit_holds(number, &mut self.lendings) {
+            self.park(slot, number, Pending::Qos);
+            return Ok(());
+        }
+        self.rooms.carry(requester, &mut self.lendings);
+        self.rooms.outward.list_lending(requester.connection, number);
+        self.reply(slot, number, false, &Method::BasicQosOk {})
     }
 
     /// Channels with a limit lend what has become free.
@@ -58,7 +63,7 @@ impl Shard {
         self.run_local();
     }
 
-    /// Answers basic.qos if the limit that it asked for holds now.
+    /// Answers a basic.qos that waits, if the limit that it asked for holds now.
     fn limit_changed(&mut self, to: Requester) {
         let (slot, number) = (to.connection.slot, to.channel);
         let Some(connection) = self.rooms.outward.connection(to.connection) else { return };

@@ -1,17 +1,18 @@
 //! basic.recover: what a channel holds goes back to the old places, and recover-ok means that it is there.
 //!
 //! ```text
-//! recover -> pieces of the unacked -> a barrier to each other shard -> recover-ok
+//! recover -> pieces of the unacked -> a barrier to each shard -> recover-ok
 //! ```
 //! The channel is parked meanwhile. Deliveries that come in between have later tags and stay; they follow recover-ok, so
 //! that its client knows that what it was sent before is not its own any more.
 
 use super::Shard;
+use super::command::Command;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::Failure;
 use crate::connection::channel::Pending;
-use crate::ids::{ChannelNumber, Requester};
+use crate::ids::{ChannelNumber, Requester, ShardId};
 
 impl Shard {
     /// `nowait`: recover-async, which has no answer.
@@ -35,21 +36,24 @@ impl Shard {
         Ok(())
     }
 
-    /// All pieces are on their way, and so many other shards will tell that they have them. False if the channel does
-    /// not recover.
-    pub(super) fn recover_requeued(&mut self, to: Requester, shards: u32) -> bool {
+    /// All pieces are on their way: each shard will tell that it has them. Also this one, for the answer is not to be
+    /// written within the request. False if the channel does not recover.
+    pub(super) fn recover_requeued(&mut self, to: Requester) -> bool {
+        let shards = self.rooms.outward.mesh.shards();
         let Some(channel) =
             self.rooms.outward.connection(to.connection).and_then(|it| it.channel(to.channel))
         else {
             return false;
         };
         let Some(Pending::Recover { left, .. }) = &mut channel.pending else { return false };
-        *left = Some(shards);
-        self.recovered(to);
+        *left = Some(u32::from(shards));
+        for shard in (0..shards).map(ShardId) {
+            self.send(shard, Command::Barrier(to));
+        }
         true
     }
 
-    /// Another shard has told. False if the channel does not recover.
+    /// A shard has told. False if the channel does not recover.
     pub(super) fn recover_count_down(&mut self, to: Requester) -> bool {
         let Some(channel) =
             self.rooms.outward.connection(to.connection).and_then(|it| it.channel(to.channel))

@@ -254,17 +254,17 @@ impl Shard {
 
     fn send_barriers(&mut self, slot: u32, number: ChannelNumber) {
         let requester = self.requester(slot, number);
+        if self.recover_requeued(requester) {
+            return;
+        }
         let shards = self.rooms.outward.mesh.shards();
-        let others = u32::from(shards) - 1;
+        self.set_step(slot, number, TeardownStep::AwaitBarriers { left: u32::from(shards) - 1 });
         for shard in (0..shards).map(ShardId) {
             if shard != self.id {
                 self.send(shard, Command::Barrier(requester));
             }
         }
-        if !self.recover_requeued(requester, others) {
-            self.set_step(slot, number, TeardownStep::AwaitBarriers { left: others });
-            self.teardown_step(slot, number);
-        }
+        self.teardown_step(slot, number);
     }
 
     /// One awaited answer of a teardown has come.

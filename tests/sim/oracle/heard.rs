@@ -134,7 +134,9 @@ impl Oracle {
                 self.recovered_at(&copies, since, Arrived::At(at));
                 self.release(channel, None, Arrived::At(at));
                 self.channels[channel].recovering -= 1;
-                self.channels[channel].recovers_unseen = false;
+                let record = &mut self.channels[channel];
+                let unseen = |told: &Told| matches!(told.request, Request::Recover { nowait: true, .. });
+                record.recovers_unseen = record.told.iter().any(unseen);
             }
             Request::Declare { queue, .. } => {
                 self.unlock(channel, queue);
