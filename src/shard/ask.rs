@@ -126,10 +126,10 @@ fn counts(queue: &Queue) -> Reply {
 }
 
 fn refuse_delete(queue: &Queue, if_unused: bool, if_empty: bool) -> Option<ChannelError> {
-    let why = if if_unused && queue.consumer_count() > 0 {
-        "in use"
-    } else if if_empty && queue.ready_count() > 0 {
+    let why = if if_empty && queue.ready_count() > 0 {
         "not empty"
+    } else if if_unused && queue.consumer_count() > 0 {
+        "in use"
     } else {
         return None;
     };

@@ -16,8 +16,6 @@ fn what_is_not_implemented_is_refused_by_name() {
         Method::TxSelect,
         Method::TxCommit,
         Method::TxRollback,
-        Method::BasicRecover { requeue: true },
-        Method::BasicRecoverAsync { requeue: true },
         exchange("topic"),
         exchange("headers"),
         Method::QueueBind {

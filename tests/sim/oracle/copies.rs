@@ -325,7 +325,7 @@ impl Oracle {
 
 impl ChannelRecord {
     /// What it holds may be ready again.
-    fn may_give_back(&self) -> bool {
+    pub(super) fn may_give_back(&self) -> bool {
         self.state != Life::Open || self.recovering > 0
     }
 }

@@ -36,21 +36,21 @@ impl Oracle {
         }
     }
 
-    /// Whether that channel ends with one of these units, or its client has asked for its end.
-    pub fn ends_within<'a>(
+    /// Whether that channel ends with one of these units, or its client has asked for its end, or to recover.
+    pub fn gives_back_within<'a>(
         &self,
         connection: ConnectionIx,
         channel: u16,
         units: impl IntoIterator<Item = &'a Unit>,
     ) -> bool {
         let record = &self.connections[connection];
-        let open = |&at: &ChannelIx| self.channels[at].state == Life::Open;
+        let keeps = |&at: &ChannelIx| !self.channels[at].may_give_back();
         let mut closes = units.into_iter().filter(|unit| {
             matches!(unit.method(), Method::ChannelClose { .. }) && unit.channel == channel
                 || matches!(unit.method(), Method::ConnectionClose { .. })
         });
         record.state != Life::Open
-            || !record.channels.get(&channel).is_some_and(open)
+            || !record.channels.get(&channel).is_some_and(keeps)
             || closes.next().is_some()
     }
 
