@@ -65,6 +65,10 @@ pub const COMMAND_RECORDS: usize = 16;
 
 /// Deliveries from backlogs in one piece of work.
 pub const PUMP_DELIVERIES: usize = 2_048;
+/// Bytes that a commit brings to queues in one piece of work, about 100 us.
+pub const COMMIT_BYTES: usize = 512 * 1024;
+/// As how many bytes a commit counts a message, each of its queues and each settlement besides its size.
+pub const COMMIT_ENTRY_BYTES: usize = 256;
 /// Entries requeued or freed in one piece of work.
 pub const SWEEP_ENTRIES: usize = 8_192;
 /// Consumers of one channel.

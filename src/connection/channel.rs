@@ -2,6 +2,7 @@
 
 use super::confirms::Confirms;
 use super::content::Assembly;
+use super::transaction::Transaction;
 use super::unacked::UnackedTags;
 use crate::ids::ChannelNumber;
 
@@ -19,6 +20,8 @@ pub struct Channel {
     pub next_tag: u64,
     pub unacked: UnackedTags,
     pub confirms: Option<Confirms>,
+    /// In tx mode: what waits for commit or rollback.
+    pub transaction: Option<Box<Transaction>>,
     /// Stands in the shard's list of channels with a basic.ack to send.
     pub confirm_listed: bool,
     /// Prefetch count of the consumers to come.
@@ -102,6 +105,10 @@ pub enum Pending {
         nowait: bool,
     },
     Get,
+    /// The shards that have not yet done their part; none until they all have it.
+    TxCommit {
+        left: Option<u32>,
+    },
 }
 
 impl Channel {
@@ -116,6 +123,7 @@ impl Channel {
             next_tag: 1,
             unacked: UnackedTags::default(),
             confirms: None,
+            transaction: None,
             confirm_listed: false,
             prefetch: 0,
             last_queue: None,
@@ -123,10 +131,13 @@ impl Channel {
         }
     }
 
-    /// Open, waiting for nothing and not within a content.
+    /// Open, waiting for nothing, not within a content and not in tx mode: a publish can go straight to its queues.
     #[inline]
     pub fn takes_publish(&self) -> bool {
-        self.state == ChannelState::Open && self.pending.is_none() && matches!(self.assembly, Assembly::Idle)
+        self.state == ChannelState::Open
+            && self.pending.is_none()
+            && matches!(self.assembly, Assembly::Idle)
+            && self.transaction.is_none()
     }
 
     /// Frames must wait: for an answer, or for the end of this number's former life.

@@ -14,6 +14,7 @@ pub mod handshake;
 pub mod heartbeat;
 mod outbox;
 pub mod publish;
+pub mod transaction;
 mod unacked;
 
 pub use outbox::Outbox;
@@ -218,6 +219,11 @@ impl Connection {
     /// parked channel.
     pub fn is_overfull(&self) -> bool {
         self.outbox.len() > OUTBOX_HOLD_BYTES || self.parked_bytes > PARKED_BYTES_MAX
+    }
+
+    /// Somebody may still read what is written.
+    pub fn is_heard(&self) -> bool {
+        self.is_open() && self.leaving != Some(ClosedBy::Gone)
     }
 
     /// Some channel waits for an answer, or frames wait for the end of a channel number's former life.

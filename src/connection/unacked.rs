@@ -64,6 +64,15 @@ impl UnackedTags {
         true
     }
 
+    /// Takes back what was settled and is not, each at its place.
+    pub fn put_back(&mut self, returned: impl Iterator<Item = UnackedTag>) {
+        self.entries.retain(|entry| entry.unacked != HOLE);
+        self.holes = 0;
+        self.entries.extend(returned);
+        // Mostly two rows that are each in order, which this sort merges.
+        self.entries.make_contiguous().sort_by_key(|entry| entry.tag);
+    }
+
     /// The oldest.
     pub fn pop(&mut self) -> Option<UnackedTag> {
         let entry = self.entries.pop_front()?;

@@ -230,12 +230,13 @@ impl Shard {
     }
 
     /// The reply to a request that leaves nothing to tell.
-    fn done(&mut self, slot: u32, number: ChannelNumber, pending: &Pending) {
+    pub(super) fn done(&mut self, slot: u32, number: ChannelNumber, pending: &Pending) {
         let (nowait, method) = match *pending {
             Pending::ExchangeDeclare { nowait } => (nowait, Method::ExchangeDeclareOk {}),
             Pending::ExchangeDelete { nowait } => (nowait, Method::ExchangeDeleteOk {}),
             Pending::QueueBind { nowait } => (nowait, Method::QueueBindOk {}),
             Pending::QueueUnbind => (false, Method::QueueUnbindOk {}),
+            Pending::TxCommit { .. } => (false, Method::TxCommitOk {}),
             Pending::QueueDeclare { .. }
             | Pending::QueueCounts { .. }
             | Pending::QueuePurge { .. }
@@ -276,7 +277,7 @@ impl Shard {
         }
     }
 
-    fn take_pending(&mut self, to: Requester) -> Option<Pending> {
+    pub(super) fn take_pending(&mut self, to: Requester) -> Option<Pending> {
         let channel = self.rooms.outward.connection(to.connection)?.channel(to.channel)?;
         if channel.generation != to.channel_generation {
             return None;
@@ -285,7 +286,7 @@ impl Shard {
     }
 
     /// The channel waits no longer: its teardown goes on, or the frames that came meanwhile are run.
-    fn answered(&mut self, to: Requester) {
+    pub(super) fn answered(&mut self, to: Requester) {
         let (slot, number) = (to.connection.slot, to.channel);
         let Some(channel) =
             self.rooms.outward.connection(to.connection).and_then(|connection| connection.channel(number))
@@ -363,6 +364,7 @@ impl Pending {
             Pending::Consume { .. } => (60, 20),
             Pending::Cancel { .. } => (60, 30),
             Pending::Get => (60, 70),
+            Pending::TxCommit { .. } => (90, 20),
         }
     }
 }

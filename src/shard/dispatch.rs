@@ -5,7 +5,7 @@ use super::command::{Ask, Command, Question};
 use super::requests::owned;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
-use crate::connection::channel::{ChannelState, CloseOk, Pending};
+use crate::connection::channel::{Channel, ChannelState, CloseOk, Pending};
 use crate::connection::{ClosedBy, Failure};
 use crate::ids::{ChannelNumber, QueueId, Requester, ShardId};
 use crate::topology::Request;
@@ -88,12 +88,10 @@ impl Shard {
             Method::BasicQos { prefetch_size, prefetch_count, global } => {
                 self.qos(slot, number, prefetch_size, prefetch_count, global)
             }
-            Method::ConfirmSelect { nowait } => {
-                self.with_channel(slot, number, |channel| {
-                    channel.confirms.get_or_insert_default();
-                });
-                self.reply(slot, number, nowait, &Method::ConfirmSelectOk {})
-            }
+            Method::ConfirmSelect { nowait } => self.confirm_select(slot, number, nowait),
+            Method::TxSelect {} => self.tx_select(slot, number),
+            Method::TxCommit {} => self.tx_commit(slot, number),
+            Method::TxRollback {} => self.tx_rollback(slot, number),
             Method::QueueDeclare { .. } => self.queue_declare(slot, number, method),
             Method::QueueBind { nowait, .. } => {
                 self.bind_or_unbind(slot, number, method, Pending::QueueBind { nowait })
@@ -136,10 +134,7 @@ impl Shard {
             Method::ExchangeBind { .. }
             | Method::ExchangeUnbind { .. }
             | Method::BasicRecover { .. }
-            | Method::BasicRecoverAsync { .. }
-            | Method::TxSelect {}
-            | Method::TxCommit {}
-            | Method::TxRollback {} => Err(not_implemented(method)),
+            | Method::BasicRecoverAsync { .. } => Err(not_implemented(method)),
             Method::ConnectionStartOk { .. }
             | Method::ConnectionSecureOk { .. }
             | Method::ConnectionTuneOk { .. }
@@ -205,7 +200,7 @@ impl Shard {
         self.send(ShardId::CONTROL, Command::Request(Box::new(request)));
     }
 
-    fn park(&mut self, slot: u32, number: ChannelNumber, pending: Pending) {
+    pub(super) fn park(&mut self, slot: u32, number: ChannelNumber, pending: Pending) {
         self.rooms.outward.counters.parks += 1;
         self.with_channel(slot, number, |channel| {
             debug_assert!(channel.pending.is_none(), "a channel runs one method at a time");
@@ -245,11 +240,15 @@ impl Shard {
         Ok(())
     }
 
+    pub(super) fn channel(&mut self, slot: u32, number: ChannelNumber) -> Option<&mut Channel> {
+        self.rooms.outward.connections.get_mut(slot)?.channel(number)
+    }
+
     pub(super) fn with_channel(
         &mut self,
         slot: u32,
         number: ChannelNumber,
-        change: impl FnOnce(&mut crate::connection::channel::Channel),
+        change: impl FnOnce(&mut Channel),
     ) {
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot)
             && let Some(channel) = connection.channel(number)

@@ -22,6 +22,7 @@ mod requests;
 mod rooms;
 pub mod start;
 mod teardown;
+mod transaction;
 
 pub use command::Command;
 pub use receive::Received;
@@ -35,7 +36,7 @@ use crate::budget::Budget;
 use crate::connection::handshake::HandshakeConfig;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
 use crate::exchange::{Memo, Router};
-use crate::ids::{ChannelNumber, ConnectionId, ShardId};
+use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId};
 use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
 use crate::mesh::doorbell::Doorbell;
@@ -66,12 +67,16 @@ pub struct Shard {
     budget: Arc<Budget>,
     /// Channels whose unacked messages are being requeued piece by piece.
     requeueing: Vec<(ConnectionId, ChannelNumber)>,
+    /// Channels whose commit goes on piece by piece.
+    committing: Vec<Requester>,
     /// Connections that are not read because rings or memory are full.
     pressed: Vec<u32>,
     /// Connections that may be read again.
     resumed: Vec<u32>,
     /// Kept for its memory.
     grants: Vec<Grant>,
+    /// A message on its way out of a transaction; kept for its memory.
+    record: Vec<u8>,
     unauthenticated: usize,
     shutting_down: bool,
     now: u64,
@@ -116,6 +121,8 @@ impl Shard {
             outward,
             pump: VecDeque::new(),
             doomed: Vec::new(),
+            dropped: Vec::new(),
+            held: 0,
             waiters: Vec::new(),
         };
         Shard {
@@ -131,9 +138,11 @@ impl Shard {
             names: Names::new(seed ^ u64::from(id.0)),
             budget,
             requeueing: Vec::new(),
+            committing: Vec::new(),
             pressed: Vec::new(),
             resumed: Vec::new(),
             grants: Vec::new(),
+            record: Vec::new(),
             unauthenticated: 0,
             shutting_down: false,
             now: 0,
@@ -256,12 +265,13 @@ impl Shard {
     /// Takes commands from the rings and goes on with work that a budget left over. True if there was any.
     pub fn drain(&mut self, now: u64) -> bool {
         self.now = now;
-        let mut any = self.has_work();
+        let mut any = self.has_work() || self.rooms.outward.mesh.can_post();
         for peer in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
             any |= self.drain_ring(peer);
         }
         if any {
             self.requeue_some();
+            self.commit_some();
             self.rooms.sweep();
             self.end_batch();
         }
@@ -270,7 +280,11 @@ impl Shard {
 
     /// Work that a budget left over: `drain` goes on with it.
     pub fn has_work(&self) -> bool {
-        !self.rooms.pump.is_empty() || !self.rooms.doomed.is_empty() || !self.requeueing.is_empty()
+        !self.rooms.pump.is_empty()
+            || !self.rooms.doomed.is_empty()
+            || !self.rooms.dropped.is_empty()
+            || !self.requeueing.is_empty()
+            || self.may_commit()
     }
 
     /// Deadlines that have come: heartbeats, handshakes, closes.

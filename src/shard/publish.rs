@@ -66,7 +66,7 @@ impl Shard {
 
     /// The queues of an exchange and key: mostly those of the publish before.
     #[inline]
-    fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<ListIndex, Failure> {
+    pub(super) fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<ListIndex, Failure> {
         let memo = &mut self.memos[slot as usize];
         let epoch = self.router.epoch();
         if let Some(list) = memo.find(message.route, epoch) {
@@ -93,13 +93,17 @@ impl Shard {
         let Some(Assembled { record, mandatory }) = assembled else { return Ok(()) };
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let confirms = connection.channel(channel).is_some_and(|channel| channel.confirms.is_some());
+        let transactional = connection.channel(channel).is_some_and(|channel| channel.transaction.is_some());
         let publish = Publish { channel, message: Message::from_record(&record), mandatory };
+        if transactional {
+            return self.hold_publish(slot, &publish, Some(&record));
+        }
         self.publish(slot, &publish, Some(&record), confirms)
     }
 
     /// No queue takes it: with `mandatory` it goes back, before its confirm.
     #[cold]
-    fn unroutable(&mut self, slot: u32, publish: &Publish<'_>) {
+    pub(super) fn unroutable(&mut self, slot: u32, publish: &Publish<'_>) {
         self.rooms.outward.counters.unroutable += 1;
         if !publish.mandatory {
             return;
@@ -121,7 +125,7 @@ impl Shard {
 
 /// Brings a message to several queues, or to one elsewhere; answers how many other shards it went to. Each
 /// shard gets it once, and the last of its records there is counted for the confirm.
-fn spread(
+pub(super) fn spread(
     here: ShardId,
     rooms: &mut super::rooms::Rooms,
     targets: &[QueueId],

@@ -27,16 +27,16 @@ impl Shard {
     ) -> Result {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let Some(channel) = connection.channel(number) else { return Ok(()) };
+        if channel.transaction.is_some() {
+            let known = channel.settle_at_commit(tag, multiple, requeue);
+            return if known { Ok(()) } else { Err(unknown_tag(tag, method)) };
+        }
         // The tags are lent out while the queues hear of each, as those are other rooms.
         let mut unacked = std::mem::take(&mut channel.unacked);
         let rooms = &mut self.rooms;
         let known = unacked.settle(tag, multiple, |entry| rooms.settle(entry.queue, entry.unacked, requeue));
         self.with_channel(slot, number, |channel| channel.unacked = unacked);
-        if known {
-            return Ok(());
-        }
-        let text = format!("unknown delivery tag {tag}");
-        Err(ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()).into())
+        if known { Ok(()) } else { Err(unknown_tag(tag, method)) }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one method")]
@@ -298,6 +298,11 @@ impl Connection {
             (*end.tag == *tag).then_some((handle, end.queue, end.consumer?))
         })
     }
+}
+
+fn unknown_tag(tag: u64, method: &Method<'_>) -> Failure {
+    let text = format!("unknown delivery tag {tag}");
+    ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()).into()
 }
 
 pub(super) fn owned(name: &[u8]) -> Box<[u8]> {

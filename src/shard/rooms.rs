@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::command::{Command, Waiter};
 use crate::connection::Connection;
+use crate::connection::transaction::Dropped;
 use crate::ids::{ConnectionId, QueueId, ShardId};
 use crate::limits::{PUMP_DELIVERIES, SWEEP_ENTRIES};
 use crate::mesh::Mesh;
@@ -24,6 +25,10 @@ pub struct Rooms {
     pub pump: VecDeque<u32>,
     /// What deleted and purged queues held, to be freed piece by piece.
     pub doomed: Vec<Doomed>,
+    /// Messages in transactions that were rolled back, to be freed piece by piece.
+    pub dropped: Vec<Dropped>,
+    /// Messages that transactions keep, dropped ones included.
+    pub held: u64,
     /// Who waits for a queue to be gone, by its slot.
     pub waiters: Vec<(QueueId, Waiter)>,
 }
@@ -135,6 +140,17 @@ impl Rooms {
         {
             doomed.pop();
         }
+        self.sweep_dropped();
+    }
+
+    fn sweep_dropped(&mut self) {
+        let Some(last) = self.dropped.last_mut() else { return };
+        let piece = last.len().min(SWEEP_ENTRIES);
+        self.held -= piece as u64;
+        last.drain(..piece).for_each(|publish| self.pages.release(publish.message));
+        if last.is_empty() {
+            self.dropped.pop();
+        }
     }
 
     /// Lines a queue up to be served, if there is reason to.
@@ -148,12 +164,13 @@ impl Rooms {
         }
     }
 
-    /// Every reference in the pages belongs to an entry of a queue; nobody is lined up without reason.
+    /// Every reference in the pages belongs to an entry of a queue or to a transaction; nobody is lined up without reason.
     pub fn invariants(&self) {
         let entries: usize =
             self.queues.iter().map(|(_, queue)| queue.ready_count() + queue.unacked_count()).sum();
-        assert!(self.pages.live() >= entries as u64);
-        assert!(!self.doomed.is_empty() || self.pages.live() == entries as u64);
+        let known = entries as u64 + self.held;
+        assert!(self.pages.live() >= known);
+        assert!(!self.doomed.is_empty() || self.pages.live() == known);
         for (slot, queue) in self.queues.iter() {
             queue.invariants();
             assert!(!queue.can_serve() || queue.listed, "queue {slot} could serve and is not lined up");
@@ -257,7 +274,7 @@ impl Outward {
 
 /// The stored form of a message: the first queue stores it, the others share it.
 #[inline]
-fn store(
+pub fn store(
     pages: &mut Pages,
     message: &Message<'_>,
     buffer: Option<&Bytes>,

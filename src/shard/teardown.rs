@@ -9,7 +9,7 @@ use super::Shard;
 use super::command::{Ask, Command, Question};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
-use crate::connection::channel::{ChannelState, CloseOk, TeardownStep};
+use crate::connection::channel::{ChannelState, CloseOk, Pending, TeardownStep};
 use crate::connection::{ClosedBy, Closing, Failure, Phase};
 use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId};
 use crate::limits::{CLOSE_OK_TIMEOUT_NS, SWEEP_ENTRIES};
@@ -42,6 +42,8 @@ impl Shard {
         }
         channel.state = ChannelState::Closing { step: TeardownStep::AwaitAnswer, close_ok };
         channel.assembly = Default::default();
+        self.roll_back_at_close(slot, number);
+        let Some(channel) = self.channel(slot, number) else { return };
         let parked = std::mem::take(&mut channel.parked);
         self.teardown_step(slot, number);
         // None of it is done any more, but a close of the client's may be among it and must be answered.
@@ -82,8 +84,12 @@ impl Shard {
         else {
             return;
         };
-        if channel.generation == to.channel_generation {
-            self.count_down(to.connection.slot, to.channel);
+        if channel.generation != to.channel_generation {
+            return;
+        }
+        match channel.pending {
+            Some(Pending::TxCommit { .. }) => self.commit_accepted(to),
+            _ => self.count_down(to.connection.slot, to.channel),
         }
     }
 
