@@ -40,6 +40,9 @@ pub const OUTBOX_HOLD_BYTES: usize = 2 * OUTBOX_BYTES;
 pub const OUTBOX_KEEP_BYTES: usize = 512 * 1024;
 /// Bytes of frames behind parked channels, per connection, at which reading stops.
 pub const PARKED_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of publishes, and of what waits behind them, that a connection keeps during a memory alarm; then its socket
+/// is not read.
+pub const BLOCKED_PUBLISH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Size of a message page, bytes.
 pub const PAGE_BYTES: usize = 256 * 1024;

@@ -37,8 +37,10 @@ counters! {
     spills,
     /// Times that a channel waited for another room's answer.
     parks,
-    /// Times that a connection was held back: rings or memory full, or a client that does not read.
+    /// Times that a connection was held back: rings full, publishes during a memory alarm, or a client that does not read.
     holds,
+    /// Times that the memory alarm held back the publishes of a connection.
+    blocks,
     /// Connections now.
     connections,
     /// Connections since the start.

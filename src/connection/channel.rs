@@ -14,6 +14,7 @@ pub struct Channel {
     pub state: ChannelState,
     /// The request that another room answers. Until then the channel is parked: one method at a time.
     pub pending: Option<Pending>,
+    pub blocked: Blocked,
     /// Whole frames that came while the channel was parked, in order.
     pub parked: ParkedFrames,
     pub assembly: Assembly,
@@ -56,6 +57,16 @@ pub enum TeardownStep {
         left: u32,
     },
     Done,
+}
+
+/// What of a channel waits for the memory alarm to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Blocked {
+    #[default]
+    No,
+    Publishes,
+    /// Other methods wait behind them, and whatever comes then waits behind those.
+    PublishesAndMore,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,6 +129,7 @@ impl Channel {
             generation,
             state: ChannelState::Open,
             pending: None,
+            blocked: Blocked::No,
             parked: ParkedFrames::default(),
             assembly: Assembly::Idle,
             next_tag: 1,
@@ -131,13 +143,14 @@ impl Channel {
         }
     }
 
-    /// Open, waiting for nothing, not within a content and not in tx mode: a publish can go straight to its queues.
+    /// Open, waiting for nothing (nor for the memory alarm to go), not within a content and not in tx mode: a publish can go straight to its queues.
     #[inline]
     pub fn takes_publish(&self) -> bool {
         self.state == ChannelState::Open
             && self.pending.is_none()
             && matches!(self.assembly, Assembly::Idle)
             && self.transaction.is_none()
+            && self.blocked == Blocked::No
     }
 
     /// Frames must wait: for an answer, or for the end of this number's former life.

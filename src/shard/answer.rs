@@ -333,6 +333,10 @@ impl Shard {
                 return;
             };
             connection.parked_bytes -= taken;
+            if self.waits_for_alarm(slot, &frame, &bytes[..taken]) {
+                frames.advance(taken);
+                continue;
+            }
             if let Err(failure) = self.run_frame(slot, &frame, &bytes[..taken]) {
                 self.fail(slot, number, failure);
             }

@@ -10,6 +10,7 @@
 
 mod answer;
 mod ask;
+mod blocked;
 mod command;
 mod confirm;
 mod control;
@@ -69,7 +70,11 @@ pub struct Shard {
     requeueing: Vec<(ConnectionId, ChannelNumber)>,
     /// Channels whose commit goes on piece by piece.
     committing: Vec<Requester>,
-    /// Connections that are not read because rings or memory are full.
+    /// The memory alarm as the running batch sees it.
+    alarmed: bool,
+    /// Connections with publishes that wait for the alarm to go, first come first.
+    blocked: VecDeque<ConnectionId>,
+    /// Connections that are not read because rings are full.
     pressed: Vec<u32>,
     /// Connections that may be read again.
     resumed: Vec<u32>,
@@ -139,6 +144,8 @@ impl Shard {
             budget,
             requeueing: Vec::new(),
             committing: Vec::new(),
+            alarmed: false,
+            blocked: VecDeque::new(),
             pressed: Vec::new(),
             resumed: Vec::new(),
             grants: Vec::new(),
@@ -191,7 +198,7 @@ impl Shard {
     /// Whether the shell may read this socket now; if not, the slot comes out of `take_resumed` later, and the
     /// shell hands in again what `receive` left before it reads on.
     pub fn may_read(&mut self, slot: u32) -> bool {
-        let pressed = self.rooms.outward.mesh.spilled() || self.budget.alarm();
+        let pressed = self.rooms.outward.mesh.spilled();
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return false };
         if connection.held {
             return false;
@@ -265,6 +272,7 @@ impl Shard {
     /// Takes commands from the rings and goes on with work that a budget left over. True if there was any.
     pub fn drain(&mut self, now: u64) -> bool {
         self.now = now;
+        self.see_alarm();
         let mut any = self.has_work() || self.rooms.outward.mesh.can_post();
         for peer in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
             any |= self.drain_ring(peer);
@@ -272,6 +280,7 @@ impl Shard {
         if any {
             self.requeue_some();
             self.commit_some();
+            self.unblock_one();
             self.rooms.sweep();
             self.end_batch();
         }
@@ -285,6 +294,7 @@ impl Shard {
             || !self.rooms.dropped.is_empty()
             || !self.requeueing.is_empty()
             || self.may_commit()
+            || self.may_unblock()
     }
 
     /// Deadlines that have come: heartbeats, handshakes, closes.
@@ -363,7 +373,7 @@ impl Shard {
     }
 
     fn resume_pressed(&mut self) {
-        if self.pressed.is_empty() || self.rooms.outward.mesh.spilled() || self.budget.alarm() {
+        if self.pressed.is_empty() || self.rooms.outward.mesh.spilled() {
             return;
         }
         for slot in std::mem::take(&mut self.pressed) {
