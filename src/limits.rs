@@ -36,6 +36,8 @@ pub const OUTBOX_BYTES: usize = 1024 * 1024;
 pub const WINDOW_BYTES_MIN: usize = 4 * 1024;
 /// Bytes of replies in the outbox (a client that pipelines requests and never reads) at which reading stops.
 pub const OUTBOX_HOLD_BYTES: usize = 2 * OUTBOX_BYTES;
+/// Unsent bytes of a connection from which on direct replies to it are dropped: a requester that does not read.
+pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Capacity, bytes, that an emptied outbox may keep.
 pub const OUTBOX_KEEP_BYTES: usize = 512 * 1024;
 /// Bytes of frames behind parked channels, per connection, at which reading stops.

@@ -29,6 +29,8 @@ counters! {
     delivered,
     /// Messages that no queue took.
     unroutable,
+    /// Direct replies whose requester was gone or did not read.
+    replies_dropped,
     /// Commands pushed into the rings.
     commands_sent,
     /// Commands taken from the rings.

@@ -2,6 +2,7 @@
 
 use super::confirms::Confirms;
 use super::content::Assembly;
+use super::reply_to::ReplyConsumer;
 use super::transaction::Transaction;
 use super::unacked::UnackedTags;
 use crate::ids::ChannelNumber;
@@ -29,6 +30,8 @@ pub struct Channel {
     pub prefetch: u16,
     /// The queue that an empty name means.
     pub last_queue: Option<Box<[u8]>>,
+    /// The consumer of direct replies.
+    pub reply_consumer: Option<Box<ReplyConsumer>>,
     /// Numbers of its consumers on the connection.
     pub consumers: Vec<u32>,
 }
@@ -139,6 +142,7 @@ impl Channel {
             confirm_listed: false,
             prefetch: 0,
             last_queue: None,
+            reply_consumer: None,
             consumers: Vec::new(),
         }
     }

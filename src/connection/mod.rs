@@ -14,6 +14,7 @@ pub mod handshake;
 pub mod heartbeat;
 mod outbox;
 pub mod publish;
+pub mod reply_to;
 pub mod transaction;
 mod unacked;
 

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::command::{Ask, Command, Question};
+use super::reply_to::PSEUDO_QUEUE;
 use super::requests::owned;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
@@ -73,6 +74,9 @@ impl Shard {
             }
             Method::BasicNack { delivery_tag, multiple, requeue } => {
                 self.settle(slot, number, delivery_tag, multiple, requeue, method)
+            }
+            Method::BasicConsume { queue, consumer_tag, no_ack, nowait, .. } if *queue == *PSEUDO_QUEUE => {
+                self.consume_replies(slot, number, consumer_tag, no_ack, nowait)
             }
             Method::BasicConsume { queue, consumer_tag, no_ack, exclusive, nowait, .. } => {
                 let queue = self.queue_of(slot, number, &queue, method)?;

@@ -19,6 +19,7 @@ mod dispatch;
 mod names;
 mod publish;
 mod receive;
+mod reply_to;
 mod requests;
 mod rooms;
 pub mod start;
@@ -48,6 +49,7 @@ use crate::topology::Topology;
 use confirm::Confirming;
 use deadlines::Deadlines;
 use names::Names;
+use reply_to::ReplyKeys;
 use rooms::{Outward, Rooms};
 
 /// Lives on: its core. Nothing in it is shared but the ends of the rings and the memory budget.
@@ -65,6 +67,7 @@ pub struct Shard {
     confirming: Confirming,
     deadlines: Deadlines,
     names: Names,
+    reply_keys: ReplyKeys,
     budget: Arc<Budget>,
     /// Channels whose unacked messages are being requeued piece by piece.
     requeueing: Vec<(ConnectionId, ChannelNumber)>,
@@ -93,6 +96,8 @@ pub struct ShardConfig {
     /// Most connections of this shard, and most that have not logged in yet.
     pub connections_max: usize,
     pub unauthenticated_max: usize,
+    /// From the kernel's source of random numbers; the same for all shards. Names that must not be guessed come from it.
+    pub secret: [u64; 2],
 }
 
 /// The two ends of a connection's socket.
@@ -112,6 +117,7 @@ impl Shard {
         seed: u64,
     ) -> Shard {
         let shards = mesh.shards();
+        let reply_keys = ReplyKeys::new(config.secret);
         let outward = Outward {
             id,
             connections: Slots::default(),
@@ -141,6 +147,7 @@ impl Shard {
             confirming: Confirming::new(shards),
             deadlines: Deadlines::default(),
             names: Names::new(seed ^ u64::from(id.0)),
+            reply_keys,
             budget,
             requeueing: Vec::new(),
             committing: Vec::new(),

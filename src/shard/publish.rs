@@ -27,9 +27,23 @@ impl Shard {
         buffer: Option<&Bytes>,
         confirms: bool,
     ) -> Result<(), Failure> {
-        if publish.message.property_flags() & USER_ID != 0 {
-            self.check_user_id(slot, &publish.message)?;
+        if publish.message.property_flags() & (USER_ID | REPLY_TO) != 0
+            && let Some(record) = self.look_at_properties(slot, publish)?
+        {
+            let publish = Publish { message: Message::from_record(&record), ..*publish };
+            return self.route(slot, &publish, Some(&record), confirms);
         }
+        self.route(slot, publish, buffer, confirms)
+    }
+
+    #[inline]
+    fn route(
+        &mut self,
+        slot: u32,
+        publish: &Publish<'_>,
+        buffer: Option<&Bytes>,
+        confirms: bool,
+    ) -> Result<(), Failure> {
         let list = self.resolve(slot, &publish.message)?;
         let targets = self.router.targets(list);
         self.rooms.outward.counters.published += 1;
@@ -47,8 +61,24 @@ impl Shard {
         Ok(())
     }
 
-    /// Nobody publishes in the name of another.
+    /// What a few properties ask for. The answer is the message's record if one of them had to change.
     #[cold]
+    pub(super) fn look_at_properties(
+        &mut self,
+        slot: u32,
+        publish: &Publish<'_>,
+    ) -> Result<Option<Bytes>, Failure> {
+        let flags = publish.message.property_flags();
+        if flags & USER_ID != 0 {
+            self.check_user_id(slot, &publish.message)?;
+        }
+        if flags & REPLY_TO == 0 {
+            return Ok(None);
+        }
+        Ok(self.with_own_reply_to(slot, publish)?.map(Bytes::from))
+    }
+
+    /// Nobody publishes in the name of another.
     fn check_user_id(&self, slot: u32, message: &Message<'_>) -> Result<(), Failure> {
         let header = ContentHeader::decode(message.header()).map_err(ConnectionError::from)?;
         let claimed = header.properties.user_id();
@@ -104,7 +134,10 @@ impl Shard {
     /// No queue takes it: with `mandatory` it goes back, before its confirm.
     #[cold]
     pub(super) fn unroutable(&mut self, slot: u32, publish: &Publish<'_>) {
-        self.rooms.outward.counters.unroutable += 1;
+        // A mandatory reply is returned as well, as no queue took it: so does RabbitMQ 3.13.
+        if !self.reply_directly(&publish.message) {
+            self.rooms.outward.counters.unroutable += 1;
+        }
         if !publish.mandatory {
             return;
         }
@@ -164,4 +197,6 @@ fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
 
 /// The property flag of user-id.
 const USER_ID: u16 = 1 << 4;
+/// The property flag of reply-to.
+const REPLY_TO: u16 = 1 << 9;
 const PUBLISH: (u16, u16) = (60, 40);

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::command::Question;
+use super::reply_to::PSEUDO_QUEUE;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
 use crate::amqp::wire::ShortStr;
@@ -51,11 +52,8 @@ impl Shard {
         nowait: bool,
     ) -> Result {
         let tag = if tag.is_empty() { self.names.make("amq.ctag-") } else { owned(&tag) };
+        self.refuse_tag_in_use(slot, number, &tag)?;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
-        if connection.consumer_by_tag(number, &tag).is_some() {
-            let text = format!("attempt to reuse consumer tag '{}'", String::from_utf8_lossy(&tag));
-            return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (60, 20)).into());
-        }
         let window = connection.window();
         let handle =
             connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, queue, window));
@@ -71,6 +69,15 @@ impl Shard {
         Ok(())
     }
 
+    pub(super) fn refuse_tag_in_use(&mut self, slot: u32, number: ChannelNumber, tag: &[u8]) -> Result {
+        let connection = self.rooms.outward.connections.get_mut(slot);
+        if connection.is_none_or(|connection| connection.consumer_by_tag(number, tag).is_none()) {
+            return Ok(());
+        }
+        let text = format!("attempt to reuse consumer tag '{}'", String::from_utf8_lossy(tag));
+        Err(ConnectionError::new(ReplyCode::NotAllowed, text, (60, 20)).into())
+    }
+
     pub(super) fn cancel(
         &mut self,
         slot: u32,
@@ -78,6 +85,9 @@ impl Shard {
         tag: ShortStr<'_>,
         nowait: bool,
     ) -> Result {
+        if self.cancel_replies(slot, number, &tag) {
+            return self.reply(slot, number, nowait, &Method::BasicCancelOk { consumer_tag: tag });
+        }
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let found = connection.consumer_by_tag(number, &tag);
         let Some((handle, queue, consumer)) = found else {
@@ -121,6 +131,9 @@ impl Shard {
         else {
             return Ok(());
         };
+        if queue.starts_with(PSEUDO_QUEUE) {
+            return self.declare_reply_to(slot, number, &queue, nowait);
+        }
         if passive {
             let id = self.queue_of(slot, number, &queue, method)?;
             let name = self.queue_name(slot, number, &queue)?;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::command::{Command, Waiter};
 use crate::connection::Connection;
 use crate::connection::transaction::Dropped;
-use crate::ids::{ConnectionId, QueueId, ShardId};
+use crate::ids::{ConnectionId, QueueId, ReplyTo, ShardId};
 use crate::limits::{PUMP_DELIVERIES, SWEEP_ENTRIES};
 use crate::mesh::Mesh;
 use crate::mesh::parcel::{Deliver, Parcel, Record, Span};
@@ -111,6 +111,10 @@ impl Rooms {
                 self.accept(queue, &message, buffer, &mut shared);
                 *stored = shared.map(|at| (span, at));
                 return counted;
+            }
+            Record::Reply { to, message } => {
+                let (message, buffer) = parcel.message(message);
+                self.outward.reply(&to, &message, buffer);
             }
             Record::Deliver(deliver) => self.delivered(parcel, &deliver),
             Record::Settle { queue, unacked, requeue } => self.settle(queue, unacked, requeue),
@@ -255,6 +259,20 @@ impl Outward {
             self.dirty.push_back(connection.slot);
         }
         true
+    }
+
+    /// Brings a direct reply to its requester's connection.
+    pub fn reply(&mut self, to: &ReplyTo, message: &Message<'_>, buffer: Option<&Bytes>) {
+        if to.connection.shard != self.id {
+            let message = self.mesh.message(to.connection.shard, message, buffer);
+            self.mesh.record(to.connection.shard, Record::Reply { to: *to, message });
+        } else if self.connection(to.connection).is_some_and(|here| here.deliver_reply(to, message)) {
+            self.counters.delivered += 1;
+            self.unflushed += message.window_bytes() as usize;
+            self.touch(to.connection.slot);
+        } else {
+            self.counters.replies_dropped += 1;
+        }
     }
 
     /// Lines a connection up to be flushed.

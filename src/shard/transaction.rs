@@ -62,7 +62,10 @@ impl Shard {
         publish: &Publish<'_>,
         buffer: Option<&Bytes>,
     ) -> Result {
-        let list = self.resolve(slot, &publish.message)?;
+        let changed = self.look_at_properties(slot, publish)?;
+        let buffer = changed.as_ref().or(buffer);
+        let message = buffer.map_or(publish.message, |record| Message::from_record(record));
+        let list = self.resolve(slot, &message)?;
         let targets = self.router.targets(list);
         let Some(channel) = self
             .rooms
@@ -74,7 +77,7 @@ impl Shard {
             return Ok(());
         };
         let Some(transaction) = &mut channel.transaction else { return Ok(()) };
-        let message = super::rooms::store(&mut self.rooms.pages, &publish.message, buffer, &mut None);
+        let message = super::rooms::store(&mut self.rooms.pages, &message, buffer, &mut None);
         transaction.publish(message, publish.mandatory, targets);
         self.rooms.held += 1;
         self.rooms.outward.counters.published += 1;

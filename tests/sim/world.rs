@@ -44,6 +44,7 @@ impl World {
             handshake: HandshakeConfig::default(),
             connections_max: 1_000,
             unauthenticated_max: 1_000,
+            secret: [seed, 1],
         };
         let ends = mesh::connect(plan.shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let hosts = ends
