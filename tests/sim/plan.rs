@@ -43,6 +43,9 @@ pub enum Act {
     Contend,
     Qos,
     Confirm,
+    Select,
+    Commit,
+    Rollback,
     CloseChannel,
     CloseConnection,
     Drop,
@@ -68,6 +71,9 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Contend, 16),
     (Act::Qos, 20),
     (Act::Confirm, 8),
+    (Act::Select, 5),
+    (Act::Commit, 40),
+    (Act::Rollback, 8),
     (Act::CloseChannel, 6),
     (Act::CloseConnection, 1),
     (Act::Drop, 1),
@@ -76,7 +82,7 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Provoke, 1),
 ];
 
-pub const ACTS: usize = 21;
+pub const ACTS: usize = 24;
 
 impl Plan {
     pub fn draw(dice: &mut Dice) -> Plan {
@@ -84,7 +90,7 @@ impl Plan {
         let mut acts = BASE.map(|(_, weight)| weight * mood(dice));
         // Without these nothing happens at all.
         for (weight, (act, base)) in acts.iter_mut().zip(BASE) {
-            if matches!(act, Act::Publish | Act::Declare | Act::Settle) {
+            if matches!(act, Act::Publish | Act::Declare | Act::Settle | Act::Commit) {
                 *weight = (*weight).max(base);
             }
         }

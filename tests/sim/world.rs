@@ -94,7 +94,7 @@ impl World {
     }
 
     pub fn say(&mut self, client: usize, number: u16, method: &Method<'_>) {
-        let Some(method) = self.faults.towards_broker(*method) else { return };
+        let Some(method) = self.faults.towards_broker(client, number, *method) else { return };
         if self.log {
             let last = self.oracle.publications.len().wrapping_sub(1);
             let publish = matches!(method, Method::BasicPublish { .. });

@@ -60,6 +60,7 @@ impl Oracle {
         if self.channels[channel].leaving.is_some() {
             return;
         }
+        self.forget_transaction(channel);
         let mut windows = Vec::new();
         for consumer in self.consumers_of(channel) {
             windows.push((self.consumers[consumer].queue, self.consumers[consumer].no_ack));
@@ -182,6 +183,10 @@ impl Oracle {
             Request::Open
             | Request::Close
             | Request::Confirm { .. }
+            | Request::Hold(_)
+            | Request::Select
+            | Request::Commit
+            | Request::Rollback
             | Request::Qos
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}

@@ -151,6 +151,10 @@ impl Oracle {
             Request::Open
             | Request::Close
             | Request::Confirm { .. }
+            | Request::Hold(_)
+            | Request::Select
+            | Request::Commit
+            | Request::Rollback
             | Request::Qos
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
@@ -371,7 +375,12 @@ impl Oracle {
             !record.fact.sure_for(channel, told.at) || !record.open_to(connection)
         };
         match told.request {
-            Request::Publish(message) => !is_permanent(self.publications[message].exchange),
+            Request::Hold(message) => !is_permanent(self.publications[message].exchange),
+            // What was held before was routed then.
+            Request::Publish(message) => {
+                let publication = &self.publications[message];
+                !publication.held && !is_permanent(publication.exchange)
+            }
             Request::Settle { wrong, .. } => wrong,
             Request::Exchange { risky, .. } => risky,
             Request::Declare { queue, fresh, .. } => {
@@ -399,6 +408,9 @@ impl Oracle {
             Request::Open
             | Request::Close
             | Request::Confirm { .. }
+            | Request::Select
+            | Request::Commit
+            | Request::Rollback
             | Request::Qos
             | Request::Cancel { .. } => false,
         }
