@@ -13,9 +13,6 @@ fn what_is_not_implemented_is_refused_by_name() {
     for method in [
         Method::ExchangeBind { destination, source, routing_key, nowait: false, arguments },
         Method::ExchangeUnbind { destination, source, routing_key, nowait: false, arguments },
-        Method::TxSelect,
-        Method::TxCommit,
-        Method::TxRollback,
         Method::BasicRecover { requeue: true },
         Method::BasicRecoverAsync { requeue: true },
         exchange("topic"),
