@@ -109,6 +109,10 @@ impl Faults {
         method: Method<'a>,
     ) -> Option<Method<'a>> {
         let Some(fault) = self.fault else { return Some(method) };
+        if matches!(method, Method::ChannelOpen) {
+            // Of the number's former life no answer comes any more.
+            self.ends.retain(|(of, channel, _)| (*of, *channel) != (client, number));
+        }
         if matches!(method, Method::TxCommit | Method::TxRollback) {
             return Some(self.end_of_transaction(fault, client, number, method));
         }

@@ -62,7 +62,7 @@ impl Oracle {
         let record = &self.queues[queue];
         // What waits for a commit misses a queue that its own channel deletes meanwhile.
         let sure = |fact: &Fact| {
-            fact.sure_for(publication.channel, publication.at) && !(publication.held && !fact.is_sure())
+            fact.sure_for(publication.channel, publication.at) && (!publication.held || fact.is_sure())
         };
         if record.contended || !sure(&record.fact) || !is_permanent(publication.exchange) {
             return false;
