@@ -6,7 +6,7 @@ use super::{Shard, short};
 use crate::amqp::content::{ContentHeader, Properties};
 use crate::amqp::frame::FRAME_OVERHEAD;
 use crate::amqp::method::Method;
-use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
+use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::connection::Failure;
 use crate::connection::content::Assembled;
 use crate::connection::deliver::append_content;
@@ -70,7 +70,7 @@ impl Shard {
     /// Nobody publishes in the name of another.
     #[cold]
     fn check_user_id(&self, slot: u32, message: &Message<'_>) -> Result<(), Failure> {
-        let header = ContentHeader::decode(message.header()).map_err(ConnectionError::from)?;
+        let header = ContentHeader::decode(message.header()).expect("it was checked when it came");
         let claimed = header.properties.user_id();
         let session =
             self.rooms.outward.connections.get(slot).and_then(|connection| connection.session.as_ref());
