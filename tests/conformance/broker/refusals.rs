@@ -2,14 +2,12 @@
 //! README's.
 
 use crate::common::Broker;
-use crate::common::wire::{Wire, declare_exclusive, short};
-use haremq::amqp::{Method, Table};
+use crate::common::wire::{Wire, declare_exclusive};
+use haremq::amqp::Method;
 
 #[test]
 fn what_is_not_implemented_is_refused_by_name() {
     let broker = Broker::start();
-    let arguments = Table::EMPTY;
-    let (destination, source, routing_key) = (short("amq.fanout"), short("amq.direct"), short("key"));
     for method in [
         Method::TxSelect,
         Method::TxCommit,
@@ -31,34 +29,5 @@ fn what_is_not_implemented_is_refused_by_name() {
         assert_eq!((class_id, method_id), method.ids());
         wire.send(0, Method::ConnectionCloseOk);
         assert!(wire.frame().is_none(), "the socket closes");
-    }
-}
-
-fn exchange(kind: &str) -> Method<'_> {
-    Method::ExchangeDeclare {
-        exchange: "refused".into(),
-        type_: short(kind),
-        passive: false,
-        durable: false,
-        auto_delete: false,
-        internal: false,
-        nowait: false,
-        arguments: Table::EMPTY,
-    }
-}
-
-#[test]
-fn what_only_servers_send_is_refused_from_clients() {
-    let broker = Broker::start();
-    for method in [
-        Method::QueueDeclareOk { queue: "q".into(), message_count: 0, consumer_count: 0 },
-        Method::BasicGetEmpty,
-        Method::ChannelOpenOk,
-    ] {
-        let mut wire = Wire::open(broker.amqp);
-        wire.channel(1);
-        wire.send(1, method);
-        let (code, text) = wire.closed();
-        assert!((500..=541).contains(&code), "{method:?}: {code} {text}");
     }
 }
