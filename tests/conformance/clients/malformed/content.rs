@@ -201,11 +201,16 @@ fn properties() -> Vec<Case> {
     let fine = fine.into_iter().map(|(what, properties)| {
         case(&format!("properties with {what}"), Outcome::Goes, &[publish(), header_of(60, 0, 0, properties)])
     });
+    let unreadable = frame(1, 1, b"\0\x3c\0\x28\0\0\0\x02\xFF\xFE\0");
     let frames = |properties| [publish(), header_of(60, 0, 0, properties)];
     let differing = [
         case("a delivery mode of 7", Outcome::Goes, &frames(b"\x10\0\x07")).rabbitmq(
             soft(406, "PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,7}", PUBLISH),
             "the delivery mode is not looked at as long as nothing is durable",
+        ),
+        case("a routing key that is no UTF-8", Outcome::Goes, &[unreadable, header_of(60, 0, 0, b"\0\0")]).rabbitmq(
+            hard(501, "FRAME_ERROR - Malformed UTF-8 in shortstr", (0, 0)),
+            "to look at each key would cost each message; one that is no text reaches who is bound to it, or nobody",
         ),
         case("a flag that nobody knows", syntax("malformed content header"), &frames(b"\0\x02")).rabbitmq(
             Outcome::Goes,
