@@ -34,7 +34,7 @@ use crate::amqp::wire::ShortStr;
 use crate::budget::Budget;
 use crate::connection::handshake::HandshakeConfig;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
-use crate::exchange::{Change, Memo, Router};
+use crate::exchange::{Memo, Router};
 use crate::ids::{ChannelNumber, ConnectionId, ShardId};
 use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
@@ -44,6 +44,7 @@ use crate::slots::Slots;
 use crate::stats::Counters;
 use crate::topology::Topology;
 use confirm::Confirming;
+use control::Told;
 use deadlines::Deadlines;
 use names::Names;
 use rooms::{Outward, Rooms};
@@ -54,8 +55,9 @@ pub struct Shard {
     config: ShardConfig,
     rooms: Rooms,
     router: Router,
-    /// Changes of the topology that the router has not applied wholly, with their versions.
-    changes: VecDeque<(u64, Arc<Change>)>,
+    told: VecDeque<Told>,
+    /// The version of the change that the router is applying in pieces.
+    applying: Option<u64>,
     /// The last route of each connection, by its slot.
     memos: Vec<Memo>,
     /// On the control shard.
@@ -125,7 +127,8 @@ impl Shard {
             config,
             rooms,
             router: Router::new(seed),
-            changes: VecDeque::new(),
+            told: VecDeque::new(),
+            applying: None,
             memos: Vec::new(),
             topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
             local: VecDeque::new(),
@@ -264,7 +267,9 @@ impl Shard {
             any |= self.drain_ring(peer);
         }
         if any {
-            self.apply_changes();
+            self.work_on_routes();
+            self.take_told();
+            self.work_on_topology();
             self.requeue_some();
             self.rooms.sweep();
             self.end_batch();
@@ -277,8 +282,9 @@ impl Shard {
         !self.rooms.pump.is_empty()
             || !self.rooms.doomed.is_empty()
             || !self.requeueing.is_empty()
-            || !self.changes.is_empty()
+            || !self.told.is_empty()
             || self.router.has_work()
+            || self.topology.as_ref().is_some_and(|topology| topology.has_work())
     }
 
     /// Deadlines that have come: heartbeats, handshakes, closes.

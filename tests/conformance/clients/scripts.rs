@@ -12,6 +12,11 @@ fn pika_tutorials() {
 }
 
 #[test]
+fn pika_later_tutorials() {
+    pika("later_tutorials");
+}
+
+#[test]
 fn pika_publishing() {
     pika("publishing");
 }
