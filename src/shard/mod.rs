@@ -15,9 +15,11 @@ mod confirm;
 mod control;
 mod deadlines;
 mod dispatch;
+mod lending;
 mod names;
 mod publish;
 mod receive;
+mod recover;
 mod requests;
 mod rooms;
 pub mod start;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use crate::amqp::wire::ShortStr;
 use crate::budget::Budget;
 use crate::connection::handshake::HandshakeConfig;
+use crate::connection::limit::Lending;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
 use crate::exchange::{Memo, Router};
 use crate::ids::{ChannelNumber, ConnectionId, ShardId};
@@ -74,8 +77,9 @@ pub struct Shard {
     pressed: Vec<u32>,
     /// Connections that may be read again.
     resumed: Vec<u32>,
-    /// Kept for its memory.
+    /// Kept for their memory.
     grants: Vec<Grant>,
+    lendings: Vec<Lending>,
     unauthenticated: usize,
     shutting_down: bool,
     now: u64,
@@ -111,6 +115,7 @@ impl Shard {
             connections: Slots::default(),
             mesh,
             dirty: VecDeque::new(),
+            lending: VecDeque::new(),
             unflushed: 0,
             counters: Counters::default(),
         };
@@ -140,6 +145,7 @@ impl Shard {
             pressed: Vec::new(),
             resumed: Vec::new(),
             grants: Vec::new(),
+            lendings: Vec::new(),
             unauthenticated: 0,
             shutting_down: false,
             now: 0,
@@ -281,6 +287,7 @@ impl Shard {
     pub fn has_work(&self) -> bool {
         !self.rooms.pump.is_empty()
             || !self.rooms.doomed.is_empty()
+            || !self.rooms.outward.lending.is_empty()
             || !self.requeueing.is_empty()
             || !self.told.is_empty()
             || self.router.has_work()
@@ -353,13 +360,22 @@ impl Shard {
         taken > 0
     }
 
-    /// What a batch ends with, in this order: confirms are written, queues served, commands posted.
+    /// What a batch ends with, in this order: channels lend, confirms are written, queues served, commands posted.
     fn end_batch(&mut self) {
         self.run_local();
-        self.write_confirms();
-        self.rooms.pump();
+        self.lend_and_pump();
+        if !self.rooms.outward.lending.is_empty() {
+            // Some that were to be served had to ask for credit.
+            self.lend_and_pump();
+        }
         self.rooms.outward.mesh.post();
         self.resume_pressed();
+    }
+
+    fn lend_and_pump(&mut self) {
+        self.lend();
+        self.write_confirms();
+        self.rooms.pump();
     }
 
     fn resume_pressed(&mut self) {

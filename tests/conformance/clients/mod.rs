@@ -3,6 +3,7 @@
 mod errors;
 mod handshake;
 mod heartbeats;
+mod holding;
 mod lapin;
 mod malformed;
 mod methods;

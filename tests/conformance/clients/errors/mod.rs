@@ -50,12 +50,6 @@ fn every_row_of_the_error_table() {
 
 /// Rows that HareMQ cannot pass yet.
 const NOT_YET: &[&str] = &[
-    "prefetch for the channel",
-    "recover-async without requeue",
-    "recover without requeue",
-    "recover without an answer",
-    "recover",
-    "a new secret",
     "transactions after confirms",
     "confirms after transactions",
     "commit without a transaction",
