@@ -21,17 +21,12 @@ impl Shard {
                 self.begin_close(slot, ClosedBy::Client);
                 Ok(())
             }
-            // A close-ok that nobody asked for.
-            Method::ConnectionCloseOk {} => {
-                self.begin_close(slot, ClosedBy::Gone);
-                Ok(())
-            }
             // For users of our own the secret is the password: as with RabbitMQ the new one changes nothing.
             Method::ConnectionUpdateSecret { .. } => {
                 self.reply(slot, ChannelNumber(0), false, &Method::ConnectionUpdateSecretOk {})
             }
             method => {
-                let text = format!("unexpected method in connection state running: {}", method.name());
+                let text = "unexpected method in connection state running";
                 Err(ConnectionError::new(ReplyCode::ChannelError, text, method.ids()).into())
             }
         }
@@ -40,11 +35,16 @@ impl Shard {
     pub(super) fn channel_open(&mut self, slot: u32, number: ChannelNumber) -> Result {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let max = connection.channel_max();
-        if max > 0 && number.0 > max {
+        let opened = connection.channels.iter().flatten().count();
+        if opened >= usize::from(max) {
             let text = format!(
-                "number of channels opened ({}) has reached the negotiated channel_max ({max})",
-                number.0
+                "number of channels opened ({opened}) has reached the negotiated channel_max ({max})"
             );
+            return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (0, 0)).into());
+        }
+        // RabbitMQ only counts, and takes any number. The table of a connection is as long as its highest number.
+        if number.0 > max {
+            let text = format!("channel number {} is above the negotiated channel_max ({max})", number.0);
             return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (20, 10)).into());
         }
         connection.open_channel(number);
@@ -86,7 +86,6 @@ impl Shard {
                 self.consume(slot, number, queue, consumer_tag, no_ack, exclusive, nowait)
             }
             Method::BasicCancel { consumer_tag, nowait } => self.cancel(slot, number, consumer_tag, nowait),
-            Method::BasicCancelOk { .. } => Ok(()),
             Method::BasicGet { queue, no_ack } => {
                 let (id, queue) = self.queue_of(slot, number, &queue, method)?;
                 self.ask(slot, number, id, Question::Get { no_ack }, Pending::Get { queue });
@@ -131,7 +130,6 @@ impl Shard {
             Method::ChannelFlow { active: false } => {
                 Err(ConnectionError::new(ReplyCode::NotImplemented, "active=false", method.ids()).into())
             }
-            Method::ChannelFlowOk { .. } | Method::ChannelCloseOk {} => Ok(()),
             // A legacy of 0-8 that some clients still send; every realm has ticket 1.
             Method::AccessRequest { .. } => {
                 self.reply(slot, number, false, &Method::AccessRequestOk { ticket: 1 })
@@ -152,11 +150,11 @@ impl Shard {
             | Method::ConnectionOpen { .. }
             | Method::ConnectionClose { .. }
             | Method::ConnectionCloseOk {}
-            | Method::ConnectionUpdateSecret { .. } => {
-                let text = format!("{} on channel {}", method.name(), number.0);
-                Err(ConnectionError::new(ReplyCode::ChannelError, text, method.ids()).into())
-            }
-            Method::ConnectionStart { .. }
+            | Method::ConnectionUpdateSecret { .. }
+            | Method::ChannelFlowOk { .. }
+            | Method::ChannelCloseOk {}
+            | Method::BasicCancelOk { .. }
+            | Method::ConnectionStart { .. }
             | Method::ConnectionSecure { .. }
             | Method::ConnectionTune { .. }
             | Method::ConnectionOpenOk {}

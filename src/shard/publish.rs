@@ -4,9 +4,8 @@ use bytes::Bytes;
 
 use super::{Shard, short};
 use crate::amqp::content::{ContentHeader, Properties};
-use crate::amqp::frame::FRAME_OVERHEAD;
 use crate::amqp::method::Method;
-use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
+use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::connection::Failure;
 use crate::connection::content::Assembled;
 use crate::connection::deliver::append_content;
@@ -100,7 +99,7 @@ impl Shard {
 
     /// Nobody publishes in the name of another.
     fn check_user_id(&self, slot: u32, message: &Message<'_>) -> Result<(), Failure> {
-        let header = ContentHeader::decode(message.header()).map_err(ConnectionError::from)?;
+        let header = ContentHeader::decode(message.header()).expect("it was checked when it came");
         let claimed = header.properties.user_id();
         let session =
             self.rooms.outward.connections.get(slot).and_then(|connection| connection.session.as_ref());
@@ -211,14 +210,9 @@ pub(super) fn spread(
 /// The record of a message whose BCC header is for the router alone.
 #[cold]
 pub(super) fn without_bcc(message: &Message<'_>) -> Bytes {
-    let header = ContentHeader::decode(message.header()).expect("the content was checked when it came in");
-    let headers = header.properties.headers().unwrap_or_default().without(b"BCC");
-    let properties = header.properties.with_headers(&headers);
-    let properties = Properties::decode(&properties).expect("a part of what was checked");
-    let mut record = message.route.to_vec();
-    ContentHeader { properties, ..header }.encode(message.channel(), &mut record);
-    record.extend_from_slice(&message.content[message.header().len() + FRAME_OVERHEAD..]);
-    Bytes::from(record)
+    let properties = Properties::of_checked(message.header());
+    let headers = properties.headers().unwrap_or_default().without(b"BCC");
+    Bytes::from(message.with_properties(&properties.with_headers(&headers)))
 }
 
 fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {

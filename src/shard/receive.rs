@@ -3,8 +3,10 @@
 use super::Shard;
 use crate::amqp::frame::{self, FRAME_HEAD_LEN, FRAME_OVERHEAD, Frame, FrameError, FrameKind};
 use crate::amqp::method::Method;
+use crate::amqp::refusal::{frame_error, method_error, unexpected_frame};
 use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::channel::{Blocked, ChannelState, CloseOk};
+use crate::connection::content::Assembly;
 use crate::connection::handshake::{HeaderOutcome, Progress, Refusal};
 use crate::connection::publish::{self, Scan};
 use crate::connection::{ClosedBy, Connection, Failure, Partial, Phase};
@@ -145,7 +147,7 @@ impl Shard {
             Ok(Some((frame, taken))) => self.frame(slot, &frame, &bytes[..taken]),
             Ok(None) => self.incomplete(slot, bytes),
             Err(error) => {
-                self.fail(slot, ChannelNumber(0), frame_error(error).into());
+                self.fail(slot, ChannelNumber(0), frame_error(error, bytes).into());
                 Step::Took(bytes.len())
             }
         }
@@ -186,7 +188,9 @@ impl Shard {
         if ended {
             connection.partial = None;
             if bytes[taken - 1] != frame::FRAME_END {
-                self.fail(slot, number, frame_error(FrameError::BadEnd(bytes[taken - 1])).into());
+                // Its payload is not kept apart, so that RabbitMQ's text ends here without its first octets.
+                let error = frame_error(FrameError::BadEnd(bytes[taken - 1]), &[FrameKind::Body.octet()]);
+                self.fail(slot, number, error.into());
                 return Step::Took(bytes.len());
             }
         }
@@ -206,12 +210,7 @@ impl Shard {
         let number = frame.channel;
         if frame.kind == FrameKind::Heartbeat {
             if number != ChannelNumber(0) {
-                let text = format!("type 8, all octets = <<>>: a heartbeat on channel {}", number.0);
-                self.fail(
-                    slot,
-                    number,
-                    ConnectionError::new(ReplyCode::UnexpectedFrame, text, (0, 0)).into(),
-                );
+                self.fail(slot, number, unexpected_frame(frame).into());
             }
             return Step::Took(raw.len());
         }
@@ -243,8 +242,7 @@ impl Shard {
             (_, ChannelNumber(0)) => self.connection_frame(slot, frame),
             (Phase::Open, number) => self.channel_frame(slot, number, frame, raw),
             (Phase::Header | Phase::Handshake(_) | Phase::Refused { .. }, _) => {
-                let text = "a channel method before connection.open";
-                Err(ConnectionError::new(ReplyCode::ChannelError, text, (0, 0)).into())
+                Err(unexpected_frame(frame).into())
             }
         }
     }
@@ -269,10 +267,9 @@ impl Shard {
 
     fn connection_frame(&mut self, slot: u32, frame: &Frame<'_>) -> Result<(), Failure> {
         if frame.kind != FrameKind::Method {
-            let text = "a content frame on channel 0";
-            return Err(ConnectionError::new(ReplyCode::UnexpectedFrame, text, (0, 0)).into());
+            return Err(unexpected_frame(frame).into());
         }
-        let method = Method::decode(frame.payload).map_err(ConnectionError::from)?;
+        let method = method_of(frame)?;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         match &mut connection.phase {
             Phase::Handshake(handshake) => {
@@ -338,14 +335,10 @@ impl Shard {
         match frame.kind {
             FrameKind::Method => {
                 // Behind a content that waits for the alarm to go, only what settles comes here.
-                let within = !matches!(channel.assembly, crate::connection::content::Assembly::Idle);
-                if within && channel.blocked == Blocked::No {
-                    return Err(crate::connection::content::unexpected(
-                        &channel.assembly,
-                        "non content header frame",
-                    ));
+                if !matches!(channel.assembly, Assembly::Idle) && channel.blocked == Blocked::No {
+                    return Err(channel.assembly.unexpected());
                 }
-                let method = Method::decode(frame.payload).map_err(ConnectionError::from)?;
+                let method = method_of(frame)?;
                 self.channel_method(slot, number, &method)
             }
             FrameKind::Header => {
@@ -374,10 +367,9 @@ impl Shard {
     /// The first method on a channel number can only be channel.open.
     fn unopened(&mut self, slot: u32, number: ChannelNumber, frame: &Frame<'_>) -> Result<(), Failure> {
         let method = match frame.kind {
-            FrameKind::Method => Method::decode(frame.payload).map_err(ConnectionError::from)?,
+            FrameKind::Method => method_of(frame)?,
             FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => {
-                let text = "expected 'channel.open'";
-                return Err(ConnectionError::new(ReplyCode::ChannelError, text, (0, 0)).into());
+                return Err(Assembly::Idle.unexpected());
             }
         };
         match method {
@@ -420,13 +412,8 @@ fn channel_of(frame: &[u8]) -> ChannelNumber {
     ChannelNumber(u16::from_be_bytes([frame[1], frame[2]]))
 }
 
-fn frame_error(error: FrameError) -> ConnectionError {
-    let text = match error {
-        FrameError::UnknownKind(kind) => format!("unknown frame type {kind}"),
-        FrameError::TooLarge { size, max } => format!("frame of {size} bytes exceeds frame_max {max}"),
-        FrameError::BadEnd(octet) => format!("frame ends with {octet} instead of 206"),
-    };
-    ConnectionError::new(ReplyCode::FrameError, text, (0, 0))
+fn method_of<'a>(frame: &Frame<'a>) -> Result<Method<'a>, ConnectionError> {
+    Method::decode_from_client(frame.payload).map_err(|error| method_error(error, frame))
 }
 
 impl Connection {

@@ -15,10 +15,9 @@ use std::hash::{Hasher, SipHasher};
 use super::command::{Answer, Reply};
 use super::requests::owned;
 use super::{Command, Shard};
-use crate::amqp::content::ContentHeader;
-use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
+use crate::amqp::content::Properties;
 use crate::amqp::method::Method;
-use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
+use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::amqp::wire::ShortStr;
 use crate::connection::Failure;
 use crate::connection::channel::Pending;
@@ -135,7 +134,7 @@ impl Shard {
     /// The record of a request with the channel's own name as reply-to, if it asks for that.
     pub(super) fn with_own_reply_to(&mut self, slot: u32, publish: &Publish<'_>) -> Result<Option<Vec<u8>>> {
         let message = &publish.message;
-        let properties = ContentHeader::decode(message.header()).map_err(ConnectionError::from)?.properties;
+        let properties = Properties::of_checked(message.header());
         if properties.reply_to().is_none_or(|name| *name != *PSEUDO_QUEUE) {
             return Ok(None);
         }
@@ -144,25 +143,12 @@ impl Shard {
             return Err(refused("fast reply consumer does not exist", (60, 40)));
         };
         let Some(properties) = properties.with_reply_to(consumer.name()) else { return Ok(None) };
-        Ok(Some(rewritten(message, publish.channel, &properties)))
+        Ok(Some(message.with_properties(&properties)))
     }
 
     fn parse(&self, name: &[u8]) -> Option<ReplyTo> {
         parse(name).filter(|to| to.connection.shard.0 < self.rooms.outward.mesh.shards())
     }
-}
-
-/// Route and body as they are, and a new header frame around the properties.
-fn rewritten(message: &Message<'_>, channel: ChannelNumber, properties: &[u8]) -> Vec<u8> {
-    let header = message.header();
-    let mut record = Vec::with_capacity(message.record_bytes() + properties.len());
-    record.extend_from_slice(message.route);
-    encode_frame(&mut record, FrameKind::Header, channel, |out| {
-        out.extend_from_slice(&header[..PROPERTIES_AT]);
-        out.extend_from_slice(properties);
-    });
-    record.extend_from_slice(&message.content[header.len() + FRAME_OVERHEAD..]);
-    record
 }
 
 /// `amq.rabbitmq.reply-to.` and 28 octets in URL-safe base64.
@@ -200,8 +186,6 @@ fn refused(text: &str, method: (u16, u16)) -> Failure {
     ChannelError::new(ReplyCode::PreconditionFailed, text, method).into()
 }
 
-/// Class, weight and body size stand before them.
-const PROPERTIES_AT: usize = 12;
 /// Shard, slot, generation, channel, key.
 const ADDRESS_BYTES: usize = 2 + 4 + 4 + 2 + 16;
 
@@ -238,7 +222,8 @@ mod base64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amqp::content::{Properties, PropertiesWriter};
+    use crate::amqp::content::{ContentHeader, PropertiesWriter};
+    use crate::amqp::frame::{FrameKind, encode_frame};
 
     fn somewhere() -> ReplyTo {
         let connection = ConnectionId { shard: ShardId(3), slot: 70_000, generation: 9 };
@@ -294,7 +279,7 @@ mod tests {
         let message = Message { route: b"\0\x01q", content: &content };
         let properties = ContentHeader::decode(message.header()).unwrap().properties;
         let changed = properties.with_reply_to("amq.rabbitmq.reply-to.x".into()).unwrap();
-        let record = rewritten(&message, ChannelNumber(1), &changed);
+        let record = message.with_properties(&changed);
         let request = Message::from_record(&record);
         let header = ContentHeader::decode(request.header()).unwrap();
         let expected =

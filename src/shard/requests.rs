@@ -127,7 +127,9 @@ impl Shard {
             return self.declare_reply_to(slot, number, &queue, nowait);
         }
         if passive {
-            let (id, name) = self.queue_of(slot, number, &queue, method)?;
+            // Here alone an empty name does not mean the last queue.
+            let name = Box::from(&*text::strip_cr_lf(&queue));
+            let id = self.queue_named(slot, &name, method)?;
             self.ask(slot, number, id, Question::Counts, Pending::QueueCounts { nowait, name });
             return Ok(());
         }
@@ -158,7 +160,7 @@ impl Shard {
         let requester = self.requester(slot, number);
         let request = match *method {
             Method::QueueBind { queue, exchange, routing_key, arguments, .. } => {
-                let queue_name = self.queue_name(slot, number, &queue)?;
+                let queue_name = self.queue_name(slot, number, &queue, method)?;
                 // An empty key with an empty queue name means the queue's name, too (AMQP 0-9-1, queue.bind).
                 let key = if queue.is_empty() && routing_key.is_empty() {
                     queue_name.clone()
@@ -176,7 +178,7 @@ impl Shard {
             }
             Method::QueueUnbind { queue, exchange, routing_key, arguments } => Request::Unbind {
                 requester,
-                queue: self.queue_name(slot, number, &queue)?,
+                queue: self.queue_name(slot, number, &queue, method)?,
                 exchange: owned(&exchange),
                 routing_key: owned(&routing_key),
                 arguments: Box::from(arguments.as_bytes()),
@@ -231,7 +233,7 @@ impl Shard {
         nowait: bool,
         method: &Method<'_>,
     ) -> Result {
-        let name = self.queue_name(slot, number, queue)?;
+        let name = self.queue_name(slot, number, queue, method)?;
         if self.router.queue(&name).is_none() {
             // Deleting what is not there is no error.
             return self.reply(slot, number, nowait, &Method::QueueDeleteOk { message_count: 0 });
@@ -262,6 +264,10 @@ impl Shard {
         };
         if passive {
             let name = text::strip_cr_lf(&exchange);
+            if name.is_empty() {
+                let text = "operation not permitted on the default exchange";
+                return Err(ChannelError::new(ReplyCode::AccessRefused, text, method.ids()).into());
+            }
             if self.router.exchange(&name).is_none() {
                 return Err(
                     ChannelError::new(ReplyCode::NotFound, text::no_exchange(&name), method.ids()).into()
@@ -283,7 +289,13 @@ impl Shard {
     }
 
     /// The name that a method means: an empty one is the queue last declared on the channel.
-    fn queue_name(&mut self, slot: u32, number: ChannelNumber, name: &[u8]) -> Result<Box<[u8]>> {
+    fn queue_name(
+        &mut self,
+        slot: u32,
+        number: ChannelNumber,
+        name: &[u8],
+        method: &Method<'_>,
+    ) -> Result<Box<[u8]>> {
         if !name.is_empty() {
             return Ok(Box::from(&*text::strip_cr_lf(name)));
         }
@@ -295,7 +307,7 @@ impl Shard {
             .and_then(|connection| connection.channel(number))
             .and_then(|channel| channel.last_queue.clone());
         last.ok_or_else(|| {
-            ChannelError::new(ReplyCode::NotFound, "no previously declared queue", (50, 10)).into()
+            ChannelError::new(ReplyCode::NotFound, "no previously declared queue", method.ids()).into()
         })
     }
 
@@ -307,16 +319,21 @@ impl Shard {
         name: &[u8],
         method: &Method<'_>,
     ) -> Result<(QueueId, Box<[u8]>)> {
-        let name = self.queue_name(slot, number, name)?;
-        let Some(route) = self.router.queue(&name) else {
-            return Err(ChannelError::new(ReplyCode::NotFound, text::no_queue(&name), method.ids()).into());
+        let name = self.queue_name(slot, number, name, method)?;
+        let id = self.queue_named(slot, &name, method)?;
+        Ok((id, name))
+    }
+
+    fn queue_named(&self, slot: u32, name: &[u8], method: &Method<'_>) -> Result<QueueId> {
+        let Some(route) = self.router.queue(name) else {
+            return Err(ChannelError::new(ReplyCode::NotFound, text::no_queue(name), method.ids()).into());
         };
         let connection = self.rooms.outward.connections.get(slot).map(|connection| connection.id);
         if route.spec.exclusive.is_some() && route.spec.exclusive != connection {
-            let text = text::locked_queue(&name);
+            let text = text::locked_queue(name);
             return Err(ChannelError::new(ReplyCode::ResourceLocked, text, method.ids()).into());
         }
-        Ok((route.id, name))
+        Ok(route.id)
     }
 }
 
