@@ -2,6 +2,7 @@
 
 use super::confirms::Confirms;
 use super::content::Assembly;
+use super::limit::Limit;
 use super::unacked::UnackedTags;
 use crate::ids::ChannelNumber;
 
@@ -23,6 +24,11 @@ pub struct Channel {
     pub confirm_listed: bool,
     /// Prefetch count of the consumers to come.
     pub prefetch: u16,
+    /// What all consumers of the channel may hold together, if that is limited.
+    pub limit: Option<Box<Limit>>,
+    /// Deliveries that came while the channel recovers: they go behind recover-ok, as what was sent before it is what
+    /// goes back. The windows of its consumers bound them.
+    pub held_back: Vec<u8>,
     /// The queue that an empty name means.
     pub last_queue: Option<Box<[u8]>>,
     /// Numbers of its consumers on the connection.
@@ -95,6 +101,7 @@ pub enum Pending {
     QueueUnbind,
     QueuePurge {
         nowait: bool,
+        queue: Box<[u8]>,
     },
     QueueDelete {
         nowait: bool,
@@ -102,12 +109,24 @@ pub enum Pending {
     Consume {
         handle: u32,
         nowait: bool,
+        queue: Box<[u8]>,
     },
     Cancel {
         handle: u32,
         nowait: bool,
     },
-    Get,
+    Get {
+        queue: Box<[u8]>,
+    },
+    /// The limit of the channel changes once nothing is on its way that was lent before.
+    Qos,
+    /// Everything up to a tag goes back to its queues, piece by piece; then each other shard tells that it is done.
+    Recover {
+        last_tag: u64,
+        /// Shards that have not told; none until the last piece is on its way.
+        left: Option<u32>,
+        nowait: bool,
+    },
 }
 
 impl Channel {
@@ -124,6 +143,8 @@ impl Channel {
             confirms: None,
             confirm_listed: false,
             prefetch: 0,
+            limit: None,
+            held_back: Vec::new(),
             last_queue: None,
             consumers: Vec::new(),
         }
@@ -141,6 +162,12 @@ impl Channel {
             ChannelState::Open => self.pending.is_some(),
             ChannelState::Closing { close_ok, .. } => close_ok == CloseOk::Nobody,
         }
+    }
+
+    /// recover-ok is due.
+    #[inline]
+    pub fn recovers(&self) -> bool {
+        matches!(self.pending, Some(Pending::Recover { nowait: false, .. }))
     }
 
     #[inline]

@@ -25,7 +25,10 @@ impl Shard {
                 self.begin_close(slot, ClosedBy::Gone);
                 Ok(())
             }
-            Method::ConnectionUpdateSecret { .. } => Err(not_implemented(method)),
+            // For users of our own the secret is the password: as with RabbitMQ the new one changes nothing.
+            Method::ConnectionUpdateSecret { .. } => {
+                self.reply(slot, ChannelNumber(0), false, &Method::ConnectionUpdateSecretOk {})
+            }
             method => {
                 let text = format!("unexpected method in connection state running: {}", method.name());
                 Err(ConnectionError::new(ReplyCode::ChannelError, text, method.ids()).into())
@@ -81,13 +84,15 @@ impl Shard {
             Method::BasicCancel { consumer_tag, nowait } => self.cancel(slot, number, consumer_tag, nowait),
             Method::BasicCancelOk { .. } => Ok(()),
             Method::BasicGet { queue, no_ack } => {
-                let queue = self.queue_of(slot, number, &queue, method)?;
-                self.ask(slot, number, queue, Question::Get { no_ack }, Pending::Get);
+                let (id, queue) = self.queue_of(slot, number, &queue, method)?;
+                self.ask(slot, number, id, Question::Get { no_ack }, Pending::Get { queue });
                 Ok(())
             }
             Method::BasicQos { prefetch_size, prefetch_count, global } => {
                 self.qos(slot, number, prefetch_size, prefetch_count, global)
             }
+            Method::BasicRecover { requeue } => self.recover(slot, number, requeue, false, method),
+            Method::BasicRecoverAsync { requeue } => self.recover(slot, number, requeue, true, method),
             Method::ConfirmSelect { nowait } => {
                 self.with_channel(slot, number, |channel| {
                     channel.confirms.get_or_insert_default();
@@ -100,8 +105,8 @@ impl Shard {
             }
             Method::QueueUnbind { .. } => self.bind_or_unbind(slot, number, method, Pending::QueueUnbind),
             Method::QueuePurge { queue, nowait } => {
-                let queue = self.queue_of(slot, number, &queue, method)?;
-                self.ask(slot, number, queue, Question::Purge, Pending::QueuePurge { nowait });
+                let (id, queue) = self.queue_of(slot, number, &queue, method)?;
+                self.ask(slot, number, id, Question::Purge, Pending::QueuePurge { nowait, queue });
                 Ok(())
             }
             Method::QueueDelete { queue, if_unused, if_empty, nowait } => {
@@ -139,11 +144,7 @@ impl Shard {
             Method::ExchangeUnbind { nowait, .. } => {
                 self.bind_or_unbind_exchange(slot, number, method, Pending::ExchangeUnbind { nowait })
             }
-            Method::BasicRecover { .. }
-            | Method::BasicRecoverAsync { .. }
-            | Method::TxSelect {}
-            | Method::TxCommit {}
-            | Method::TxRollback {} => Err(not_implemented(method)),
+            Method::TxSelect {} | Method::TxCommit {} | Method::TxRollback {} => Err(not_implemented(method)),
             Method::ConnectionStartOk { .. }
             | Method::ConnectionSecureOk { .. }
             | Method::ConnectionTuneOk { .. }
@@ -209,7 +210,7 @@ impl Shard {
         self.send(ShardId::CONTROL, Command::Request(Box::new(request)));
     }
 
-    fn park(&mut self, slot: u32, number: ChannelNumber, pending: Pending) {
+    pub(super) fn park(&mut self, slot: u32, number: ChannelNumber, pending: Pending) {
         self.rooms.outward.counters.parks += 1;
         self.with_channel(slot, number, |channel| {
             debug_assert!(channel.pending.is_none(), "a channel runs one method at a time");

@@ -15,9 +15,11 @@ mod confirm;
 mod control;
 mod deadlines;
 mod dispatch;
+mod lending;
 mod names;
 mod publish;
 mod receive;
+mod recover;
 mod requests;
 mod rooms;
 pub mod start;
@@ -33,8 +35,9 @@ use std::sync::Arc;
 use crate::amqp::wire::ShortStr;
 use crate::budget::Budget;
 use crate::connection::handshake::HandshakeConfig;
+use crate::connection::limit::Lending;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
-use crate::exchange::{Change, Memo, Router};
+use crate::exchange::{Memo, Router};
 use crate::ids::{ChannelNumber, ConnectionId, ShardId};
 use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
@@ -44,6 +47,7 @@ use crate::slots::Slots;
 use crate::stats::Counters;
 use crate::topology::Topology;
 use confirm::Confirming;
+use control::Told;
 use deadlines::Deadlines;
 use names::Names;
 use rooms::{Outward, Rooms};
@@ -54,8 +58,9 @@ pub struct Shard {
     config: ShardConfig,
     rooms: Rooms,
     router: Router,
-    /// Changes of the topology that the router has not applied wholly, with their versions.
-    changes: VecDeque<(u64, Arc<Change>)>,
+    told: VecDeque<Told>,
+    /// The version of the change that the router is applying in pieces.
+    applying: Option<u64>,
     /// The last route of each connection, by its slot.
     memos: Vec<Memo>,
     /// On the control shard.
@@ -72,8 +77,9 @@ pub struct Shard {
     pressed: Vec<u32>,
     /// Connections that may be read again.
     resumed: Vec<u32>,
-    /// Kept for its memory.
+    /// Kept for their memory.
     grants: Vec<Grant>,
+    lendings: Vec<Lending>,
     unauthenticated: usize,
     shutting_down: bool,
     now: u64,
@@ -109,6 +115,7 @@ impl Shard {
             connections: Slots::default(),
             mesh,
             dirty: VecDeque::new(),
+            lending: VecDeque::new(),
             unflushed: 0,
             counters: Counters::default(),
         };
@@ -125,7 +132,8 @@ impl Shard {
             config,
             rooms,
             router: Router::new(seed),
-            changes: VecDeque::new(),
+            told: VecDeque::new(),
+            applying: None,
             memos: Vec::new(),
             topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
             local: VecDeque::new(),
@@ -137,6 +145,7 @@ impl Shard {
             pressed: Vec::new(),
             resumed: Vec::new(),
             grants: Vec::new(),
+            lendings: Vec::new(),
             unauthenticated: 0,
             shutting_down: false,
             now: 0,
@@ -264,7 +273,9 @@ impl Shard {
             any |= self.drain_ring(peer);
         }
         if any {
-            self.apply_changes();
+            self.work_on_routes();
+            self.take_told();
+            self.work_on_topology();
             self.requeue_some();
             self.rooms.sweep();
             self.end_batch();
@@ -276,9 +287,11 @@ impl Shard {
     pub fn has_work(&self) -> bool {
         !self.rooms.pump.is_empty()
             || !self.rooms.doomed.is_empty()
+            || !self.rooms.outward.lending.is_empty()
             || !self.requeueing.is_empty()
-            || !self.changes.is_empty()
+            || !self.told.is_empty()
             || self.router.has_work()
+            || self.topology.as_ref().is_some_and(|topology| topology.has_work())
     }
 
     /// Deadlines that have come: heartbeats, handshakes, closes.
@@ -347,13 +360,22 @@ impl Shard {
         taken > 0
     }
 
-    /// What a batch ends with, in this order: confirms are written, queues served, commands posted.
+    /// What a batch ends with, in this order: channels lend, confirms are written, queues served, commands posted.
     fn end_batch(&mut self) {
         self.run_local();
-        self.write_confirms();
-        self.rooms.pump();
+        self.lend_and_pump();
+        if !self.rooms.outward.lending.is_empty() {
+            // Some that were to be served had to ask for credit.
+            self.lend_and_pump();
+        }
         self.rooms.outward.mesh.post();
         self.resume_pressed();
+    }
+
+    fn lend_and_pump(&mut self) {
+        self.lend();
+        self.write_confirms();
+        self.rooms.pump();
     }
 
     fn resume_pressed(&mut self) {

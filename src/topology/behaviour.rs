@@ -503,6 +503,7 @@ fn a_reply_waits_for_the_slowest_shard() {
     world.step_to_control(0);
     assert!(world.replies.is_empty(), "shard 1 has not heard of it, nor may the second declarer think so");
     assert!(world.step_to_shard(1) && world.step_to_control(1));
+    assert!(world.step_to_shard(0) && world.step_to_shard(0));
     assert_eq!(world.replies.len(), 2);
     assert_eq!(world.shards[ShardId(1).index()].applied, 1);
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::exchanges::check_not_default;
-use super::queues::NamedQueue;
+use super::queues::{LiveQueue, NamedQueue};
 use super::request::{Outcome, Refusal};
 use super::state::{Effect, Progress, Topology};
 use crate::amqp::{ReplyCode, Table, Value};
@@ -145,24 +145,13 @@ impl Topology {
         }
     }
 
-    /// Forgets the bindings of a destination that goes at their sources; returns those auto-delete exchanges that have
+    /// Forgets a binding of a destination that goes at its source; returns that if it is an auto-delete exchange that has
     /// none left.
-    pub(super) fn forget_source_ends(
-        &mut self,
-        destination: &End,
-        ends: BTreeSet<BindingEnd>,
-    ) -> BTreeSet<Name> {
-        let mut unused = BTreeSet::new();
-        for BindingEnd { other: source, key, arguments } in ends {
-            let End::Exchange(source) = source else { continue };
-            if let Some(exchange) = self.exchanges.get_mut(&source) {
-                exchange.bindings.remove(&BindingEnd { other: destination.clone(), key, arguments });
-            }
-            if self.is_unused_auto_delete(&source) {
-                unused.insert(source);
-            }
-        }
-        unused
+    pub(super) fn forget_source_end(&mut self, destination: &End, end: BindingEnd) -> Option<Name> {
+        let BindingEnd { other: End::Exchange(source), key, arguments } = end else { return None };
+        let exchange = self.exchanges.get_mut(&source)?;
+        let removed = exchange.bindings.remove(&BindingEnd { other: destination.clone(), key, arguments });
+        (removed && self.is_unused_auto_delete(&source)).then_some(source)
     }
 
     /// What a source knows of its destinations, they know of it; and as many ends stand on either side.
@@ -176,10 +165,10 @@ impl Topology {
                 ends += 1;
             }
         }
-        let at_queue =
-            |queue: &NamedQueue| if let NamedQueue::Live(live) = queue { live.bindings.len() } else { 0 };
-        let at_exchanges = self.exchanges.values().map(|exchange| exchange.inbound.len()).sum::<usize>();
-        assert_eq!(ends, at_exchanges + self.queues.values().map(at_queue).sum::<usize>());
+        let queues = self.queues.keys().map(|name| End::Queue(name.clone()));
+        let destinations = queues.chain(self.exchanges.keys().map(|name| End::Exchange(name.clone())));
+        let at_destinations = destinations.filter_map(|end| Some(self.sources(&end)?.len()));
+        assert_eq!(ends, at_destinations.sum::<usize>());
     }
 
     fn insert(&mut self, binding: Binding, out: &mut Vec<Effect>) {
@@ -222,16 +211,23 @@ impl Topology {
     /// The sources' ends of the bindings to a destination that is there.
     fn sources(&self, destination: &End) -> Option<&BTreeSet<BindingEnd>> {
         match destination {
-            End::Queue(name) => self.live(name).ok().map(|live| &live.bindings),
+            End::Queue(name) => match self.queues.get(name)? {
+                NamedQueue::Live(LiveQueue { bindings, .. }) | NamedQueue::Dying { bindings, .. } => {
+                    Some(bindings)
+                }
+                NamedQueue::Creating { .. } => None,
+            },
             End::Exchange(name) => self.exchanges.get(name).map(|exchange| &exchange.inbound),
         }
     }
 
     fn sources_mut(&mut self, destination: &End) -> Option<&mut BTreeSet<BindingEnd>> {
         match destination {
-            End::Queue(name) => match self.queues.get_mut(name) {
-                Some(NamedQueue::Live(live)) => Some(&mut live.bindings),
-                Some(NamedQueue::Creating { .. } | NamedQueue::Dying { .. }) | None => None,
+            End::Queue(name) => match self.queues.get_mut(name)? {
+                NamedQueue::Live(LiveQueue { bindings, .. }) | NamedQueue::Dying { bindings, .. } => {
+                    Some(bindings)
+                }
+                NamedQueue::Creating { .. } => None,
             },
             End::Exchange(name) => self.exchanges.get_mut(name).map(|exchange| &mut exchange.inbound),
         }

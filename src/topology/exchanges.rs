@@ -80,7 +80,8 @@ impl Topology {
         while let Some(name) = going.pop() {
             let Some(Exchange { bindings, inbound, .. }) = self.exchanges.remove(&name) else { continue };
             self.forget_destination_ends(&name, bindings);
-            going.extend(self.forget_source_ends(&End::Exchange(name.clone()), inbound));
+            let here = End::Exchange(name.clone());
+            going.extend(inbound.into_iter().filter_map(|end| self.forget_source_end(&here, end)));
             self.broadcast(Change::ExchangeRemoved { name }, out);
         }
     }

@@ -30,6 +30,9 @@ pub enum Fault {
     AckAsRequeue,
     RequeueAsDiscard,
     MorePrefetch,
+    MoreTogether,
+    LessTogether,
+    RecoverLosesOne,
     ForgetMandatory,
     BindElsewhere,
     UnbindElsewhere,
@@ -37,7 +40,7 @@ pub enum Fault {
     ConsumeWithoutAcks,
 }
 
-pub const ALL: [Fault; 25] = [
+pub const ALL: [Fault; 28] = [
     Fault::DropDelivery,
     Fault::RepeatDelivery,
     Fault::LateDelivery,
@@ -58,6 +61,9 @@ pub const ALL: [Fault; 25] = [
     Fault::AckAsRequeue,
     Fault::RequeueAsDiscard,
     Fault::MorePrefetch,
+    Fault::MoreTogether,
+    Fault::LessTogether,
+    Fault::RecoverLosesOne,
     Fault::ForgetMandatory,
     Fault::BindElsewhere,
     Fault::UnbindElsewhere,
@@ -108,10 +114,16 @@ impl Faults {
             (Fault::RequeueAsDiscard, Method::BasicNack { delivery_tag, multiple, requeue: true }) => {
                 Some(Method::BasicNack { delivery_tag, multiple, requeue: false })
             }
-            (Fault::MorePrefetch, Method::BasicQos { prefetch_size, prefetch_count, global })
-                if prefetch_count > 0 =>
-            {
+            (
+                Fault::MorePrefetch | Fault::MoreTogether,
+                Method::BasicQos { prefetch_size, prefetch_count, global },
+            ) if prefetch_count > 0 && global == (fault == Fault::MoreTogether) => {
                 Some(Method::BasicQos { prefetch_size, prefetch_count: prefetch_count + 1, global })
+            }
+            (Fault::LessTogether, Method::BasicQos { prefetch_size, prefetch_count, global: true })
+                if prefetch_count > 1 =>
+            {
+                Some(Method::BasicQos { prefetch_size, prefetch_count: prefetch_count - 1, global: true })
             }
             (
                 Fault::ForgetMandatory,
@@ -161,6 +173,11 @@ impl Faults {
             _ => return 1,
         };
         if self.now(PERCENT_TO_CLIENT) { instead } else { 1 }
+    }
+
+    /// Whether a recover discards the oldest message.
+    pub fn recover_loses_one(&mut self) -> bool {
+        self.fault == Some(Fault::RecoverLosesOne) && self.now(PERCENT_TO_BROKER)
     }
 
     fn now(&mut self, percent: usize) -> bool {

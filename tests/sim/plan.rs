@@ -42,6 +42,8 @@ pub enum Act {
     Delete,
     Contend,
     Qos,
+    Limit,
+    Recover,
     Confirm,
     CloseChannel,
     CloseConnection,
@@ -66,7 +68,9 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Unbind, 8),
     (Act::Delete, 6),
     (Act::Contend, 16),
-    (Act::Qos, 20),
+    (Act::Qos, 12),
+    (Act::Limit, 14),
+    (Act::Recover, 6),
     (Act::Confirm, 8),
     (Act::CloseChannel, 6),
     (Act::CloseConnection, 1),
@@ -76,7 +80,7 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Provoke, 1),
 ];
 
-pub const ACTS: usize = 21;
+pub const ACTS: usize = 23;
 
 impl Plan {
     pub fn draw(dice: &mut Dice) -> Plan {
