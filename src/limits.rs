@@ -67,6 +67,8 @@ pub const COMMAND_RECORDS: usize = 16;
 pub const PUMP_DELIVERIES: usize = 2_048;
 /// Entries requeued or freed in one piece of work.
 pub const SWEEP_ENTRIES: usize = 8_192;
+/// Bindings of a removed queue or exchange that a router forgets in one piece of work: about 200 us.
+pub const UNLINKS: usize = 1_024;
 /// Consumers of a channel with a limit of its own that are looked at in one piece of work.
 pub const LEND_CONSUMERS: usize = 256;
 /// Consumers of one channel.

@@ -240,6 +240,8 @@ impl Shard {
         let (nowait, method) = match *pending {
             Pending::ExchangeDeclare { nowait } => (nowait, Method::ExchangeDeclareOk {}),
             Pending::ExchangeDelete { nowait } => (nowait, Method::ExchangeDeleteOk {}),
+            Pending::ExchangeBind { nowait } => (nowait, Method::ExchangeBindOk {}),
+            Pending::ExchangeUnbind { nowait } => (nowait, Method::ExchangeUnbindOk {}),
             Pending::QueueBind { nowait } => (nowait, Method::QueueBindOk {}),
             Pending::QueueUnbind => (false, Method::QueueUnbindOk {}),
             Pending::QueueDeclare { .. }

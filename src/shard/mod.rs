@@ -47,6 +47,7 @@ use crate::slots::Slots;
 use crate::stats::Counters;
 use crate::topology::Topology;
 use confirm::Confirming;
+use control::Told;
 use deadlines::Deadlines;
 use names::Names;
 use rooms::{Outward, Rooms};
@@ -57,6 +58,9 @@ pub struct Shard {
     config: ShardConfig,
     rooms: Rooms,
     router: Router,
+    told: VecDeque<Told>,
+    /// The version of the change that the router is applying in pieces.
+    applying: Option<u64>,
     /// The last route of each connection, by its slot.
     memos: Vec<Memo>,
     /// On the control shard.
@@ -128,6 +132,8 @@ impl Shard {
             config,
             rooms,
             router: Router::new(seed),
+            told: VecDeque::new(),
+            applying: None,
             memos: Vec::new(),
             topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
             local: VecDeque::new(),
@@ -267,6 +273,9 @@ impl Shard {
             any |= self.drain_ring(peer);
         }
         if any {
+            self.work_on_routes();
+            self.take_told();
+            self.work_on_topology();
             self.requeue_some();
             self.rooms.sweep();
             self.end_batch();
@@ -280,6 +289,9 @@ impl Shard {
             || !self.rooms.doomed.is_empty()
             || !self.rooms.outward.lending.is_empty()
             || !self.requeueing.is_empty()
+            || !self.told.is_empty()
+            || self.router.has_work()
+            || self.topology.as_ref().is_some_and(|topology| topology.has_work())
     }
 
     /// Deadlines that have come: heartbeats, handshakes, closes.

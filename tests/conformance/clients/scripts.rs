@@ -12,6 +12,11 @@ fn pika_tutorials() {
 }
 
 #[test]
+fn pika_later_tutorials() {
+    pika("later_tutorials");
+}
+
+#[test]
 fn pika_publishing() {
     pika("publishing");
 }
@@ -29,6 +34,11 @@ fn pika_limits() {
 #[test]
 fn pika_topology() {
     pika("topology");
+}
+
+#[test]
+fn pika_routing() {
+    pika("routing");
 }
 
 #[test]
