@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    fn settle(&mut self, actor: Actor) {
+    pub fn settle(&mut self, actor: Actor) {
         let Some(channel) = self.clients[actor.client].channels.get_mut(&actor.number) else { return };
         if channel.recovers() {
             return;

@@ -72,7 +72,7 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Delete, 6),
     (Act::Contend, 16),
     (Act::Qos, 12),
-    (Act::Limit, 14),
+    (Act::Limit, 24),
     (Act::Recover, 6),
     (Act::Confirm, 8),
     (Act::Select, 5),
