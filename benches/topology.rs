@@ -3,6 +3,7 @@
 
 use divan::Bencher;
 use haremq::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId};
+use haremq::limits::UNLINKS;
 use haremq::topology::{Effect, Request, Topology};
 
 fn main() {
@@ -32,6 +33,9 @@ fn queue_dying(bencher: Bencher, bindings: u32) {
     };
     bencher.with_inputs(prepare).bench_local_values(|(mut control, id)| {
         control.topology.queue_dying(id, QUEUE, &mut control.out);
+        while control.topology.has_work() {
+            control.topology.work(UNLINKS, &mut control.out);
+        }
         control
     });
 }

@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""Measures HareMQ beside RabbitMQ and writes a results folder: every run unedited in raw/, medians in summary.md.
+"""Measures what `loadgen compare` does not, and writes a results folder: every run unedited in raw/, a table per section.
 
     cargo build --release --workspace && results/measure.py results/<date>-<machine> [section ...]
 
 The generator shares the cores with the broker, so latency tails are partly the scheduler's. In fairness the trickle is
-SCHED_FIFO beside the firehose, and paced_rr runs broker and generator under SCHED_RR; the rest runs as it comes. (A core
-that is saturated under SCHED_RR would be stopped for 50 ms of each second.)
+SCHED_FIFO beside the firehose; agreement runs under SCHED_RR, so that what else goes on does not fall on one side of it;
+the rest runs as it comes.
 
-Sections (all by default): peers, acks, spread, fairness, mixed, paced, paced_rr, memory, idle. Each broker is started fresh for each
-run; the runs of the peers are interleaved. RabbitMQ is Debian's, started by tests/conformance/rabbitmq.sh.
+Sections (all by default): acks, spread, fairness, mixed, paced, memory, idle, agreement. Each broker is started fresh for each
+run; the runs of peers are interleaved. RabbitMQ is Debian's, started by tests/conformance/rabbitmq.sh.
+
+agreement asks whether loadgen's rate is the one that an independent client sees: a C program on rabbitmq-c
+(loadgen/tests/independent/client.c, needs cc and librabbitmq-dev). Both load RabbitMQ through a topic exchange with 10,000 bindings, since
+there the broker is the limit by far and what a client costs hardly counts.
 """
 
 import json
@@ -162,26 +166,6 @@ def interleaved(scenarios, options, prefix=""):
     return reports
 
 
-def peers():
-    scenarios = os.environ.get("SCENARIOS", "1 2 4 7 10").split()
-    reports = interleaved(scenarios, ["-z", SECONDS])
-    table(f"Side by side: medians of {REPEATS} interleaved runs of {SECONDS} s",
-          "scenario", "peer", "deliveries/s (min-max)", "times RabbitMQ", "broker CPU us/delivery", "loadgen us/msg",
-          "peak RSS MB", "foreign cores", "intact")
-    for scenario in scenarios:
-        base = median(r["delivered_per_second"] for r in reports[scenario, "rabbitmq"])
-        for peer in PEERS:
-            runs = reports[scenario, peer]
-            rates = [r["delivered_per_second"] for r in runs]
-            row(scenario, peer, f"{median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})",
-                f"{median(rates) / base:.1f}",
-                f"{median(r['cost']['broker_cpu_us_per_deliver'] for r in runs):.4f}",
-                f"{median(r['cost']['loadgen_cpu_us_per_message'] for r in runs):.4f}",
-                f"{max(r['cost']['broker_peak_bytes'] for r in runs) / 1e6:.0f}",
-                f"{median(r['cost']['foreign_cores'] for r in runs):.2f}",
-                all(r["intact"] and r["exit"] == 0 for r in runs))
-
-
 def acks():
     table("Manual ack of 100 at once, prefetch 1000, 16 B, 20,000 in flight, --shards 1", "run", "deliveries/s", "broker CPU us/delivery", "intact")
     for repeat in range(REPEATS):
@@ -244,17 +228,8 @@ def mixed():
 
 
 def paced():
-    paced_table("paced", "")
-
-
-def paced_rr():
-    with under(ROUND_ROBIN):
-        paced_table("paced-rr", " (SCHED_RR)")
-
-
-def paced_table(prefix, how):
-    reports = interleaved(["9"], ["-z", SECONDS], prefix=prefix + "-")
-    table(f"20,000/s paced, 16 B{how}: medians of {REPEATS} interleaved runs (min-max)", "peer", "p50 us", "p99 us", "p99.9 us",
+    reports = interleaved(["9"], ["-z", SECONDS], prefix="paced-")
+    table(f"20,000/s paced, 16 B: medians of {REPEATS} interleaved runs (min-max)", "peer", "p50 us", "p99 us", "p99.9 us",
           "max us", "broker CPU us/msg", "foreign cores")
     for peer in PEERS:
         runs = reports["9", peer]
@@ -301,6 +276,35 @@ def idle():
         row("CPU of 2 idle shards", f"{(broker.cpu_s() - before) / (time.monotonic() - began) * 100:.2f} % of a core")
 
 
+def agreement():
+    table("The rate that loadgen and a client on rabbitmq-c see of the same RabbitMQ: one producer, one consumer, a topic exchange with "
+          "10,000 bindings, 20,000 in flight, all under SCHED_RR", "run", "loadgen/s", "rabbitmq-c/s", "loadgen / rabbitmq-c", "loadgen cores", "rabbitmq-c cores", "intact")
+    pairs = []
+    for repeat in range(REPEATS):
+        with under(ROUND_ROBIN), RabbitMQ() as broker:
+            ours = load(broker, f"agreement-loadgen-{repeat}", "-t", "topic", "-k", "bench.%d.event", "--bindings", "10000", "-a",
+                        "--in-flight", "20000", "-z", SECONDS)
+        with under(ROUND_ROBIN), RabbitMQ():
+            theirs = independent(f"agreement-rabbitmq-c-{repeat}")
+        pairs.append((ours["delivered_per_second"], theirs["delivered_per_second"]))
+        row(repeat, f"{pairs[-1][0]:,.0f}", f"{pairs[-1][1]:,.0f}", f"{pairs[-1][0] / pairs[-1][1]:.2f}",
+            f"{ours['cost']['loadgen_cores']:.2f}", f"{theirs['client_cores']:.2f}", ours["intact"])
+    own, other = (median(rates) for rates in zip(*pairs))
+    row("median", f"{own:,.0f}", f"{other:,.0f}", f"{own / other:.2f}", "", "", "")
+
+
+def independent(name):
+    """A run of the C client; it exits 1 if a message is lost, doubled or out of order."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, "client")
+        source = os.path.join(ROOT, "loadgen/tests/independent/client.c")
+        subprocess.run(["cc", "-O2", source, "-o", program, "-pthread", "-lrabbitmq"], check=True)
+        report = subprocess.check_output([*scheduler, program, "127.0.0.1", str(RABBIT), "10000", "20000", "1", SECONDS, "0"], text=True)
+    with open(os.path.join(OUT, "raw", name + ".json"), "w") as file:
+        file.write(report)
+    return json.loads(report)
+
+
 def connect():
     """A logged-in connection with channel 1 open, by hand."""
     one = socket.create_connection(("127.0.0.1", AMQP))
@@ -340,7 +344,7 @@ def versions():
         f"tcp congestion control: {open('/proc/sys/net/ipv4/tcp_congestion_control').read().strip()}", ""])
 
 
-SECTIONS = [peers, acks, spread, fairness, mixed, paced, paced_rr, memory, idle]
+SECTIONS = [acks, spread, fairness, mixed, paced, memory, idle, agreement]
 
 if __name__ == "__main__":
     OUT, LINES = sys.argv[1], []
@@ -350,7 +354,9 @@ if __name__ == "__main__":
         file.write(versions())
     with open(os.path.join(OUT, "command"), "w") as file:
         folder = os.path.relpath(os.path.abspath(OUT), ROOT)
-        file.write(f"cargo build --release --workspace && results/measure.py {folder}\n")
+        settings = "".join(f"{name}={os.environ[name]} " for name in ("REPEATS", "SECONDS_EACH", "MIXED_SECONDS") if name in os.environ)
+        sections = "".join(f" {name}" for name in sys.argv[2:])
+        file.write(f"cargo build --release --workspace && {settings}results/measure.py {folder}{sections}\n")
     for section in SECTIONS:
         if section.__name__ in wanted:
             section()

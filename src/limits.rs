@@ -76,6 +76,8 @@ pub const COMMIT_BYTES: usize = 512 * 1024;
 pub const COMMIT_ENTRY_BYTES: usize = 256;
 /// Entries requeued or freed in one piece of work.
 pub const SWEEP_ENTRIES: usize = 8_192;
+/// Bindings of a removed queue or exchange that a router forgets in one piece of work: about 200 us.
+pub const UNLINKS: usize = 1_024;
 /// Consumers of one channel.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 65_535;
 

@@ -6,6 +6,9 @@
 //! ```
 //! A stored record is `route` followed by `content`.
 
+use crate::amqp::{Properties, Table};
+use crate::ids::ChannelNumber;
+
 /// Borrowed from a receive buffer, a page, or a parcel between shards.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
@@ -38,10 +41,24 @@ impl<'a> Message<'a> {
         &self.content[7..7 + u32::from_be_bytes(size) as usize]
     }
 
+    /// The channel that the publisher sent it on.
+    pub fn channel(&self) -> ChannelNumber {
+        ChannelNumber(u16::from_be_bytes([self.content[1], self.content[2]]))
+    }
+
     /// Which properties the message has; content-type is the highest bit.
     #[inline]
     pub fn property_flags(&self) -> u16 {
         self.content.get(19..21).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]))
+    }
+
+    /// The headers property, if the message has one; the content was checked when it came in.
+    #[inline]
+    pub fn headers(&self) -> Option<Table<'a>> {
+        if self.property_flags() & HEADERS == 0 {
+            return None;
+        }
+        Properties::of_checked(self.header()).headers()
     }
 
     pub fn exchange(&self) -> &'a [u8] {
@@ -53,6 +70,8 @@ impl<'a> Message<'a> {
     }
 }
 
+/// The property flag of headers.
+const HEADERS: u16 = 1 << 13;
 /// The method frame of basic.deliver without its route, with a short consumer tag, bytes.
 const DELIVER_OVERHEAD: usize = 48;
 

@@ -39,6 +39,11 @@ pub fn protect(pid: Option<u32>) {
     BROKER.store(pid.map_or(0, |pid| pid as i32), Ordering::Release);
 }
 
+/// Tells which run is ours while we have one: it ends by itself, with its broker, when it is told.
+pub fn pass_on(pid: Option<u32>) {
+    RUN.store(pid.map_or(0, |pid| pid as i32), Ordering::Release);
+}
+
 /// Returns at that clock time, or when the run shall end.
 pub fn sleep_until(deadline: u64) {
     while !requested() {
@@ -52,11 +57,15 @@ fn end_at_once(signal: i32) -> ! {
         // It may have ended by itself.
         _ = kill_process(broker, Signal::KILL);
     }
+    if let Some(run) = Pid::from_raw(RUN.load(Ordering::Acquire)) {
+        _ = kill_process(run, Signal::TERM);
+    }
     process::exit(128 + signal)
 }
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// 0: none.
 static BROKER: AtomicI32 = AtomicI32::new(0);
+static RUN: AtomicI32 = AtomicI32::new(0);
 const ONE_SIGNAL: Duration = Duration::from_millis(200);
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::launch::Kind;
+
 /// Drives any AMQP 0-9-1 broker, measures it, and verifies every message.
 ///
 /// Without a command, starts the haremq binary beside this one on free ports and shows what it does in five seconds.
@@ -18,22 +20,39 @@ pub struct Cli {
 pub enum Command {
     /// One load on one broker.
     Run(Box<RunOptions>),
+    /// HareMQ beside RabbitMQ and beside TCP alone, in the scenarios of the reference measurements.
+    Compare(Box<CompareOptions>),
+    /// Short loads over all features, strictly checked; exits 0 only if every message arrived as it should.
+    Verify(VerifyOptions),
+    /// The peer that is no broker (run --broker null starts one).
+    #[command(hide = true)]
+    NullPeer {
+        #[arg(long)]
+        port: u16,
+    },
 }
 
 /// What is left out comes from the scenario, then from the defaults in plan.rs.
 #[derive(Args, Clone, Default, Debug)]
 pub struct RunOptions {
-    /// The broker; without it, haremq is started for this run.
+    /// The broker; without it, one is started for this run.
     #[arg(long, value_name = "amqp://USER:PASSWORD@HOST:PORT/VHOST", help_heading = "Broker")]
     pub uri: Option<String>,
     /// Process whose CPU and memory count as the broker's (found by the port if on this machine).
     #[arg(long, value_name = "PID", help_heading = "Broker")]
     pub broker_pid: Option<u32>,
-    /// Arguments for the haremq that is started for this run.
+    /// Which one is started if none is given.
+    #[arg(long, value_enum, default_value_t, conflicts_with = "uri", help_heading = "Broker")]
+    pub broker: Kind,
+    /// The binary of haremq (default: the one beside loadgen).
+    #[arg(long, value_name = "PATH", help_heading = "Broker")]
+    pub haremq: Option<PathBuf>,
+    /// Arguments for the haremq that is started.
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true, help_heading = "Broker")]
     pub broker_args: Option<String>,
 
-    /// A set-up of reference measurements: 1 1b 2 2b 3 3w1 4 5 7 9 9p 10 10r 11 12 13; other options override it.
+    /// A set-up of reference measurements: 1 1b 2 2b 3 3w1 4 5 5u 6 6u 7 9 9f 9f1k 9p 10 10r 11 12 13 14; other options
+    /// override it.
     #[arg(long, value_name = "NAME", help_heading = "Load")]
     pub scenario: Option<String>,
     /// Connections that publish (default: 1).
@@ -95,7 +114,8 @@ pub struct RunOptions {
     /// Its type (default: direct).
     #[arg(short = 't', long = "type", value_name = "TYPE", help_heading = "Topology")]
     pub exchange_type: Option<String>,
-    /// The routing key; with %d it rotates through --routing-keys numbers.
+    /// The routing key, or with a headers exchange the value of the header `id`; with %d it rotates through
+    /// --routing-keys numbers.
     #[arg(short = 'k', long, value_name = "KEY", help_heading = "Topology")]
     pub routing_key: Option<String>,
     /// How many keys each producer rotates through (default: as many as are bound).
@@ -104,6 +124,9 @@ pub struct RunOptions {
     /// How many keys are bound, key i to queue i modulo the queues (default: as many as are used).
     #[arg(long, value_name = "N", help_heading = "Topology")]
     pub bindings: Option<u32>,
+    /// No two messages with the same routing key (topic: a word more, bound as *) or headers (a header more).
+    #[arg(long, help_heading = "Topology")]
+    pub unique: bool,
     /// Declare, bind, purge and delete nothing: all is there.
     #[arg(short = 'p', long, help_heading = "Topology")]
     pub predeclared: bool,
@@ -132,6 +155,9 @@ pub struct RunOptions {
     /// Cores for these threads, such as 0,2-3.
     #[arg(long, value_name = "LIST", help_heading = "Run")]
     pub cpus: Option<String>,
+    /// Run under SCHED_RR, loadgen and the broker it starts; needs chrt, and root or CAP_SYS_NICE.
+    #[arg(long, help_heading = "Run")]
+    pub realtime: bool,
     /// Busy-wait the last microseconds before each planned time instead of sleeping them.
     #[arg(long, value_name = "MICROSECONDS", help_heading = "Run")]
     pub spin: Option<u64>,
@@ -141,6 +167,56 @@ pub struct RunOptions {
     /// The report as JSON, into this file.
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub json: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct CompareOptions {
+    /// Some of the scenarios, such as 1,5,5u,9f (default: all).
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub scenarios: Vec<String>,
+    /// Some of the peers; null is TCP alone.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum, default_values_t = [Kind::Rabbitmq, Kind::Haremq, Kind::Null])]
+    pub peers: Vec<Kind>,
+    /// Numbers of shards that HareMQ is measured with (default: 1, and one per core).
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub shards: Vec<usize>,
+    /// The binary of haremq (default: the one beside loadgen).
+    #[arg(long, value_name = "PATH")]
+    pub haremq: Option<PathBuf>,
+    /// Further arguments for haremq.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, default_value = "")]
+    pub haremq_args: String,
+    /// How often each is measured, peers in turn (default: 3).
+    #[arg(long, value_name = "N")]
+    pub repeats: Option<usize>,
+    /// Seconds that are measured each time, after one that is not (default: 5).
+    #[arg(short = 'z', long, value_name = "SECONDS")]
+    pub time: Option<f64>,
+    /// Once for 3 seconds.
+    #[arg(long)]
+    pub quick: bool,
+    /// How often a run that others disturbed (more than 0.15 cores) is repeated.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub again: usize,
+    /// Where the results go (default: results/<date>-<machine>).
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// The machine in a word or two, for the folder's name (default: from its processor).
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct VerifyOptions {
+    /// The broker; without it, haremq is started.
+    #[arg(long, value_name = "amqp://USER:PASSWORD@HOST:PORT/VHOST")]
+    pub uri: Option<String>,
+    /// The binary of haremq (default: the one beside loadgen).
+    #[arg(long, value_name = "PATH")]
+    pub haremq: Option<PathBuf>,
+    /// Arguments for the haremq that is started.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    pub broker_args: Option<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]

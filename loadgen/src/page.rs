@@ -115,6 +115,7 @@ impl MessagesReport {
             }
         );
         match self.intact {
+            true if !self.verified => _ = writeln!(page, "  unverified  {counts}"),
             true => _ = writeln!(page, "  intact      {counts}, drained in {:.2} s", self.drain_seconds),
             false => {
                 _ = writeln!(page, "  NOT INTACT  {counts}");
@@ -155,6 +156,9 @@ impl Setup {
         }
         if let Some(rate) = self.rate_per_producer {
             _ = write!(line, ", {rate} msg/s each");
+        }
+        if self.realtime {
+            line.push_str(", SCHED_RR");
         }
         if self.persistent {
             line.push_str(", persistent");

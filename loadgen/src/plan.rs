@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::launch::Kind;
 use crate::options::{Flag, RunOptions};
 use crate::routing::{Key, Topology};
 use crate::stamp::BODY_BYTES_MIN;
@@ -15,6 +16,8 @@ pub struct Run {
     pub workload: Workload,
     pub timing: Timing,
     pub threads: Threads,
+    /// Under SCHED_RR, with the broker that is started for it.
+    pub realtime: bool,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,8 @@ pub struct Threads {
 #[derive(Debug)]
 pub struct Load {
     pub body_bytes: usize,
+    /// Whether what arrives is judged; the null peer delivers one message again and again.
+    pub verified: bool,
     pub topology: Topology,
     pub producers: Vec<ProducerPlan>,
     pub consumers: Vec<ConsumerPlan>,
@@ -119,6 +124,7 @@ impl Run {
             workload,
             timing: timing(&options)?,
             threads: threads(&options)?,
+            realtime: options.realtime,
             scenario: options.scenario,
         };
         if let Workload::Messages(load) = &mut run.workload {
@@ -139,6 +145,7 @@ impl Load {
         let consumers = consumers(options, &topology)?;
         let mut load = Load {
             body_bytes,
+            verified: options.uri.is_some() || options.broker != Kind::Null,
             connections: connections(options, producers.len(), consumers.len()),
             persistent: options.has_flag(Flag::Persistent),
             mandatory: options.has_flag(Flag::Mandatory),
@@ -309,7 +316,7 @@ pub mod tests {
         let words = ["loadgen", "run"].into_iter().chain(line.split_whitespace());
         match crate::options::Cli::parse_from(words).command {
             Some(crate::options::Command::Run(options)) => *options,
-            None => panic!("no command"),
+            _ => panic!("not a run"),
         }
     }
 

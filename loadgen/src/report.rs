@@ -1,12 +1,12 @@
 //! What a run found out, as numbers to keep.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::violations::Violations;
 
 /// What came out of a `Run`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Report {
     Messages(Box<MessagesReport>),
@@ -14,7 +14,7 @@ pub enum Report {
 }
 
 /// Rates and costs are of the measured part; counts and violations of the whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct MessagesReport {
     pub id: String,
     pub scenario: Option<String>,
@@ -41,18 +41,19 @@ pub struct MessagesReport {
     pub drain_seconds: f64,
     pub cost: Cost,
     pub violations: Violations,
-    /// No violation.
+    /// No violation, if the messages were verified.
     pub intact: bool,
+    pub verified: bool,
     pub seconds: Vec<Second>,
 }
 
 /// A run without messages. A session is a connection with an open channel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SessionsReport {
     pub id: String,
     pub scenario: Option<String>,
     pub broker: String,
-    pub what: &'static str,
+    pub what: String,
     pub measured_seconds: f64,
     pub sessions: u64,
     pub sessions_per_second: f64,
@@ -62,7 +63,7 @@ pub struct SessionsReport {
 }
 
 /// The load, in short.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
     pub producers: usize,
     pub consumers: usize,
@@ -79,12 +80,14 @@ pub struct Setup {
     pub persistent: bool,
     pub in_flight: Option<u64>,
     pub threads: usize,
+    /// SCHED_RR, if loadgen was started so.
+    pub realtime: bool,
     /// To declare and bind everything.
     pub declare_seconds: f64,
 }
 
 /// Of the measured part of the run.
-#[derive(Clone, Default, Debug, Serialize)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct Cost {
     pub broker_pid: Option<u32>,
     pub broker_cores: Option<f64>,
@@ -102,7 +105,7 @@ pub struct Cost {
 }
 
 /// Microseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Percentiles {
     pub p50: f64,
     pub p90: f64,
@@ -114,7 +117,7 @@ pub struct Percentiles {
 }
 
 /// One second of the run, warm-up included.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Second {
     pub second: u64,
     pub published: u64,

@@ -14,6 +14,20 @@ pub struct Topology {
     pub predeclared: bool,
     /// Every message reaches every queue.
     copies_to_all: bool,
+    pub matching: Matching,
+}
+
+/// What of a message the exchange compares with its bindings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Matching {
+    /// The routing key.
+    Key,
+    /// Words of the routing key, the last of which no two messages have in common: bindings end in `.*`.
+    UniqueKey,
+    /// The value of the header [`ID_HEADER`].
+    Headers,
+    /// The same, beside a header [`UNIQUE_HEADER`] that no binding names and no two messages have in common.
+    UniqueHeaders,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,10 +39,11 @@ pub struct Exchange {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binding {
     pub queue: usize,
+    /// The binding key, or the value that the header [`ID_HEADER`] must have.
     pub key: String,
 }
 
-/// A routing key and the lane of the messages published with it. A lane is what one sequence counts: the messages of a
+/// A routing key (or the value of [`ID_HEADER`], where headers are matched) and the lane of the messages published with it. A lane is what one sequence counts: the messages of a
 /// producer that reach the same queues, either one queue (the lane has its index) or all of them (lane 0).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Key {
@@ -44,9 +59,20 @@ impl Topology {
         let one_key = options.routing_key.as_deref().is_some_and(|key| !key.contains("%d"));
         let fanout = exchange.as_ref().is_some_and(|exchange| exchange.kind == "fanout");
         let copies_to_all = exchange.is_some() && (fanout || one_key);
-        let bindings = bindings(options, &queues, exchange.as_ref(), copies_to_all)?;
-        let durable = options.has_flag(Flag::Persistent);
-        Ok(Topology { queues, exchange, bindings, durable, predeclared: options.predeclared, copies_to_all })
+        let matching = Matching::resolve(options, exchange.as_ref())?;
+        let mut bindings = bindings(options, &queues, exchange.as_ref(), copies_to_all)?;
+        if matching == Matching::UniqueKey {
+            bindings.iter_mut().for_each(|binding| binding.key.push_str(".*"));
+        }
+        Ok(Topology {
+            queues,
+            exchange,
+            bindings,
+            durable: options.has_flag(Flag::Persistent),
+            predeclared: options.predeclared,
+            copies_to_all,
+            matching,
+        })
     }
 
     /// Which of a producer's sequences a queue sees.
@@ -60,6 +86,32 @@ impl Topology {
 
     pub fn exchange_name(&self) -> &str {
         self.exchange.as_ref().map_or("", |exchange| &exchange.name)
+    }
+
+    /// What reaches `queue`. The unique word is only room for now.
+    fn key(&self, text: &str, queue: usize) -> Key {
+        let text = match self.matching {
+            Matching::UniqueKey => format!("{text}.{}", UNIQUE_ROOM),
+            Matching::Key | Matching::Headers | Matching::UniqueHeaders => text.to_owned(),
+        };
+        Key { text, lane: self.lane_of(queue) }
+    }
+}
+
+impl Matching {
+    fn resolve(options: &RunOptions, exchange: Option<&Exchange>) -> Result<Matching, String> {
+        match (exchange.map(|exchange| exchange.kind.as_str()), options.unique) {
+            (Some("headers"), false) => Ok(Matching::Headers),
+            (Some("headers"), true) => Ok(Matching::UniqueHeaders),
+            (Some("topic"), true) => Ok(Matching::UniqueKey),
+            (_, false) => Ok(Matching::Key),
+            (_, true) => Err("--unique needs a topic or a headers exchange".to_owned()),
+        }
+    }
+
+    /// Whether the application headers decide, and the routing key is left empty.
+    pub fn by_headers(self) -> bool {
+        matches!(self, Matching::Headers | Matching::UniqueHeaders)
     }
 }
 
@@ -81,24 +133,23 @@ impl Keys {
 }
 
 pub fn keys(options: &RunOptions, topology: &Topology) -> Result<Keys, String> {
+    let longest = topology.bindings.iter().map(|binding| binding.key.len()).max().unwrap_or(0);
+    if longest > BINDING_KEY_BYTES_MAX {
+        return Err(format!("a key of {longest} bytes is too long"));
+    }
     let queues = topology.queues.len();
     match (&options.routing_key, &topology.exchange) {
         (Some(_), None) => Err("-k needs an exchange: the default exchange routes by queue name".to_owned()),
         (Some(pattern), Some(_)) if pattern.contains("%d") => {
             let count = options.routing_keys.or(options.bindings).unwrap_or(queues as u32);
-            let key = |number| Key {
-                text: numbered(pattern, number),
-                lane: topology.lane_of(number as usize % queues),
-            };
+            let key = |number| topology.key(&numbered(pattern, number), number as usize % queues);
             Ok(Keys::Shared((0..count.max(1)).map(key).collect()))
         }
-        (Some(key), Some(_)) => Ok(Keys::Shared([Key { text: key.clone(), lane: 0 }].into())),
-        (None, Some(_)) if topology.copies_to_all => {
-            Ok(Keys::Shared([Key { text: String::new(), lane: 0 }].into()))
-        }
+        (Some(key), Some(_)) => Ok(Keys::Shared([topology.key(key, 0)].into())),
+        (None, Some(_)) if topology.copies_to_all => Ok(Keys::Shared([topology.key("", 0)].into())),
         // Queue names serve as keys, on the default exchange as on a named one.
         (None, _) => {
-            let key = |(lane, name): (usize, &String)| [Key { text: name.clone(), lane }].into();
+            let key = |(queue, name): (usize, &String)| [topology.key(name, queue)].into();
             Ok(Keys::PerQueue(topology.queues.iter().enumerate().map(key).collect()))
         }
     }
@@ -161,6 +212,12 @@ fn numbered(pattern: &str, number: u32) -> String {
 }
 
 const QUEUE_DEFAULT: &str = "loadgen";
+pub const ID_HEADER: &str = "id";
+pub const UNIQUE_HEADER: &str = "unique";
+/// As long as a unique word or header value is (stamp.rs).
+pub const UNIQUE_ROOM: &str = "aaaaaaaaaaaaaaaa";
+/// Leaves room in a short string for a unique word in place of the `*`.
+const BINDING_KEY_BYTES_MAX: usize = 255 - UNIQUE_ROOM.len();
 
 #[cfg(test)]
 mod tests {
@@ -214,6 +271,23 @@ mod tests {
         let topology = Topology::resolve(&options).unwrap();
         assert_eq!(topology.queues_per_message(), 3);
         assert!(topology.bindings.iter().all(|binding| binding.key == "k"));
+    }
+
+    #[test]
+    fn a_unique_word_stands_where_the_binding_has_a_star() {
+        let options = RunOptions {
+            exchange_type: Some("topic".into()),
+            routing_key: Some("k.%d".into()),
+            bindings: Some(4),
+            unique: true,
+            ..options()
+        };
+        let topology = Topology::resolve(&options).unwrap();
+        let keys = keys(&options, &topology).unwrap().of_producer(0);
+        assert_eq!(topology.bindings[3], Binding { queue: 0, key: "k.3.*".into() });
+        assert_eq!(keys[3], Key { text: format!("k.3.{UNIQUE_ROOM}"), lane: 0 });
+        let direct = RunOptions { exchange_type: Some("direct".into()), ..options };
+        assert!(Topology::resolve(&direct).is_err(), "no binding of a direct exchange matches many keys");
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn messages(
             worker.run()
         })?);
     }
-    let seconds = summary::Seconds::new(run.threads.count);
+    let seconds = summary::Seconds::new(run.threads.count, load.verified);
     let observer = Observer::new(target.pid);
     let mut conductor = Conductor { run, load, shared, events, seconds, observer, failed: None, each_second };
     let phases = conductor.conduct();

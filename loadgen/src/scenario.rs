@@ -12,9 +12,14 @@ pub fn apply(name: &str, options: &mut RunOptions) -> bool {
         "3" => persistent_with_confirms(options, 1000, 100),
         "3w1" => persistent_with_confirms(options, 1, 1),
         "4" => fanout(options),
-        "5" => many_bindings(options, "topic", "bench.%d.event"),
-        "7" => many_bindings(options, "direct", "key-%d"),
+        "5" => many_bindings(options, "topic", "bench.%d.event", 10_000),
+        "5u" => many_bindings(unique(options), "topic", "bench.%d", 10_000),
+        "6" => many_bindings(options, "headers", "%d", 100),
+        "6u" => many_bindings(unique(options), "headers", "%d", 10_000),
+        "7" => many_bindings(options, "direct", "key-%d", 10_000),
         "9" => paced(auto_ack(options, 16), 20_000.0),
+        "9f" => paced(realtime(auto_ack(options, 16)), 20_000.0),
+        "9f1k" => paced(realtime(auto_ack(options, 16)), 1_000.0),
         "9p" => {
             paced(options, 20_000.0);
             persistent_with_confirms(options, 1000, 100);
@@ -22,6 +27,7 @@ pub fn apply(name: &str, options: &mut RunOptions) -> bool {
         "10" => limited(many_connections(options)),
         "10r" => paced(many_connections(options), 40.0),
         "11" => _ = auto_ack(options, 16 * KIB),
+        "14" => limited(eight_by_eight(options)),
         CHURN => _ = options.producers.get_or_insert(8),
         START => {}
         _ => return false,
@@ -69,14 +75,33 @@ fn fanout(options: &mut RunOptions) {
     options.in_flight.get_or_insert(5_000);
 }
 
-/// One producer that rotates through 10,000 keys, bound to ten queues with a consumer each.
-fn many_bindings(options: &mut RunOptions, exchange_type: &str, key: &str) {
+/// One producer that rotates through as many keys as are bound, to ten queues with a consumer each.
+fn many_bindings(options: &mut RunOptions, exchange_type: &str, key: &str, bindings: u32) {
     auto_ack(options, 16).exchange_type.get_or_insert_with(|| exchange_type.to_owned());
     options.routing_key.get_or_insert_with(|| key.to_owned());
-    options.bindings.get_or_insert(10_000);
+    options.bindings.get_or_insert(bindings);
     queues(options, 10);
     options.consumers.get_or_insert(10);
     options.in_flight.get_or_insert(IN_FLIGHT);
+}
+
+/// No two messages are routed by the same key or headers, so that no cache of resolved routes helps.
+fn unique(options: &mut RunOptions) -> &mut RunOptions {
+    options.unique = true;
+    options
+}
+
+fn realtime(options: &mut RunOptions) -> &mut RunOptions {
+    options.realtime = true;
+    options
+}
+
+/// Eight producers, each with a queue, and a consumer for each of them.
+fn eight_by_eight(options: &mut RunOptions) -> &mut RunOptions {
+    let count = *auto_ack(options, 16).producers.get_or_insert(8);
+    options.consumers.get_or_insert(count);
+    queues(options, count);
+    options
 }
 
 /// 500 connections that each publish to a queue of their own and consume from it.
@@ -111,6 +136,19 @@ mod tests {
         assert!(apply("1b", &mut options));
         assert_eq!((options.size, options.in_flight, options.autoack), (Some(64), Some(5), false));
         assert!(!apply("1c", &mut RunOptions::default()));
+    }
+
+    #[test]
+    fn headers_and_unique_keys_come_with_their_exchanges() {
+        let applied = |name| {
+            let mut options = RunOptions::default();
+            assert!(apply(name, &mut options), "{name}");
+            (options.exchange_type, options.bindings, options.unique)
+        };
+        assert_eq!(applied("5"), (Some("topic".into()), Some(10_000), false));
+        assert_eq!(applied("5u"), (Some("topic".into()), Some(10_000), true));
+        assert_eq!(applied("6"), (Some("headers".into()), Some(100), false));
+        assert_eq!(applied("6u"), (Some("headers".into()), Some(10_000), true));
     }
 
     #[test]

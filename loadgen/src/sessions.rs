@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use crate::client::{ClientError, Session};
 use crate::clock::{self, NS_PER_SECOND};
 use crate::interrupt;
-use crate::launch::{self, Broker};
+use crate::launch::{Broker, Recipe};
 use crate::meter;
 use crate::observe::{Observer, Sample};
 use crate::plan::{Run, Timing};
@@ -35,23 +35,23 @@ pub fn churn(run: &Run, concurrency: usize, target: &Target) -> Result<SessionsR
 }
 
 /// Starts the broker again and again for the measured time, at least three times.
-pub fn starts(run: &Run, arguments: &str) -> Result<SessionsReport, String> {
-    let binary = launch::binary()?;
+pub fn starts(run: &Run, recipe: &Recipe) -> Result<SessionsReport, String> {
     let mut latencies = meter::histogram();
     let mut observer = Observer::new(None);
     let begin = observer.sample_with(|_| ());
     let Timing { measured_ns, .. } = run.timing;
     let mut target = None;
     while !interrupt::requested() && (latencies.len() < STARTS_MIN || clock::now() < begin.at + measured_ns) {
-        let port = launch::free_port().map_err(|error| error.to_string())?;
         let before = clock::now();
-        let broker = Broker::spawn(&binary, arguments, port)?;
+        let broker = recipe.spawn()?;
         let session = first_session(&broker, &run.id, before + START_NS_MAX)?;
         latencies.saturating_record(clock::now() - before);
         session.close().map_err(|error| error.to_string())?;
-        observer = Observer::new(Some(broker.pid()));
+        interrupt::sleep_until(clock::now() + SETTLE_NS);
+        let pid = broker.pid()?;
+        observer = Observer::new(Some(pid));
         observer.look();
-        target = Some(Target { uri: broker.uri(), pid: Some(broker.pid()) });
+        target = Some(Target { uri: broker.uri(), pid: Some(pid) });
         broker.stop()?;
     }
     let end = observer.sample_with(|sample| sample.sent = latencies.len());
@@ -113,7 +113,7 @@ fn first_session(broker: &Broker, id: &str, deadline: u64) -> Result<Session, St
 
 fn report(
     run: &Run,
-    what: &'static str,
+    what: &str,
     target: &Target,
     latencies: &Histogram<u64>,
     begin: &Sample,
@@ -126,7 +126,7 @@ fn report(
         id: run.id.clone(),
         scenario: run.scenario.clone(),
         broker: target.uri.to_string(),
-        what,
+        what: what.to_owned(),
         measured_seconds,
         sessions,
         sessions_per_second: sessions as f64 / measured_seconds,
@@ -137,4 +137,6 @@ fn report(
 
 const STARTS_MIN: u64 = 3;
 const START_POLL: Duration = Duration::from_micros(500);
-const START_NS_MAX: u64 = 30 * NS_PER_SECOND;
+const START_NS_MAX: u64 = 60 * NS_PER_SECOND;
+/// Until the memory that a start took is given back, as far as it is.
+const SETTLE_NS: u64 = NS_PER_SECOND / 2;

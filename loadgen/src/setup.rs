@@ -6,12 +6,12 @@ use std::sync::mpsc::Sender;
 
 use haremq::amqp::Method;
 
+use crate::check::QueueCheck;
 use crate::client::{ClientError, Session};
 use crate::engine::{Connection, Consumer, Event, Flight, Job, Orders, Producer, Role, Shared, Template};
 use crate::plan::{ConnectionPlan, InFlight, Load, Run};
 use crate::stamp::Fill;
 use crate::uri::Uri;
-use crate::verify::QueueCheck;
 
 /// What the threads of a run begin with, and where each queue's check ends up.
 pub struct Crew {
@@ -65,9 +65,10 @@ impl Checks {
     fn index(&mut self, load: &Load, queue: usize) -> usize {
         *self.index_of.entry(queue).or_insert_with(|| {
             let consumers = load.consumers_of(queue);
-            self.checks.push(match load.producers.is_empty() {
-                true => QueueCheck::of_unknown(consumers),
-                false => QueueCheck::new(load.feeding(queue), consumers),
+            self.checks.push(match (load.verified, load.producers.is_empty()) {
+                (false, _) => QueueCheck::blind(),
+                (true, true) => QueueCheck::of_unknown(consumers),
+                (true, false) => QueueCheck::new(load.feeding(queue), consumers),
             });
             self.queues.push(queue);
             self.checks.len() - 1

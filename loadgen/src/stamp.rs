@@ -8,6 +8,7 @@
 
 /// The smallest body that can carry a stamp.
 pub const BODY_BYTES_MIN: usize = 16;
+pub const UNIQUE_WORD_BYTES: usize = 16;
 
 /// The first 16 bytes of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +25,17 @@ impl Stamp {
         (u128::from(identity) << 64 | u128::from(self.planned)).to_be_bytes()
     }
 
+    /// A word of 16 letters that no other message of the run has beside the same key: `a` to `p`, a letter for each four
+    /// bits of the producer and the sequence.
+    #[inline]
+    pub fn unique_word(self) -> [u8; UNIQUE_WORD_BYTES] {
+        let identity = u64::from(self.producer) << 48 | self.sequence;
+        let mut word = [0; UNIQUE_WORD_BYTES];
+        word[..8].copy_from_slice(&letters((identity >> 32) as u32));
+        word[8..].copy_from_slice(&letters(identity as u32));
+        word
+    }
+
     /// None when the body is too short to carry one.
     pub fn decode(body: &[u8]) -> Option<Stamp> {
         let word = u128::from_be_bytes(*body.first_chunk()?);
@@ -34,6 +46,16 @@ impl Stamp {
             planned: word as u64,
         })
     }
+}
+
+/// Spreads the half octets of a number over eight octets and makes letters of them, highest first.
+#[inline]
+fn letters(number: u32) -> [u8; 8] {
+    let pairs = u64::from(number);
+    let pairs = (pairs | pairs << 16) & 0x0000_FFFF_0000_FFFF;
+    let octets = (pairs | pairs << 8) & 0x00FF_00FF_00FF_00FF;
+    let halves = (octets | octets << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+    (halves + 0x6161_6161_6161_6161).to_be_bytes()
 }
 
 /// The bytes behind the stamp. They come from one pseudo-random string, begun at one of 16 places that the sequence
@@ -63,7 +85,7 @@ impl Fill {
         &self.bytes[start..start + self.body_bytes - BODY_BYTES_MIN]
     }
 
-    /// Whether a body has the right length and fill. Its stamp is judged elsewhere (verify.rs).
+    /// Whether a body has the right length and fill. Its stamp is judged elsewhere (check.rs).
     pub fn matches(&self, body: &[u8], sequence: u64) -> bool {
         body.len() == self.body_bytes
             && (self.body_bytes == BODY_BYTES_MIN || body[BODY_BYTES_MIN..] == *self.of(sequence))
@@ -86,6 +108,16 @@ mod tests {
         let stamp = Stamp { producer: 65_535, sequence: SEQUENCE_MAX, planned: u64::MAX - 7 };
         assert_eq!(Stamp::decode(&stamp.encode()), Some(stamp));
         assert_eq!(Stamp::decode(&[0; 15]), None);
+    }
+
+    #[test]
+    fn every_bit_of_the_identity_changes_the_unique_word() {
+        let word = |producer, sequence| Stamp { producer, sequence, planned: 0 }.unique_word();
+        assert_eq!(&word(0x0123, 0x4567_89AB_CDEF), b"abcdefghijklmnop");
+        assert_eq!(&word(0, 0), b"aaaaaaaaaaaaaaaa");
+        let words: std::collections::HashSet<_> =
+            (0..48).map(|bit| word(0, 1 << bit)).chain((0..16).map(|bit| word(1 << bit, 0))).collect();
+        assert_eq!(words.len(), 64);
     }
 
     #[test]

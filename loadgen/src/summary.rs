@@ -16,13 +16,15 @@ use crate::violations::{Kind, Violations};
 /// Puts the seconds of all threads together.
 pub struct Seconds {
     threads: usize,
+    /// Else their latencies mean nothing.
+    verified: bool,
     open: BTreeMap<u64, (usize, Interval)>,
     pub done: Vec<Second>,
 }
 
 impl Seconds {
-    pub fn new(threads: usize) -> Seconds {
-        Seconds { threads, open: BTreeMap::new(), done: Vec::new() }
+    pub fn new(threads: usize, verified: bool) -> Seconds {
+        Seconds { threads, verified, open: BTreeMap::new(), done: Vec::new() }
     }
 
     /// Returns the second if this was the last thread's part of it.
@@ -39,7 +41,7 @@ impl Seconds {
             self.open.insert(second, parts);
             return None;
         }
-        let done = parts.1.into_second();
+        let done = parts.1.into_second(self.verified);
         self.done.push(done.clone());
         Some(done)
     }
@@ -54,13 +56,13 @@ impl Interval {
         add(&mut self.confirm_latency, &other.confirm_latency);
     }
 
-    fn into_second(self) -> Second {
+    fn into_second(self, verified: bool) -> Second {
         Second {
             second: self.second,
             published: self.published,
             delivered: self.delivered,
             confirmed: self.confirmed,
-            latency: Percentiles::of(&self.latency),
+            latency: Percentiles::of(&self.latency).filter(|_| verified),
             confirm_latency: Percentiles::of(&self.confirm_latency),
         }
     }
@@ -106,7 +108,7 @@ impl Findings {
             delivered: totals.received,
             confirmed: totals.confirmed,
             nacked: totals.nacked,
-            latency: merged(|outcome| &outcome.latency),
+            latency: merged(|outcome| &outcome.latency).filter(|_| load.verified),
             confirm_latency: merged(|outcome| &outcome.confirm_latency),
             lag: merged(|outcome| &outcome.lag),
             unsent: self.outcomes.iter().map(|outcome| outcome.unsent).sum(),
@@ -115,6 +117,7 @@ impl Findings {
             drain_seconds: drain_ns as f64 / NS_PER_SECOND as f64,
             cost: observer.cost(&begin, &end),
             intact: violations.total() == 0,
+            verified: load.verified,
             violations,
             seconds: seconds.done,
         }
@@ -200,6 +203,7 @@ fn setup(run: &Run, load: &Load, declare_ns: u64) -> Setup {
             InFlight::PerProducer(limit) => limit * load.producers.len() as u64,
         }),
         threads: run.threads.count,
+        realtime: run.realtime,
         declare_seconds: declare_ns as f64 / NS_PER_SECOND as f64,
     }
 }

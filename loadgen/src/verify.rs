@@ -1,373 +1,164 @@
-//! Judges what arrives: per queue and producer every sequence once, in order; what did not hold is counted and listed.
+//! The command `verify`: short loads over the features of a broker, each with a verdict.
 
-use std::collections::VecDeque;
+use std::io::Write;
 
-/// What one queue received, from every producer that feeds it.
-///
-/// Lives on: the thread that owns all consumers of the queue.
-pub struct QueueCheck {
-    /// By producer number, ascending.
-    streams: Vec<(u16, Stream)>,
-    /// Where the last message's producer was found; most messages come from the same one.
-    last_found: usize,
-    /// A queue with several consumers spreads its messages: order then holds per consumer only.
-    consumers: usize,
-    /// Whoever turns up is a producer.
-    from_any: bool,
+use clap::Parser;
+
+use crate::client::ClientError;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::launch::{Broker, Recipe};
+use crate::options::{Cli, Command, RunOptions, VerifyOptions};
+use crate::page::thousands;
+use crate::plan::{Run, Workload};
+use crate::report::MessagesReport;
+use crate::run::{self, Target};
+use crate::sessions;
+use crate::uri::Uri;
+
+/// Runs all trials, says how each went, and whether all went well.
+pub fn run(options: &VerifyOptions) -> Result<bool, Failure> {
+    let (target, broker) = broker(options)?;
+    let mut intact = true;
+    for trial in TRIALS {
+        if interrupt::requested() {
+            return Err(Failure::internal("interrupted".to_owned()));
+        }
+        let verdict = verdict(trial, &target);
+        intact &= verdict.is_ok();
+        let (word, text) = match &verdict {
+            Ok(text) => ("intact", text),
+            Err(text) => ("FAILED", text),
+        };
+        // Whoever closed our standard output still gets the exit code.
+        _ = writeln!(std::io::stdout(), "{word}  {:<46} {text}", trial.name);
+    }
+    if let Some(broker) = broker {
+        broker.stop().map_err(Failure::internal)?;
+    }
+    Ok(intact)
 }
 
-impl QueueCheck {
-    /// `producers` are those that feed this queue; `consumers` how many read from it.
-    pub fn new(mut producers: Vec<u16>, consumers: usize) -> QueueCheck {
-        producers.sort_unstable();
-        producers.dedup();
-        let streams =
-            producers.into_iter().map(|producer| (producer, Stream::new(consumers, false))).collect();
-        QueueCheck { streams, last_found: 0, consumers, from_any: false }
-    }
-
-    /// For a queue that was filled before this run: any producer, each from whatever comes first.
-    pub fn of_unknown(consumers: usize) -> QueueCheck {
-        QueueCheck { streams: Vec::new(), last_found: 0, consumers, from_any: true }
-    }
-
-    /// Takes one message into account. `consumer` counts from 0 among those of this queue.
-    #[inline]
-    pub fn accept(&mut self, producer: u16, sequence: u64, consumer: usize, redelivered: bool) -> Verdict {
-        let Some(stream) = self.stream(producer) else { return Verdict::UnknownProducer };
-        if stream.in_turn(sequence) {
-            return Verdict::InOrder;
-        }
-        stream.accept(sequence, consumer, redelivered)
-    }
-
-    /// What is missing of each producer's `expected(producer)` messages, as (producer, count, first missing).
-    pub fn missing(&self, expected: impl Fn(u16) -> u64) -> Vec<Missing> {
-        let missing = self.streams.iter().filter_map(|&(producer, ref stream)| {
-            let (count, first) = stream.missing(expected(producer))?;
-            Some(Missing { producer, count, first })
-        });
-        missing.collect()
-    }
-
-    #[inline]
-    fn stream(&mut self, producer: u16) -> Option<&mut Stream> {
-        let found = self.streams.get(self.last_found).is_some_and(|entry| entry.0 == producer);
-        if !found {
-            self.last_found = self.find(producer)?;
-        }
-        self.streams.get_mut(self.last_found).map(|entry| &mut entry.1)
-    }
-
-    fn find(&mut self, producer: u16) -> Option<usize> {
-        match self.streams.binary_search_by_key(&producer, |entry| entry.0) {
-            Ok(index) => Some(index),
-            Err(index) if self.from_any => {
-                self.streams.insert(index, (producer, Stream::new(self.consumers, true)));
-                Some(index)
-            }
-            Err(_) => None,
-        }
-    }
+struct Trial {
+    name: &'static str,
+    /// Of `loadgen run`.
+    options: &'static str,
 }
 
-/// How a message stands to those before it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// New, and later than all that this consumer had from the producer.
-    InOrder,
-    /// New, but something published after it was here before.
-    Overtaken,
-    /// New and out of order, which `redelivered` excuses.
-    Requeued,
-    /// Seen before, which `redelivered` excuses.
-    Redelivered,
-    /// Seen before.
-    Duplicate,
-    /// No producer of that number feeds this queue.
-    UnknownProducer,
-    /// Further ahead of its producer than can be.
-    Implausible,
+fn broker(options: &VerifyOptions) -> Result<(Target, Option<Broker>), Failure> {
+    if let Some(uri) = &options.uri {
+        let uri = Uri::parse(uri).map_err(|error| Failure::usage(error.to_string()))?;
+        return Ok((Target { uri, pid: None }, None));
+    }
+    let (haremq, broker_args) = (options.haremq.clone(), options.broker_args.clone());
+    let options = RunOptions { haremq, broker_args, ..RunOptions::default() };
+    let recipe = Recipe::of(&options).map_err(Failure::unreachable)?;
+    let broker = recipe.start().map_err(Failure::unreachable)?;
+    Ok((Target { uri: broker.uri(), pid: None }, Some(broker)))
 }
 
-impl Verdict {
-    /// Whether this is the first time that the message is here.
-    pub fn is_new(self) -> bool {
-        matches!(self, Verdict::InOrder | Verdict::Overtaken | Verdict::Requeued)
+/// `Err` says what was wrong.
+fn verdict(trial: &Trial, target: &Target) -> Result<String, String> {
+    let run = resolve(trial)?;
+    let failed = |error: ClientError| error.to_string();
+    match &run.workload {
+        Workload::Messages(load) => judge(&run::messages(&run, load, target, &mut |_| ()).map_err(failed)?),
+        Workload::Churn { concurrency } => {
+            let report = sessions::churn(&run, *concurrency, target).map_err(failed)?;
+            Ok(format!("{} connections", thousands(report.sessions)))
+        }
+        Workload::Start => Err("a start is no trial of a broker that runs".to_owned()),
     }
 }
 
-/// Messages of one producer that never came.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Missing {
-    pub producer: u16,
-    pub count: u64,
-    pub first: u64,
-}
-
-/// The messages of one producer in one queue. Invariant: everything below `next` was seen, except the `given_up`.
-struct Stream {
-    next: u64,
-    /// One bit per sequence from `next` rounded down to 64, while something after `next` was seen.
-    ahead: VecDeque<u64>,
-    /// Per consumer, one more than the highest sequence it had; empty with a single consumer and nothing ahead.
-    past: Vec<u64>,
-    /// Holes that were left behind because the window may not grow for ever, and the first of them.
-    given_up: u64,
-    first_given_up: u64,
-    from_any: bool,
-}
-
-impl Stream {
-    fn new(consumers: usize, from_any: bool) -> Stream {
-        let past = vec![0; consumers];
-        Stream { next: 0, ahead: VecDeque::new(), past, given_up: 0, first_given_up: u64::MAX, from_any }
-    }
-
-    /// The common case, small enough to be inlined: one consumer, nothing missing so far, and this is the next.
-    #[inline]
-    fn in_turn(&mut self, sequence: u64) -> bool {
-        let in_turn =
-            sequence == self.next && self.past.len() <= 1 && self.ahead.is_empty() && !self.from_any;
-        self.next += u64::from(in_turn);
-        in_turn
-    }
-
-    #[inline(never)]
-    fn accept(&mut self, sequence: u64, consumer: usize, redelivered: bool) -> Verdict {
-        if std::mem::take(&mut self.from_any) {
-            self.next = sequence;
-        }
-        if sequence >= self.next + AHEAD_MAX {
-            return Verdict::Implausible;
-        }
-        if !self.insert(sequence) {
-            return if redelivered { Verdict::Redelivered } else { Verdict::Duplicate };
-        }
-        match (self.advance_consumer(consumer, sequence), redelivered) {
-            (true, _) => Verdict::InOrder,
-            (false, true) => Verdict::Requeued,
-            (false, false) => Verdict::Overtaken,
-        }
-    }
-
-    /// Whether `sequence` is the highest that the consumer had.
-    fn advance_consumer(&mut self, consumer: usize, sequence: u64) -> bool {
-        let single = self.past.len() <= 1;
-        let Some(past) = self.past.get_mut(consumer) else { return true };
-        // The fast path does not keep `past` for a single consumer; there, all below `next` before this one was had.
-        let had = if single { (*past).max(self.next.min(sequence)) } else { *past };
-        *past = had.max(sequence + 1);
-        sequence >= had
-    }
-
-    /// Marks `sequence` as seen; false if it was.
-    fn insert(&mut self, sequence: u64) -> bool {
-        if sequence < self.next {
-            return false;
-        }
-        if sequence == self.next && self.ahead.is_empty() {
-            self.next += 1;
-            return true;
-        }
-        let base = self.next / 64;
-        let (word, bit) = ((sequence / 64 - base) as usize, 1 << (sequence % 64));
-        if self.ahead.is_empty() {
-            // Those of the first word that lie below `next` were seen.
-            self.ahead.push_back((1 << (self.next % 64)) - 1);
-        }
-        if word >= self.ahead.len() {
-            self.ahead.resize(word + 1, 0);
-        }
-        let new = self.ahead[word] & bit == 0;
-        self.ahead[word] |= bit;
-        self.advance();
-        if self.ahead.len() >= WINDOW_WORDS_MAX {
-            self.give_up_oldest();
-        }
-        new
-    }
-
-    /// Moves `next` over all that was seen in a row.
-    fn advance(&mut self) {
-        while let Some(&word) = self.ahead.front() {
-            if word != u64::MAX {
-                self.next = self.next / 64 * 64 + u64::from(word.trailing_ones());
-                break;
-            }
-            self.next = (self.next / 64 + 1) * 64;
-            self.ahead.pop_front();
-        }
-        let nothing_ahead = self.ahead.len() == 1 && self.ahead[0] >> (self.next % 64) == 0;
-        if nothing_ahead {
-            self.ahead.clear();
-        }
-    }
-
-    /// Counts the holes of the older half of the window as lost.
-    fn give_up_oldest(&mut self) {
-        for _ in 0..WINDOW_WORDS_MAX / 2 {
-            let Some(word) = self.ahead.pop_front() else { break };
-            self.first_given_up = self.first_given_up.min(self.next);
-            self.given_up += u64::from(word.count_zeros());
-            self.next = (self.next / 64 + 1) * 64;
-        }
-        self.advance();
-    }
-
-    /// How many of the first `expected` messages, or of those before the last seen, are missing, and the first of them.
-    fn missing(&self, expected: u64) -> Option<(u64, u64)> {
-        let ahead: u64 = self.ahead.iter().map(|word| u64::from(word.count_ones())).sum();
-        let below = if self.ahead.is_empty() { 0 } else { self.next % 64 };
-        let seen = self.next + ahead - below;
-        let missing = expected.max(self.end()) - seen + self.given_up;
-        (missing > 0).then_some((missing, self.first_given_up.min(self.next)))
-    }
-
-    /// One more than the highest sequence seen.
-    fn end(&self) -> u64 {
-        let Some(last) = self.ahead.back() else { return self.next };
-        self.next / 64 * 64 + self.ahead.len() as u64 * 64 - u64::from(last.leading_zeros())
+fn judge(report: &MessagesReport) -> Result<String, String> {
+    let (published, delivered) = (report.published, report.delivered);
+    let copies =
+        if report.setup.exchange_type.as_deref() == Some("fanout") { report.setup.queues } else { 1 };
+    let counts = format!("{} published, {} delivered", thousands(published), thousands(delivered));
+    match report.intact && published > 0 && delivered >= published * copies as u64 {
+        true => Ok(counts),
+        false => Err(format!("{counts}\n{}", report.violations_text())),
     }
 }
 
-/// A window of 32 MiB of bits per stream: more lost or late messages than that are counted when the window moves on.
-const WINDOW_WORDS_MAX: usize = 1 << 22;
-/// Nothing can be that far ahead of what is missing: the number itself must be damaged.
-const AHEAD_MAX: u64 = WINDOW_WORDS_MAX as u64 * 64;
+fn resolve(trial: &Trial) -> Result<Run, String> {
+    let always = ["loadgen", "run", "--id", "loadgen verify", "--drain-timeout", "10"];
+    let words = always.into_iter().chain(trial.options.split_whitespace());
+    match Cli::try_parse_from(words).map_err(|error| error.to_string())?.command {
+        Some(Command::Run(options)) => Run::resolve(*options),
+        _ => Err("not a run".to_owned()),
+    }
+}
+
+/// Together under 20 s on two cores, against RabbitMQ as well. Names of queues and exchanges are their own, so that one
+/// run never meets what another left.
+const TRIALS: &[Trial] = &[
+    Trial { name: "default exchange, automatic acks", options: "-u verify.default -a -C 50000" },
+    Trial {
+        name: "confirms, acks, prefetch",
+        options: "-u verify.confirms -x 2 -C 10000 -c 100 -A 10 -q 100",
+    },
+    Trial { name: "four consumers of one queue", options: "-u verify.shared -x 3 -y 4 -C 5000 -A 1 -q 10" },
+    Trial {
+        name: "many channels on one connection",
+        options: "-u verify.channels -X 20 -Y 20 -C 1000 -q 10",
+    },
+    Trial {
+        name: "persistent messages in durable queues, mandatory",
+        options: "-u verify.durable -s 1024 -f persistent -f mandatory -C 3000 -c 200 -A 20 -q 200",
+    },
+    Trial {
+        name: "direct exchange, 1,000 bindings",
+        options: "-e verify.direct -t direct -k key-%d --bindings 1000 -y 5 -a -C 20000 --queue-pattern verify.direct.%d \
+                  --queue-pattern-to 5",
+    },
+    Trial {
+        name: "fanout to 5 queues",
+        options: "-e verify.fanout -t fanout -y 5 -A 10 -q 100 -C 5000 --queue-pattern verify.fanout.%d \
+                  --queue-pattern-to 5",
+    },
+    Trial {
+        name: "topic exchange, 1,000 bindings",
+        options: "-e verify.topic -t topic -k a.%d.b --bindings 1000 -y 5 -a -C 10000 --queue-pattern verify.topic.%d \
+                  --queue-pattern-to 5",
+    },
+    Trial {
+        name: "topic exchange, no routing key twice",
+        options: "-e verify.topic -t topic -k a.%d --bindings 100 --unique -y 5 -c 100 -C 5000 \
+                  --queue-pattern verify.unique.%d --queue-pattern-to 5",
+    },
+    Trial {
+        name: "headers exchange, 100 bindings",
+        options: "-e verify.headers -t headers -k %d --bindings 100 -y 5 -a -C 5000 --queue-pattern verify.headers.%d \
+                  --queue-pattern-to 5",
+    },
+    Trial {
+        name: "headers exchange, no headers twice",
+        options: "-e verify.headers -t headers -k %d --bindings 100 --unique -y 5 -c 100 -C 3000 \
+                  --queue-pattern verify.others.%d --queue-pattern-to 5",
+    },
+    Trial { name: "bodies of 1 MiB", options: "-u verify.large -s 1048576 -C 100 -c 10 -A 1 -q 5" },
+    Trial {
+        name: "200 connections with a queue each",
+        options: "-x 200 -y 200 --duplex -A 1 -q 10 -C 100 --queue-pattern verify.many.%d --queue-pattern-to 200",
+    },
+    Trial { name: "1,000 messages/s at planned times", options: "-u verify.paced -r 1000 -C 1000 -a" },
+    Trial { name: "connections opened and closed", options: "--scenario 12 --warmup 0 -z 1" },
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn feed(check: &mut QueueCheck, sequences: impl IntoIterator<Item = u64>) -> Vec<Verdict> {
-        sequences.into_iter().map(|sequence| check.accept(7, sequence, 0, false)).collect()
-    }
-
-    fn check(consumers: usize) -> QueueCheck {
-        QueueCheck::new(vec![9, 7, 8], consumers)
-    }
-
     #[test]
-    fn a_stream_without_fault_is_in_order_and_complete() {
-        let mut check = check(1);
-        assert!(feed(&mut check, 0..10_000).iter().all(|&verdict| verdict == Verdict::InOrder));
-        assert_eq!(check.missing(|producer| if producer == 7 { 10_000 } else { 0 }), []);
-    }
-
-    #[test]
-    fn a_lost_message_is_missing_and_nothing_else_is_wrong() {
-        let mut check = check(1);
-        let verdicts = feed(&mut check, (0..1000).filter(|&sequence| sequence != 321));
-        assert!(verdicts.iter().all(|&verdict| verdict == Verdict::InOrder));
-        assert_eq!(
-            check.missing(|producer| u64::from(producer == 7) * 1000),
-            [Missing { producer: 7, count: 1, first: 321 }]
-        );
-    }
-
-    #[test]
-    fn a_lost_tail_is_missing() {
-        let mut check = check(1);
-        feed(&mut check, 0..990);
-        assert_eq!(
-            check.missing(|producer| u64::from(producer == 7) * 1000),
-            [Missing { producer: 7, count: 10, first: 990 }]
-        );
-    }
-
-    #[test]
-    fn a_second_copy_is_a_duplicate_unless_marked_redelivered() {
-        for (gap, repeated) in [(false, 50), (true, 50), (true, 20), (true, 99)] {
-            let mut check = check(1);
-            feed(&mut check, (0..100).filter(|&sequence| !gap || sequence != 30));
-            assert_eq!(check.accept(7, repeated, 0, false), Verdict::Duplicate);
-            assert_eq!(check.accept(7, repeated, 0, true), Verdict::Redelivered);
-        }
-    }
-
-    #[test]
-    fn a_message_that_comes_late_was_overtaken_unless_marked_redelivered() {
-        for (redelivered, verdict) in [(false, Verdict::Overtaken), (true, Verdict::Requeued)] {
-            let mut check = check(1);
-            feed(&mut check, [0, 1, 3]);
-            assert_eq!(check.accept(7, 2, 0, redelivered), verdict);
-            assert_eq!(feed(&mut check, [4, 5]), [Verdict::InOrder; 2]);
-            assert_eq!(check.missing(|producer| u64::from(producer == 7) * 6), []);
-        }
-    }
-
-    #[test]
-    fn swapped_neighbours_are_seen_at_every_position() {
-        for at in 0..200 {
-            let mut check = check(1);
-            let mut sequences: Vec<u64> = (0..202).collect();
-            sequences.swap(at, at + 1);
-            let verdicts = feed(&mut check, sequences);
-            assert_eq!(
-                verdicts.iter().filter(|&&verdict| verdict == Verdict::Overtaken).count(),
-                1,
-                "at {at}"
-            );
-            assert_eq!(check.missing(|producer| u64::from(producer == 7) * 202), []);
-        }
-    }
-
-    #[test]
-    fn several_consumers_may_interleave_but_each_must_rise() {
-        let mut check = check(2);
-        for sequence in (0..100).step_by(2) {
-            assert_eq!(check.accept(7, sequence + 1, 1, false), Verdict::InOrder);
-            assert_eq!(check.accept(7, sequence, 0, false), Verdict::InOrder);
-        }
-        check.accept(7, 101, 0, false);
-        assert_eq!(check.accept(7, 100, 0, false), Verdict::Overtaken);
-        assert_eq!(check.missing(|producer| u64::from(producer == 7) * 102), []);
-    }
-
-    #[test]
-    fn a_producer_that_does_not_feed_the_queue_is_unknown() {
-        assert_eq!(check(1).accept(6, 0, 0, false), Verdict::UnknownProducer);
-        assert_eq!(check(1).accept(7, 1 << 40, 0, false), Verdict::Implausible);
-    }
-
-    #[test]
-    fn a_queue_filled_before_may_begin_anywhere() {
-        let mut check = QueueCheck::of_unknown(1);
-        assert_eq!(feed(&mut check, [5, 6, 8]), [Verdict::InOrder; 3]);
-        assert_eq!(check.missing(|_| 0), [Missing { producer: 7, count: 1, first: 7 }]);
-    }
-
-    /// Any arrival order of any multiset of sequences gives the counts that a plain set gives.
-    #[test]
-    fn counts_agree_with_a_set_on_random_input() {
-        let mut seed = 42_u64;
-        let mut random = |below: u64| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (seed >> 33) % below
-        };
-        for round in 0..200 {
-            let span = 1 + random(400);
-            let mut check = QueueCheck::new(vec![7], 1);
-            let mut seen = std::collections::BTreeSet::new();
-            for _ in 0..random(800) {
-                let sequence = random(span);
-                let verdict = check.accept(7, sequence, 0, false);
-                let late = seen.last().is_some_and(|&last| last > sequence);
-                let expected = match (seen.insert(sequence), late) {
-                    (false, _) => Verdict::Duplicate,
-                    (true, true) => Verdict::Overtaken,
-                    (true, false) => Verdict::InOrder,
-                };
-                assert_eq!(verdict, expected, "round {round}, sequence {sequence}");
+    fn every_trial_is_a_run_whose_messages_are_all_expected() {
+        for trial in TRIALS {
+            let run = resolve(trial).unwrap_or_else(|error| panic!("{}: {error}", trial.name));
+            if let Workload::Messages(load) = run.workload {
+                assert!(load.verified && crate::summary::expects_everything(&load), "{}", trial.name);
+                assert!(load.messages_per_producer.is_some(), "{}", trial.name);
             }
-            let missing = (0..span).filter(|sequence| !seen.contains(sequence));
-            let expected = missing.clone().next().map(|first| (missing.count() as u64, first));
-            assert_eq!(
-                check.missing(|_| span).first().map(|m| (m.count, m.first)),
-                expected,
-                "round {round}"
-            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What went wrong in a run, counted by kind, the first of each with words.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -19,7 +19,7 @@ pub enum Kind {
     Protocol,
 }
 
-#[derive(Clone, Default, Debug, Serialize)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct Violations {
     pub lost: u64,
     pub duplicated: u64,

@@ -42,6 +42,9 @@ impl<'a> ContentHeader<'a> {
     }
 }
 
+/// Class, weight and body size.
+const HEAD_BYTES: usize = 12;
+
 fn read_head(reader: &mut Reader<'_>) -> Option<(u16, u16, u64)> {
     Some((u16::read(reader)?, u16::read(reader)?, u64::read(reader)?))
 }
@@ -75,6 +78,13 @@ impl<'a> Properties<'a> {
         Ok(Properties(bytes))
     }
 
+    /// The properties in the payload of a content header that [`ContentHeader::decode`] has accepted before.
+    #[inline]
+    pub(crate) fn of_checked(payload: &'a [u8]) -> Properties<'a> {
+        debug_assert!(ContentHeader::decode(payload).is_ok());
+        Properties(&payload[HEAD_BYTES..])
+    }
+
     /// Flags and values as on the wire.
     #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
@@ -87,6 +97,17 @@ impl<'a> Properties<'a> {
 
     pub fn content_encoding(&self) -> Option<ShortStr<'a>> {
         self.field(Property::ContentEncoding)
+    }
+
+    /// These properties with other headers, which are the bytes of a table; without effect if there were none.
+    pub fn with_headers(&self, headers: &[u8]) -> Vec<u8> {
+        let Some(mut reader) = self.locate(Property::Headers) else { return self.0.to_vec() };
+        let before = self.0.len() - reader.rest().len();
+        let mut out = self.0[..before].to_vec();
+        Writer::new(&mut out).long_bytes(headers);
+        reader.long_bytes();
+        out.extend_from_slice(reader.rest());
+        out
     }
 
     pub fn headers(&self) -> Option<Table<'a>> {
@@ -331,6 +352,17 @@ mod tests {
         assert_eq!(properties.priority(), None);
         assert_eq!(properties.message_id(), Some("m1".into()));
         assert_eq!(properties.cluster_id(), None);
+    }
+
+    #[test]
+    fn headers_are_replaced_and_the_other_properties_stay() {
+        let header = ContentHeader::decode(HEADER).unwrap();
+        let bytes = header.properties.with_headers(b"\x01zV");
+        let changed = Properties::decode(&bytes).unwrap();
+        assert_eq!(changed.headers().unwrap().as_bytes(), b"\x01zV");
+        assert_eq!(changed.content_type(), Some("text/plain".into()));
+        assert_eq!((changed.delivery_mode(), changed.message_id()), (Some(2), Some("m1".into())));
+        assert_eq!(Properties::EMPTY.with_headers(b"\x01zV"), [0, 0]);
     }
 
     #[test]

@@ -94,6 +94,28 @@ impl<'a> Table<'a> {
     pub fn find(&self, name: &[u8]) -> Option<Value<'a>> {
         self.iter().find(|(entry, _)| entry.as_bytes() == name).map(|(_, value)| value)
     }
+
+    /// The bytes of this table without the entries of that name; the others as they are.
+    pub fn without(&self, name: &[u8]) -> Vec<u8> {
+        self.raw().filter(|(entry, _)| entry.as_bytes() != name).flat_map(|(_, raw)| raw).copied().collect()
+    }
+
+    /// The bytes of this table with its entries in the order of their names.
+    pub fn sorted(&self) -> Vec<u8> {
+        let mut entries: Vec<_> = self.raw().collect();
+        entries.sort_by_key(|(name, _)| name.as_bytes());
+        entries.into_iter().flat_map(|(_, raw)| raw).copied().collect()
+    }
+
+    /// Each entry's name and its bytes.
+    fn raw(&self) -> impl Iterator<Item = (ShortStr<'a>, &'a [u8])> {
+        let mut entries = self.iter();
+        std::iter::from_fn(move || {
+            let before = entries.0.rest();
+            let (name, _) = entries.next()?;
+            Some((name, &before[..before.len() - entries.0.rest().len()]))
+        })
+    }
 }
 
 impl<'a> IntoIterator for Table<'a> {
@@ -184,6 +206,29 @@ impl<'a> Value<'a> {
 
     pub fn as_array(&self) -> Option<Array<'a>> {
         if let Value::Array(value) = *self { Some(value) } else { None }
+    }
+
+    /// RabbitMQ's name of the type, as its error texts have it (rabbit_binary_parser).
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::LongString(_) => "longstr",
+            Value::I32(_) => "signedint",
+            Value::Decimal { .. } => "decimal",
+            Value::Timestamp(_) => "timestamp",
+            Value::Table(_) => "table",
+            Value::Array(_) => "array",
+            Value::I8(_) => "byte",
+            Value::F64(_) => "double",
+            Value::F32(_) => "float",
+            Value::I64(_) => "long",
+            Value::I16(_) => "short",
+            Value::Bool(_) => "bool",
+            Value::Bytes(_) => "binary",
+            Value::U8(_) => "unsignedbyte",
+            Value::U16(_) => "unsignedshort",
+            Value::U32(_) => "unsignedint",
+            Value::Void => "void",
+        }
     }
 }
 
@@ -378,6 +423,13 @@ mod tests {
     fn elements_are_allowed_to_the_bound_and_not_beyond() {
         assert!(Table::decode(&b"\0V".repeat(ELEMENTS_MAX)).is_ok());
         assert_eq!(Table::decode(&b"\0V".repeat(ELEMENTS_MAX + 1)), Err(TableError::TooManyElements));
+    }
+
+    #[test]
+    fn entries_are_left_out_and_sorted_as_the_bytes_they_are() {
+        let table = Table::decode(b"\x01bL\0\0\0\0\0\0\0\x01\x01aV\x01bV").unwrap();
+        assert_eq!(table.without(b"b"), b"\x01aV");
+        assert_eq!(table.sorted(), b"\x01aV\x01bL\0\0\0\0\0\0\0\x01\x01bV");
     }
 
     #[test]

@@ -82,6 +82,10 @@ impl ArrayWriter {
         self.value(Value::LongString(value.as_ref()))
     }
 
+    pub fn i32(self, value: i32) -> ArrayWriter {
+        self.value(Value::I32(value))
+    }
+
     pub fn table(mut self, write: impl FnOnce(TableWriter) -> TableWriter) -> ArrayWriter {
         write_container(&mut self.out, b'F', &write(TableWriter::new()).finish());
         self

@@ -91,6 +91,12 @@ pub enum Pending {
     ExchangeDelete {
         nowait: bool,
     },
+    ExchangeBind {
+        nowait: bool,
+    },
+    ExchangeUnbind {
+        nowait: bool,
+    },
     QueueDeclare {
         nowait: bool,
         exclusive: bool,

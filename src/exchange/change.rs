@@ -14,7 +14,7 @@ pub enum Change {
     ExchangeAdded {
         spec: Arc<ExchangeSpec>,
     },
-    /// Its bindings go with it.
+    /// The bindings from it and to it go with it.
     ExchangeRemoved {
         name: Name,
     },
@@ -27,20 +27,27 @@ pub enum Change {
         id: QueueId,
         name: Name,
     },
-    /// A binding that was not there: two bindings of the same queue and key differ in their arguments.
+    /// A binding that was not there: two bindings of the same destination and key differ in their arguments.
     Bound {
         source: Name,
-        queue: QueueId,
+        destination: Destination,
         key: Name,
         arguments: Name,
     },
     /// A binding that was there.
     Unbound {
         source: Name,
-        queue: QueueId,
+        destination: Destination,
         key: Name,
         arguments: Name,
     },
+}
+
+/// Where a binding leads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Destination {
+    Queue(QueueId),
+    Exchange(Name),
 }
 
 /// What was declared under the name of an exchange.
@@ -50,7 +57,10 @@ pub struct ExchangeSpec {
     pub kind: ExchangeKind,
     pub durable: bool,
     pub auto_delete: bool,
+    /// Clients may not publish to it: only other exchanges lead to it.
     pub internal: bool,
+    /// Where messages go that it leads nowhere: the exchange of that name, if it exists then.
+    pub alternate: Option<Name>,
     /// An encoded field table without its length.
     pub arguments: Name,
 }
@@ -109,6 +119,7 @@ pub fn predeclared_exchanges() -> impl Iterator<Item = Arc<ExchangeSpec>> {
             durable: true,
             auto_delete: false,
             internal,
+            alternate: None,
             arguments: Name::from([]),
         })
     })

@@ -1,16 +1,17 @@
-//! Target lists: each a set of queues that one binding key, one fanout exchange or one queue's own name leads to.
+//! Target lists: each a set of queues, or of exchanges, that one place of a routing table leads to.
 //!
 //! ```text
-//! ListIndex --> targets[i]: None | One(queue) | Many([queue, ...])   read by every publish, so it stands alone
-//!               origins[i]: which direct exchange and key lead here  read only when the list empties
-//! (list, queue) --> Link { position in targets, place in lists_of[queue], bindings that share it }
-//! queue         --> lists_of: [ListIndex, ...]
+//! ListIndex --> targets[i]: None | One(target) | Many([target, ...])   read by every publish, so it stands alone
+//!               origins[i]: which place of which exchange leads here   read only when the list changes
+//! (list, target) --> Link { position in targets, place in lists_of[target], bindings that share it }
+//! target         --> lists_of: [ListIndex, ...]
 //! ```
 //!
-//! Both sides know where they stand in the other, so that adding or removing one queue costs the same in a fanout to
+//! Both sides know where they stand in the other, so that adding or removing one target costs the same in a fanout to
 //! ten as to ten thousand. The last target takes the place of a removed one: order among targets means nothing.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::slice;
 
 use ahash::RandomState;
@@ -18,36 +19,65 @@ use ahash::RandomState;
 use super::Name;
 use crate::ids::QueueId;
 
-/// A target list of a `Router`, valid while its `epoch()` stays the same.
+/// A target list of a `Router`, valid while the epoch of the exchange that led to it stays the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ListIndex(u32);
 
 impl ListIndex {
     /// The list without targets.
     pub const EMPTY: ListIndex = ListIndex(0);
+    /// Any other.
+    #[cfg(test)]
+    pub(super) const FOR_TESTS: ListIndex = ListIndex(1);
 
     fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// The direct exchange and binding key that lead to a list.
+/// Which place of which exchange leads to a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Origin {
-    pub exchange: Name,
-    pub key: Name,
+    /// The exchange's slot.
+    pub exchange: u32,
+    pub place: Place,
 }
 
-pub(super) struct Lists {
-    targets: Vec<Targets>,
+/// Where in its exchange's routing table a binding stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// A fanout exchange has one place for all bindings.
+    Whole,
+    /// A binding key of a direct exchange.
+    Key(Name),
+    /// A node of a topic exchange's trie.
+    Node(u32),
+    /// A pattern of a headers exchange.
+    Pattern(u32),
+}
+
+/// Where a place leads: to queues, and on to exchanges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Leads {
+    pub queues: ListIndex,
+    pub exchanges: ListIndex,
+}
+
+impl Leads {
+    pub const NOWHERE: Leads = Leads { queues: ListIndex::EMPTY, exchanges: ListIndex::EMPTY };
+}
+
+/// `T` is what the lists hold: queues, or the slots of exchanges.
+pub(super) struct Lists<T> {
+    targets: Vec<Targets<T>>,
     origins: Vec<Option<Origin>>,
     free: Vec<ListIndex>,
-    links: HashMap<(ListIndex, QueueId), Link, RandomState>,
-    lists_of: HashMap<QueueId, Vec<ListIndex>, RandomState>,
+    links: HashMap<(ListIndex, T), Link, RandomState>,
+    lists_of: HashMap<T, Vec<ListIndex>, RandomState>,
 }
 
-impl Lists {
-    pub fn new(hashing: RandomState) -> Lists {
+impl<T: Copy + Eq + Hash> Lists<T> {
+    pub fn new(hashing: RandomState) -> Lists<T> {
         Lists {
             targets: vec![Targets::None],
             origins: vec![None],
@@ -57,7 +87,7 @@ impl Lists {
         }
     }
 
-    /// A list without targets. With an origin it is to be removed when it empties.
+    /// A list without targets.
     pub fn add(&mut self, origin: Option<Origin>) -> ListIndex {
         if let Some(list) = self.free.pop() {
             self.origins[list.index()] = origin;
@@ -69,71 +99,112 @@ impl Lists {
         list
     }
 
-    /// A list that leads to one queue by its name, without a binding.
-    pub fn add_own(&mut self, queue: QueueId) -> ListIndex {
+    /// A list that leads to one target without a binding.
+    pub fn add_own(&mut self, target: T) -> ListIndex {
         let list = self.add(None);
-        self.targets[list.index()] = Targets::One(queue);
+        self.targets[list.index()] = Targets::One(target);
         list
     }
 
-    /// Removes a list and all its links.
+    /// A list of targets that no binding stands for: what several places lead to together.
+    pub fn add_union(&mut self, targets: &[T]) -> ListIndex {
+        let list = self.add(None);
+        self.set_union(list, targets);
+        list
+    }
+
+    pub fn set_union(&mut self, list: ListIndex, targets: &[T]) {
+        debug_assert!(list != ListIndex::EMPTY && self.origins[list.index()].is_none());
+        match &mut self.targets[list.index()] {
+            Targets::Many(kept) => {
+                kept.clear();
+                kept.extend_from_slice(targets);
+            }
+            other => *other = Targets::Many(targets.to_vec()),
+        }
+    }
+
+    /// Removes a list that no target is linked to, or one that has no links.
     pub fn remove(&mut self, list: ListIndex) {
         debug_assert!(list != ListIndex::EMPTY, "the empty list stays");
-        let targets = std::mem::replace(&mut self.targets[list.index()], Targets::None);
-        for &queue in targets.as_slice() {
-            if let Some(link) = self.links.remove(&(list, queue)) {
-                self.leave(queue, link.place);
-            }
-        }
+        self.targets[list.index()] = Targets::None;
         self.origins[list.index()] = None;
         self.free.push(list);
     }
 
-    /// One more binding leads from the list to the queue.
-    pub fn link(&mut self, list: ListIndex, queue: QueueId) {
-        if let Some(link) = self.links.get_mut(&(list, queue)) {
+    /// The exchange of the list is gone: nothing leads there any more, and its targets are taken out one by one.
+    pub fn disown(&mut self, list: ListIndex) {
+        self.origins[list.index()] = None;
+    }
+
+    /// Takes the last target out of a disowned list; false, and the list is removed, if there is none.
+    pub fn unlink_last(&mut self, list: ListIndex) -> bool {
+        let Some(&target) = self.targets(list).last() else {
+            self.remove(list);
+            return false;
+        };
+        let link = self.links.remove(&(list, target)).expect("a target has a link");
+        self.drop_target(list, link.position);
+        self.leave(target, link.place);
+        true
+    }
+
+    /// One more binding leads from the list to the target.
+    pub fn link(&mut self, list: ListIndex, target: T) {
+        if let Some(link) = self.links.get_mut(&(list, target)) {
             link.bindings += 1;
             return;
         }
-        let lists = self.lists_of.entry(queue).or_default();
+        let lists = self.lists_of.entry(target).or_default();
         let link = Link { position: self.targets[list.index()].len(), place: lists.len(), bindings: 1 };
         lists.push(list);
-        self.targets[list.index()].push(queue);
-        self.links.insert((list, queue), link);
+        self.targets[list.index()].push(target);
+        self.links.insert((list, target), link);
     }
 
-    /// One binding less leads from the list to the queue.
-    pub fn unlink(&mut self, list: ListIndex, queue: QueueId) {
-        let Some(link) = self.links.get_mut(&(list, queue)) else {
+    /// One binding less leads from the list to the target.
+    pub fn unlink(&mut self, list: ListIndex, target: T) {
+        let Some(link) = self.links.get_mut(&(list, target)) else {
             debug_assert!(false, "only what was bound is unbound");
             return;
         };
         link.bindings -= 1;
         if link.bindings == 0 {
             let Link { position, place, .. } = *link;
-            self.links.remove(&(list, queue));
+            self.links.remove(&(list, target));
             self.drop_target(list, position);
-            self.leave(queue, place);
+            self.leave(target, place);
         }
     }
 
-    /// Takes the queue out of every list; returns those lists.
-    pub fn unlink_queue(&mut self, queue: QueueId) -> Vec<ListIndex> {
-        let lists = self.lists_of.remove(&queue).unwrap_or_default();
-        for &list in &lists {
-            let link = self.links.remove(&(list, queue)).expect("a queue's list has a link to it");
-            self.drop_target(list, link.position);
+    /// Takes the target out of one of its lists, whatever number of bindings stands for it; None if it is in none.
+    pub fn unlink_target(&mut self, target: T) -> Option<ListIndex> {
+        let lists = self.lists_of.get_mut(&target)?;
+        let list = lists.pop().expect("a target without lists is forgotten");
+        if lists.is_empty() {
+            self.lists_of.remove(&target);
         }
-        lists
+        let link = self.links.remove(&(list, target)).expect("a target's list has a link to it");
+        self.drop_target(list, link.position);
+        Some(list)
     }
 
-    /// Where an empty list was reached from, if it is to be removed then.
-    pub fn emptied(&self, list: ListIndex) -> Option<Origin> {
-        if self.targets[list.index()].len() == 0 { self.origins[list.index()].clone() } else { None }
+    pub fn is_empty(&self, list: ListIndex) -> bool {
+        self.targets[list.index()].len() == 0
     }
 
-    pub fn targets(&self, list: ListIndex) -> &[QueueId] {
+    pub fn origin(&self, list: ListIndex) -> Option<&Origin> {
+        self.origins[list.index()].as_ref()
+    }
+
+    #[inline]
+    pub fn targets(&self, list: ListIndex) -> &[T] {
         self.targets[list.index()].as_slice()
+    }
+
+    /// The lists that lead to a target.
+    pub fn lists_of(&self, target: T) -> &[ListIndex] {
+        self.lists_of.get(&target).map_or(&[], |lists| lists)
     }
 
     fn drop_target(&mut self, list: ListIndex, position: usize) {
@@ -143,13 +214,13 @@ impl Lists {
         }
     }
 
-    fn leave(&mut self, queue: QueueId, place: usize) {
-        let lists = self.lists_of.get_mut(&queue).expect("a linked queue knows its lists");
+    fn leave(&mut self, target: T, place: usize) {
+        let lists = self.lists_of.get_mut(&target).expect("a linked target knows its lists");
         lists.swap_remove(place);
         if let Some(&moved) = lists.get(place) {
-            self.links.get_mut(&(moved, queue)).expect("a queue's list has a link to it").place = place;
+            self.links.get_mut(&(moved, target)).expect("a target's list has a link to it").place = place;
         } else if lists.is_empty() {
-            self.lists_of.remove(&queue);
+            self.lists_of.remove(&target);
         }
     }
 
@@ -157,13 +228,13 @@ impl Lists {
     pub fn invariants(&self) {
         assert!(self.targets(ListIndex::EMPTY).is_empty(), "the empty list is empty");
         assert_eq!(self.targets.len(), self.origins.len());
-        for (&(list, queue), link) in &self.links {
+        for (&(list, target), link) in &self.links {
             assert!(link.bindings > 0, "a link stands for a binding");
-            assert_eq!(self.targets(list)[link.position], queue);
-            assert_eq!(self.lists_of[&queue][link.place], list);
+            assert!(self.targets(list)[link.position] == target);
+            assert_eq!(self.lists_of[&target][link.place], list);
         }
         assert_eq!(self.links.len(), self.lists_of.values().map(Vec::len).sum::<usize>());
-        assert!(self.lists_of.values().all(|lists| !lists.is_empty()), "a queue without lists is forgotten");
+        assert!(self.lists_of.values().all(|lists| !lists.is_empty()), "a target without lists is forgotten");
     }
 }
 
@@ -174,18 +245,19 @@ struct Link {
 }
 
 /// One target is by far the most frequent count: it is kept in place and costs no allocation and no further cache line.
-enum Targets {
+enum Targets<T> {
     None,
-    One(QueueId),
-    Many(Vec<QueueId>),
+    One(T),
+    Many(Vec<T>),
 }
 
-impl Targets {
-    fn as_slice(&self) -> &[QueueId] {
+impl<T: Copy> Targets<T> {
+    #[inline]
+    fn as_slice(&self) -> &[T] {
         match self {
             Targets::None => &[],
-            Targets::One(queue) => slice::from_ref(queue),
-            Targets::Many(queues) => queues,
+            Targets::One(target) => slice::from_ref(target),
+            Targets::Many(targets) => targets,
         }
     }
 
@@ -193,20 +265,20 @@ impl Targets {
         self.as_slice().len()
     }
 
-    fn push(&mut self, queue: QueueId) {
+    fn push(&mut self, target: T) {
         match self {
-            Targets::None => *self = Targets::One(queue),
-            Targets::One(first) => *self = Targets::Many(vec![*first, queue]),
-            Targets::Many(queues) => queues.push(queue),
+            Targets::None => *self = Targets::One(target),
+            Targets::One(first) => *self = Targets::Many(vec![*first, target]),
+            Targets::Many(targets) => targets.push(target),
         }
     }
 
     /// Returns the target that took the removed one's position.
-    fn swap_remove(&mut self, position: usize) -> Option<QueueId> {
-        if let Targets::Many(queues) = self {
-            queues.swap_remove(position);
-            let moved = queues.get(position).copied();
-            if queues.is_empty() {
+    fn swap_remove(&mut self, position: usize) -> Option<T> {
+        if let Targets::Many(targets) = self {
+            targets.swap_remove(position);
+            let moved = targets.get(position).copied();
+            if targets.is_empty() {
                 *self = Targets::None;
             }
             return moved;
@@ -218,4 +290,4 @@ impl Targets {
 }
 
 // A list's hot part is three words: two and a half lists fit a cache line.
-const _: () = assert!(size_of::<Targets>() == 24);
+const _: () = assert!(size_of::<Targets<QueueId>>() == 24);

@@ -1,26 +1,25 @@
 //! The last route a connection published to: most publishes repeat it.
 
-use super::ListIndex;
+use super::{ListIndex, Router, Stamp};
 
-/// Valid while the router's epoch stands.
+/// Valid while the epoch of its exchange stands.
 #[derive(Default)]
 pub struct Memo {
     route: Vec<u8>,
-    epoch: u64,
-    list: Option<ListIndex>,
+    known: Option<(Stamp, ListIndex)>,
 }
 
 impl Memo {
     /// `route` is exchange and routing key as they came, so that one comparison tells.
     #[inline]
-    pub fn find(&self, route: &[u8], epoch: u64) -> Option<ListIndex> {
-        if self.epoch == epoch && self.route == route { self.list } else { None }
+    pub fn find(&self, route: &[u8], router: &Router) -> Option<ListIndex> {
+        let (stamp, list) = self.known?;
+        (router.stands(stamp) && self.route == route).then_some(list)
     }
 
-    pub fn keep(&mut self, route: &[u8], epoch: u64, list: ListIndex) {
+    pub fn keep(&mut self, route: &[u8], stamp: Stamp, list: ListIndex) {
         self.route.clear();
         self.route.extend_from_slice(route);
-        self.epoch = epoch;
-        self.list = Some(list);
+        self.known = Some((stamp, list));
     }
 }

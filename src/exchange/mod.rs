@@ -2,20 +2,32 @@
 //!
 //! ```text
 //! topology (control shard) --Arc<Change>, in order--> Router of each shard
-//! basic.publish(exchange, routing key) --resolve--> ListIndex --targets--> &[QueueId] --> mesh --> queue
+//! basic.publish(exchange, routing key, headers) --resolve--> ListIndex --targets--> &[QueueId] --> mesh --> queue
+//!
+//! router   which way a message takes    routes   the table of one exchange: direct, fanout, topic, headers
+//! walk     from exchange to exchange    lists    the queues that one binding key leads to
+//! apply    changes come in              cache    what the walk found before; memo: what a connection asked last
 //! ```
 //!
 //! Pure: no clock, no socket; and nothing is allocated while routing. What a change costs follows what it changes.
 
+mod apply;
+mod cache;
 mod change;
+pub mod headers;
+mod keys;
 mod lists;
 mod memo;
 mod router;
+mod routes;
 pub mod text;
+mod topic;
+mod walk;
 
-pub use change::{Change, ExchangeKind, ExchangeSpec, Name, QueueSpec, predeclared_exchanges};
+pub use change::{Change, Destination, ExchangeKind, ExchangeSpec, Name, QueueSpec, predeclared_exchanges};
+pub use keys::{RoutingKeys, UnacceptableHeader};
 pub use lists::ListIndex;
 pub use memo::Memo;
-pub use router::{QueueRoute, RouteError, Router};
+pub use router::{QueueRoute, Resolved, RouteError, Router, Stamp};
 #[cfg(test)]
 pub(crate) mod model;

@@ -1,24 +1,72 @@
 //! The router: a replica of the topology, compiled for one question: where does this message go?
 //!
+//! ```text
+//! exchange + key --> default, direct, fanout: one probe ------------------------------> a list of queues
+//!                \-> topic, headers, bound to exchanges, with an alternate: the walk --> a list, or a union of several
+//! ```
 //! Lives on: every shard, one each. It is asked by the connections of its shard and changed only by `apply`.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use ahash::RandomState;
 
-use super::lists::{Lists, Origin};
-use super::{Change, ExchangeKind, ExchangeSpec, ListIndex, Name, QueueSpec, predeclared_exchanges, text};
+use super::cache::RouteCache;
+use super::keys::{RoutingKeys, UnacceptableHeader};
+use super::lists::{Leads, ListIndex, Lists, Origin};
+use super::routes::Routes;
+use super::walk::Walk;
+use super::{Change, ExchangeSpec, Name, QueueSpec, predeclared_exchanges, text};
+use crate::amqp::Table;
 use crate::ids::QueueId;
+use crate::message::Message;
+use crate::slots::Slots;
 
-/// Exchanges, queues and the lists of targets that binding keys lead to.
+/// Exchanges, queues and the lists of targets that bindings lead to.
 pub struct Router {
-    exchanges: HashMap<Name, Exchange, RandomState>,
-    queues: HashMap<Name, Queue, RandomState>,
-    lists: Lists,
-    epoch: u64,
-    hashing: RandomState,
+    pub(super) names: HashMap<Name, u32, RandomState>,
+    pub(super) exchanges: Slots<Exchange>,
+    pub(super) queues: HashMap<Name, Queue, RandomState>,
+    pub(super) queue_lists: Lists<QueueId>,
+    pub(super) exchange_lists: Lists<u32>,
+    /// The exchanges that have the exchange of that name, which need not exist, as their alternate.
+    pub(super) alternates: HashMap<Name, Vec<u32>, RandomState>,
+    pub(super) walk: Walk,
+    cache: RouteCache,
+    /// The list of the last union that was not kept.
+    union: ListIndex,
+    pub(super) sweep: Sweep,
+    /// Counts changes.
+    pub(super) epoch: u64,
+    pub(super) hashing: RandomState,
+}
+
+/// What is left of a removal.
+#[derive(Default)]
+pub(super) struct Sweep {
+    /// The queue that is being taken out of its lists.
+    pub queue: Option<QueueId>,
+    /// Lists of exchanges that are gone.
+    pub lists: Vec<ListIndex>,
+}
+
+pub(super) struct Exchange {
+    /// Of the spec, beside the routes: it is asked for each message.
+    pub internal: bool,
+    /// Lists of exchanges that its bindings lead to.
+    pub exchange_lists: u32,
+    pub routes: Routes,
+    /// The last change after which messages to this exchange may go elsewhere.
+    pub epoch: u64,
+    /// The last walk that came by.
+    pub visited: u64,
+    pub spec: Arc<ExchangeSpec>,
+}
+
+pub(super) struct Queue {
+    /// The list of this queue alone, for the default exchange.
+    pub own: ListIndex,
+    pub route: QueueRoute,
 }
 
 /// A queue as the topology knows it. That it stands here means: it exists, and messages to its name reach it.
@@ -28,6 +76,30 @@ pub struct QueueRoute {
     pub spec: Arc<QueueSpec>,
 }
 
+/// Until when a route holds: as long as its exchange has this epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    pub(super) exchange: u32,
+    pub(super) epoch: u64,
+}
+
+impl Stamp {
+    /// Of no exchange.
+    pub(super) const NEVER: Stamp = Stamp { exchange: u32::MAX, epoch: 0 };
+}
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Resolved {
+    /// Valid until the next `resolve` or `apply`.
+    pub list: ListIndex,
+    /// Until when each message with this exchange and routing key, and without headers, has this list; none if that
+    /// depends on the message.
+    pub stamp: Option<Stamp>,
+    /// The message has a BCC header, which must go before it is handed on.
+    pub has_bcc: bool,
+}
+
 /// Why a message cannot even be routed. That it reaches no queue is no error: the list of its targets is empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RouteError {
@@ -35,14 +107,19 @@ pub enum RouteError {
     NoExchange,
     /// 403
     Internal,
+    /// 406
+    Header(UnacceptableHeader),
 }
 
 impl RouteError {
-    /// RabbitMQ's explanation, after `NOT_FOUND - ` or `ACCESS_REFUSED - `.
+    /// RabbitMQ's explanation, after `NOT_FOUND - ` and the like.
     pub fn text(self, exchange: &[u8]) -> String {
         match self {
             RouteError::NoExchange => text::no_exchange(exchange),
             RouteError::Internal => text::internal_exchange(exchange),
+            RouteError::Header(UnacceptableHeader { header, kind }) => {
+                format!("invalid message: {{unacceptable_type_in_header,\"{header}\",{kind}}}")
+            }
         }
     }
 }
@@ -53,52 +130,54 @@ impl Router {
     pub fn new(seed: u64) -> Router {
         let hashing =
             RandomState::with_seeds(seed, seed.rotate_left(32), !seed, seed ^ 0x9E37_79B9_7F4A_7C15);
+        let mut queue_lists = Lists::new(hashing.clone());
         let mut router = Router {
-            exchanges: HashMap::with_hasher(hashing.clone()),
+            names: HashMap::with_hasher(hashing.clone()),
+            exchanges: Slots::default(),
             queues: HashMap::with_hasher(hashing.clone()),
-            lists: Lists::new(hashing.clone()),
+            union: queue_lists.add(None),
+            queue_lists,
+            exchange_lists: Lists::new(hashing.clone()),
+            alternates: HashMap::with_hasher(hashing.clone()),
+            walk: Walk::default(),
+            cache: RouteCache::new(hashing.clone()),
+            sweep: Sweep::default(),
             epoch: 0,
             hashing,
         };
         for spec in predeclared_exchanges() {
-            router.add_exchange(spec);
+            router.apply(&Change::ExchangeAdded { spec });
         }
         router
     }
 
-    /// Takes one change of the topology, in the order in which the topology made them.
-    pub fn apply(&mut self, change: &Change) {
-        self.epoch += 1;
-        match change {
-            Change::ExchangeAdded { spec } => self.add_exchange(spec.clone()),
-            Change::ExchangeRemoved { name } => self.remove_exchange(name),
-            Change::QueueAdded { id, spec } => self.add_queue(*id, spec.clone()),
-            Change::QueueRemoved { id, name } => self.remove_queue(*id, name),
-            Change::Bound { source, queue, key, arguments: _ } => self.bind(source, *queue, key),
-            Change::Unbound { source, queue, key, arguments: _ } => self.unbind(source, *queue, key),
-        }
+    /// Whether what was resolved with this stamp still holds.
+    #[inline]
+    pub fn stands(&self, stamp: Stamp) -> bool {
+        self.exchanges.get(stamp.exchange).is_some_and(|exchange| exchange.epoch == stamp.epoch)
     }
 
-    /// Counts changes. What `resolve` said holds until it moves.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// The list of queues that a message to this exchange with this routing key reaches.
-    pub fn resolve(&self, exchange: &[u8], routing_key: &[u8]) -> Result<ListIndex, RouteError> {
-        if exchange.is_empty() {
-            return Ok(self.queues.get(routing_key).map_or(ListIndex::EMPTY, |queue| queue.own));
-        }
-        let exchange = self.exchanges.get(exchange).ok_or(RouteError::NoExchange)?;
+    /// The queues that a message reaches.
+    #[inline]
+    pub fn resolve(&mut self, message: &Message<'_>) -> Result<Resolved, RouteError> {
+        let name = message.exchange();
+        let slot = match name {
+            b"" => DEFAULT,
+            name => *self.names.get(name).ok_or(RouteError::NoExchange)?,
+        };
+        let exchange = self.exchanges.get(slot).expect("a name leads to an exchange");
         if exchange.internal {
             return Err(RouteError::Internal);
         }
-        Ok(exchange.routes.resolve(routing_key))
+        let stamp = Stamp { exchange: slot, epoch: exchange.epoch };
+        let Some(headers) = message.headers() else { return Ok(self.resolve_key(stamp, message)) };
+        self.resolve_with_headers(stamp, message, headers)
     }
 
     /// The queues of a list, each once.
+    #[inline]
     pub fn targets(&self, list: ListIndex) -> &[QueueId] {
-        self.lists.targets(list)
+        self.queue_lists.targets(list)
     }
 
     pub fn queue(&self, name: &[u8]) -> Option<&QueueRoute> {
@@ -106,125 +185,119 @@ impl Router {
     }
 
     pub fn exchange(&self, name: &[u8]) -> Option<&ExchangeSpec> {
-        self.exchanges.get(name).map(|exchange| &*exchange.spec)
+        let slot = *self.names.get(name)?;
+        self.exchanges.get(slot).map(|exchange| &*exchange.spec)
     }
 
-    fn add_exchange(&mut self, spec: Arc<ExchangeSpec>) {
-        let routes = match spec.kind {
-            ExchangeKind::Direct => Routes::Direct(HashMap::with_hasher(self.hashing.clone())),
-            ExchangeKind::Fanout => Routes::Fanout(self.lists.add(None)),
-            ExchangeKind::Topic | ExchangeKind::Headers => Routes::Nowhere,
-        };
-        let exchange = Exchange { internal: spec.internal, routes, spec: spec.clone() };
-        let before = self.exchanges.insert(spec.name.clone(), exchange);
-        debug_assert!(before.is_none(), "the topology adds an exchange once");
-    }
-
-    fn remove_exchange(&mut self, name: &[u8]) {
-        match self.exchanges.remove(name).map(|exchange| exchange.routes) {
-            Some(Routes::Direct(keys)) => keys.into_values().for_each(|list| self.lists.remove(list)),
-            Some(Routes::Fanout(list)) => self.lists.remove(list),
-            Some(Routes::Nowhere) => {}
-            None => debug_assert!(false, "the topology removes what it added"),
+    /// A message that nothing but its routing key tells where to go.
+    #[inline]
+    fn resolve_key(&mut self, stamp: Stamp, message: &Message<'_>) -> Resolved {
+        let key = message.routing_key();
+        let resolved = |list| Resolved { list, stamp: Some(stamp), has_bcc: false };
+        if stamp.exchange == DEFAULT {
+            return resolved(self.queues.get(key).map_or(ListIndex::EMPTY, |queue| queue.own));
         }
-    }
-
-    fn add_queue(&mut self, id: QueueId, spec: Arc<QueueSpec>) {
-        let name = spec.name.clone();
-        let queue = Queue { own: self.lists.add_own(id), route: QueueRoute { id, spec } };
-        let before = self.queues.insert(name, queue);
-        debug_assert!(before.is_none(), "a name has one live queue");
-    }
-
-    fn remove_queue(&mut self, id: QueueId, name: &[u8]) {
-        if let Some(queue) = self.queues.remove(name) {
-            debug_assert_eq!(queue.route.id, id, "the topology removes what it added");
-            self.lists.remove(queue.own);
-        }
-        for list in self.lists.unlink_queue(id) {
-            self.remove_if_emptied(list);
-        }
-    }
-
-    fn bind(&mut self, source: &[u8], queue: QueueId, key: &Name) {
-        let Some(exchange) = self.exchanges.get_mut(source) else {
-            debug_assert!(false, "the topology binds to exchanges it added");
-            return;
-        };
-        let list = match &mut exchange.routes {
-            Routes::Direct(keys) => match keys.entry(key.clone()) {
-                Entry::Occupied(list) => *list.get(),
-                Entry::Vacant(vacant) => {
-                    let origin = Origin { exchange: exchange.spec.name.clone(), key: key.clone() };
-                    *vacant.insert(self.lists.add(Some(origin)))
+        let exchange = self.exchanges.get(stamp.exchange).expect("a name leads to an exchange");
+        if !exchange.leads_on() {
+            match &exchange.routes {
+                Routes::Direct(keys) => {
+                    return resolved(keys.get(key).map_or(ListIndex::EMPTY, |leads| leads.queues));
                 }
-            },
-            Routes::Fanout(list) => *list,
-            Routes::Nowhere => return,
-        };
-        self.lists.link(list, queue);
-    }
-
-    fn unbind(&mut self, source: &[u8], queue: QueueId, key: &[u8]) {
-        let list = self.exchanges.get(source).map_or(ListIndex::EMPTY, |found| found.routes.resolve(key));
-        self.lists.unlink(list, queue);
-        self.remove_if_emptied(list);
-    }
-
-    /// A direct exchange forgets a key that nothing is bound with.
-    fn remove_if_emptied(&mut self, list: ListIndex) {
-        let Some(Origin { exchange, key }) = self.lists.emptied(list) else { return };
-        if let Some(Exchange { routes: Routes::Direct(keys), .. }) = self.exchanges.get_mut(&exchange) {
-            keys.remove(&key);
+                Routes::Fanout(leads) => return resolved(leads.queues),
+                Routes::Topic(_) | Routes::Headers(_) => {}
+            }
         }
-        self.lists.remove(list);
+        self.resolve_by_walk(stamp, message.route, &RoutingKeys::one(key))
     }
 
-    /// Every queue is reached by its name, no direct exchange keeps an empty key, and the lists are sound. Costs what
-    /// there is: for tests and the simulator.
+    fn resolve_with_headers(
+        &mut self,
+        stamp: Stamp,
+        message: &Message<'_>,
+        headers: Table<'_>,
+    ) -> Result<Resolved, RouteError> {
+        let keys = RoutingKeys::of(message.routing_key(), headers).map_err(RouteError::Header)?;
+        let exchange = self.exchanges.get(stamp.exchange).expect("a name leads to an exchange");
+        if keys.is_one() && !exchange.routes.is_by_headers() && !exchange.leads_on() {
+            return Ok(Resolved { has_bcc: keys.has_bcc(), ..self.resolve_key(stamp, message) });
+        }
+        self.walk_from(stamp.exchange, &keys, headers);
+        let list = match *self.walk.lists() {
+            [] => ListIndex::EMPTY,
+            [list] => list,
+            _ => self.unite(),
+        };
+        Ok(Resolved { list, stamp: None, has_bcc: keys.has_bcc() })
+    }
+
+    /// A walk whose result is kept for the next message with the same route.
+    fn resolve_by_walk(&mut self, stamp: Stamp, route: &[u8], keys: &RoutingKeys<'_>) -> Resolved {
+        let hashed = self.cache.hash(route);
+        if let Some(hashed) = hashed
+            && let Some((known, list)) = self.cache.find(hashed, route)
+            && known == stamp
+        {
+            return Resolved { list, stamp: Some(stamp), has_bcc: false };
+        }
+        let by_headers = self.walk_from(stamp.exchange, keys, Table::EMPTY);
+        let (list, is_union) = match *self.walk.lists() {
+            [] => (ListIndex::EMPTY, false),
+            [list] => (list, false),
+            _ => (self.unite(), true),
+        };
+        let Some(hashed) = hashed.filter(|&hashed| !by_headers && self.cache.glance(hashed)) else {
+            return Resolved { list, stamp: (!by_headers && !is_union).then_some(stamp), has_bcc: false };
+        };
+        let list = if is_union { self.queue_lists.add_union(self.walk.queues()) } else { list };
+        if let Some(unused) = self.cache.keep(hashed, route, stamp, list, is_union) {
+            self.queue_lists.remove(unused);
+        }
+        Resolved { list, stamp: Some(stamp), has_bcc: false }
+    }
+
+    /// The queues of all lists that the walk found, each once, as a list of its own until the next union.
+    fn unite(&mut self) -> ListIndex {
+        self.walk.unite(&self.queue_lists);
+        self.queue_lists.set_union(self.union, self.walk.queues());
+        self.union
+    }
+
+    /// Every queue is reached by its name, no exchange keeps a place that leads nowhere, and the lists are sound. Costs
+    /// what there is: for tests and the simulator.
     pub fn invariants(&self) {
-        self.lists.invariants();
+        self.queue_lists.invariants();
+        self.exchange_lists.invariants();
         for (name, queue) in &self.queues {
             assert_eq!(*name, queue.route.spec.name);
             assert_eq!(self.targets(queue.own), [queue.route.id]);
         }
-        for exchange in self.exchanges.values() {
-            if let Routes::Direct(keys) = &exchange.routes {
-                assert!(
-                    keys.values().all(|&list| !self.targets(list).is_empty()),
-                    "an empty key is forgotten"
-                );
+        for (name, &slot) in &self.names {
+            let exchange = self.exchanges.get(slot).expect("a name leads to an exchange");
+            assert_eq!(*name, exchange.spec.name);
+            exchange.routes.invariants();
+            let leads = exchange.routes.all();
+            assert_eq!(
+                exchange.exchange_lists as usize,
+                leads.iter().filter(|leads| leads.exchanges != ListIndex::EMPTY).count()
+            );
+            for Leads { queues, exchanges } in leads {
+                assert!(queues == ListIndex::EMPTY || !self.queue_lists.is_empty(queues));
+                assert!(exchanges == ListIndex::EMPTY || !self.exchange_lists.is_empty(exchanges));
+                let here = |origin: Option<&Origin>| origin.is_none_or(|origin| origin.exchange == slot);
+                assert!(here(self.queue_lists.origin(queues)) && here(self.exchange_lists.origin(exchanges)));
             }
         }
+        assert_eq!(self.names.len(), self.exchanges.len());
     }
 }
 
-struct Exchange {
-    /// Of the spec, beside the routes: it is asked for each message.
-    internal: bool,
-    routes: Routes,
-    spec: Arc<ExchangeSpec>,
-}
-
-struct Queue {
-    /// The list of this queue alone, for the default exchange.
-    own: ListIndex,
-    route: QueueRoute,
-}
-
-enum Routes {
-    Direct(HashMap<Name, ListIndex, RandomState>),
-    Fanout(ListIndex),
-    /// Topic and headers: the topology refuses bindings to them so far.
-    Nowhere,
-}
-
-impl Routes {
-    fn resolve(&self, routing_key: &[u8]) -> ListIndex {
-        match self {
-            Routes::Direct(keys) => keys.get(routing_key).copied().unwrap_or(ListIndex::EMPTY),
-            Routes::Fanout(list) => *list,
-            Routes::Nowhere => ListIndex::EMPTY,
-        }
+impl Exchange {
+    /// Messages may go on from here to other exchanges.
+    #[inline]
+    pub fn leads_on(&self) -> bool {
+        self.exchange_lists > 0 || self.spec.alternate.is_some()
     }
 }
+
+/// The slot of the default exchange, which is the first there is.
+pub(super) const DEFAULT: u32 = 0;

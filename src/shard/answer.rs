@@ -234,6 +234,8 @@ impl Shard {
         let (nowait, method) = match *pending {
             Pending::ExchangeDeclare { nowait } => (nowait, Method::ExchangeDeclareOk {}),
             Pending::ExchangeDelete { nowait } => (nowait, Method::ExchangeDeleteOk {}),
+            Pending::ExchangeBind { nowait } => (nowait, Method::ExchangeBindOk {}),
+            Pending::ExchangeUnbind { nowait } => (nowait, Method::ExchangeUnbindOk {}),
             Pending::QueueBind { nowait } => (nowait, Method::QueueBindOk {}),
             Pending::QueueUnbind => (false, Method::QueueUnbindOk {}),
             Pending::TxCommit { .. } => (false, Method::TxCommitOk {}),
@@ -360,6 +362,8 @@ impl Pending {
         match self {
             Pending::ExchangeDeclare { .. } => (40, 10),
             Pending::ExchangeDelete { .. } => (40, 20),
+            Pending::ExchangeBind { .. } => (40, 30),
+            Pending::ExchangeUnbind { .. } => (40, 40),
             Pending::QueueDeclare { .. } | Pending::QueueCounts { .. } => (50, 10),
             Pending::QueueBind { .. } => (50, 20),
             Pending::QueueUnbind => (50, 50),

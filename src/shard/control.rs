@@ -4,11 +4,18 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::command::Command;
-use crate::exchange::QueueSpec;
-use crate::ids::{QueueId, ShardId};
+use crate::exchange::{Change, QueueSpec};
+use crate::ids::{QueueId, Requester, ShardId};
+use crate::limits::UNLINKS;
 use crate::mesh::parcel::{Parcel, Record};
 use crate::queue::Queue;
-use crate::topology::{Effect, Topology};
+use crate::topology::{Effect, Outcome, Topology};
+
+/// What control told this shard and is not taken yet: it was told behind a change that takes several pieces.
+pub(super) enum Told {
+    Change(u64, Arc<Change>),
+    Outcome(Box<(Requester, Outcome)>),
+}
 
 impl Shard {
     /// Commands to itself run until none is left: to a single shard every request is answered at once.
@@ -32,17 +39,23 @@ impl Shard {
                 self.control(|topology, out| topology.queue_created(&name, id, out));
             }
             Command::QueueDying { name, id } => {
-                self.control(|topology, out| topology.queue_dying(id, &name, out));
+                self.control(|topology, out| {
+                    topology.queue_dying(id, &name, out);
+                    topology.work(UNLINKS, out);
+                });
             }
             Command::Applied { version } => {
                 self.control(|topology, out| topology.applied(from, version, out));
             }
             Command::CreateQueue(spec) => self.create_queue(&spec),
             Command::Change { version, change } => {
-                self.router.apply(&change);
-                self.send(ShardId::CONTROL, Command::Applied { version });
+                self.told.push_back(Told::Change(version, change));
+                self.take_told();
             }
-            Command::Outcome(outcome) => self.on_outcome(outcome.0, outcome.1),
+            Command::Outcome(outcome) => {
+                self.told.push_back(Told::Outcome(outcome));
+                self.take_told();
+            }
             Command::QueueGone(id) => self.queue_gone(id),
         }
     }
@@ -57,6 +70,41 @@ impl Shard {
             }
         }
         self.rooms.outward.mesh.give_back(from, parcel);
+    }
+
+    /// Applies changes, and takes replies that speak of them, in their order. A change that removes much is applied in
+    /// pieces, and what is behind it waits.
+    pub(super) fn take_told(&mut self) {
+        while !self.router.is_applying()
+            && let Some(told) = self.told.pop_front()
+        {
+            match told {
+                Told::Change(version, change) => {
+                    self.router.apply(&change);
+                    self.applying = Some(version);
+                    self.work_on_routes();
+                }
+                Told::Outcome(outcome) => self.on_outcome(outcome.0, outcome.1),
+            }
+        }
+    }
+
+    /// A piece of what the router, and on the control shard the topology, have left to do.
+    pub(super) fn work_on_routes(&mut self) {
+        if self.router.has_work() {
+            self.router.work(UNLINKS);
+        }
+        if !self.router.is_applying()
+            && let Some(version) = self.applying.take()
+        {
+            self.send(ShardId::CONTROL, Command::Applied { version });
+        }
+    }
+
+    pub(super) fn work_on_topology(&mut self) {
+        if self.topology.as_ref().is_some_and(|topology| topology.has_work()) {
+            self.control(|topology, out| topology.work(UNLINKS, out));
+        }
     }
 
     fn create_queue(&mut self, spec: &Arc<QueueSpec>) {
@@ -88,7 +136,7 @@ impl Shard {
         }
     }
 
-    fn broadcast(&mut self, version: u64, change: Arc<crate::exchange::Change>) {
+    fn broadcast(&mut self, version: u64, change: Arc<Change>) {
         for shard in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
             self.send(shard, Command::Change { version, change: change.clone() });
         }

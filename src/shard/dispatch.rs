@@ -135,10 +135,13 @@ impl Shard {
                 let text = "second 'channel.open' seen";
                 Err(ConnectionError::new(ReplyCode::ChannelError, text, method.ids()).into())
             }
-            Method::ExchangeBind { .. }
-            | Method::ExchangeUnbind { .. }
-            | Method::BasicRecover { .. }
-            | Method::BasicRecoverAsync { .. } => Err(not_implemented(method)),
+            Method::ExchangeBind { nowait, .. } => {
+                self.bind_or_unbind_exchange(slot, number, method, Pending::ExchangeBind { nowait })
+            }
+            Method::ExchangeUnbind { nowait, .. } => {
+                self.bind_or_unbind_exchange(slot, number, method, Pending::ExchangeUnbind { nowait })
+            }
+            Method::BasicRecover { .. } | Method::BasicRecoverAsync { .. } => Err(not_implemented(method)),
             Method::ConnectionStartOk { .. }
             | Method::ConnectionSecureOk { .. }
             | Method::ConnectionTuneOk { .. }

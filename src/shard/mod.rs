@@ -47,6 +47,7 @@ use crate::slots::Slots;
 use crate::stats::Counters;
 use crate::topology::Topology;
 use confirm::Confirming;
+use control::Told;
 use deadlines::Deadlines;
 use names::Names;
 use reply_to::ReplyKeys;
@@ -58,6 +59,9 @@ pub struct Shard {
     config: ShardConfig,
     rooms: Rooms,
     router: Router,
+    told: VecDeque<Told>,
+    /// The version of the change that the router is applying in pieces.
+    applying: Option<u64>,
     /// The last route of each connection, by its slot.
     memos: Vec<Memo>,
     /// On the control shard.
@@ -141,6 +145,8 @@ impl Shard {
             config,
             rooms,
             router: Router::new(seed),
+            told: VecDeque::new(),
+            applying: None,
             memos: Vec::new(),
             topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
             local: VecDeque::new(),
@@ -285,6 +291,9 @@ impl Shard {
             any |= self.drain_ring(peer);
         }
         if any {
+            self.work_on_routes();
+            self.take_told();
+            self.work_on_topology();
             self.requeue_some();
             self.commit_some();
             self.unblock_one();
@@ -299,9 +308,12 @@ impl Shard {
         !self.rooms.pump.is_empty()
             || !self.rooms.doomed.is_empty()
             || !self.rooms.dropped.is_empty()
-            || !self.requeueing.is_empty()
             || self.may_commit()
             || self.may_unblock()
+            || !self.requeueing.is_empty()
+            || !self.told.is_empty()
+            || self.router.has_work()
+            || self.topology.as_ref().is_some_and(|topology| topology.has_work())
     }
 
     /// Deadlines that have come: heartbeats, handshakes, closes.

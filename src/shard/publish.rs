@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::{Shard, short};
-use crate::amqp::content::ContentHeader;
+use crate::amqp::content::{ContentHeader, Properties};
+use crate::amqp::frame::FRAME_OVERHEAD;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
 use crate::connection::Failure;
@@ -11,7 +12,7 @@ use crate::connection::content::Assembled;
 use crate::connection::deliver::append_content;
 use crate::connection::publish::Publish;
 use crate::exchange::text::lossy;
-use crate::exchange::{ListIndex, RouteError};
+use crate::exchange::{ListIndex, Resolved, RouteError};
 use crate::ids::{ChannelNumber, QueueId, ShardId};
 use crate::mesh::parcel::Record;
 use crate::message::Message;
@@ -44,7 +45,27 @@ impl Shard {
         buffer: Option<&Bytes>,
         confirms: bool,
     ) -> Result<(), Failure> {
-        let list = self.resolve(slot, &publish.message)?;
+        let (list, has_bcc) = self.resolve(slot, &publish.message)?;
+        if has_bcc {
+            let record = without_bcc(&publish.message);
+            let message = Message::from_record(&record);
+            self.bring(slot, &Publish { message, ..*publish }, Some(&record), confirms, list);
+        } else {
+            self.bring(slot, publish, buffer, confirms, list);
+        }
+        Ok(())
+    }
+
+    /// Takes a message to the queues of a list that `resolve` has just given.
+    #[inline]
+    fn bring(
+        &mut self,
+        slot: u32,
+        publish: &Publish<'_>,
+        buffer: Option<&Bytes>,
+        confirms: bool,
+        list: ListIndex,
+    ) {
         let targets = self.router.targets(list);
         self.rooms.outward.counters.published += 1;
         let mut shards = 0;
@@ -58,7 +79,6 @@ impl Shard {
         if confirms {
             self.count_confirm(slot, publish.channel, shards, list);
         }
-        Ok(())
     }
 
     /// What a few properties ask for. The answer is the message's record if one of them had to change.
@@ -94,23 +114,24 @@ impl Shard {
         }
     }
 
-    /// The queues of an exchange and key: mostly those of the publish before.
+    /// The queues of a message, mostly those of the publish before; and whether it has a BCC header.
     #[inline]
-    pub(super) fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<ListIndex, Failure> {
+    pub(super) fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<(ListIndex, bool), Failure> {
         let memo = &mut self.memos[slot as usize];
-        let epoch = self.router.epoch();
-        if let Some(list) = memo.find(message.route, epoch) {
-            return Ok(list);
+        if message.property_flags() & HEADERS == 0
+            && let Some(list) = memo.find(message.route, &self.router)
+        {
+            return Ok((list, false));
         }
-        let list = self
-            .router
-            .resolve(message.exchange(), message.routing_key())
-            .map_err(|error| route_error(error, message.exchange()))?;
-        memo.keep(message.route, epoch, list);
+        let Resolved { list, stamp, has_bcc } =
+            self.router.resolve(message).map_err(|error| route_error(error, message.exchange()))?;
+        if let Some(stamp) = stamp {
+            memo.keep(message.route, stamp, list);
+        }
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
             connection.publishes = true;
         }
-        Ok(list)
+        Ok((list, has_bcc))
     }
 
     /// A content that came in pieces is complete.
@@ -187,14 +208,30 @@ pub(super) fn spread(
     elsewhere
 }
 
+/// The record of a message whose BCC header is for the router alone.
+#[cold]
+pub(super) fn without_bcc(message: &Message<'_>) -> Bytes {
+    let header = ContentHeader::decode(message.header()).expect("the content was checked when it came in");
+    let headers = header.properties.headers().unwrap_or_default().without(b"BCC");
+    let properties = header.properties.with_headers(&headers);
+    let properties = Properties::decode(&properties).expect("a part of what was checked");
+    let mut record = message.route.to_vec();
+    ContentHeader { properties, ..header }.encode(message.channel(), &mut record);
+    record.extend_from_slice(&message.content[message.header().len() + FRAME_OVERHEAD..]);
+    Bytes::from(record)
+}
+
 fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
     let code = match error {
         RouteError::NoExchange => ReplyCode::NotFound,
         RouteError::Internal => ReplyCode::AccessRefused,
+        RouteError::Header(_) => ReplyCode::PreconditionFailed,
     };
     ChannelError::new(code, error.text(exchange), PUBLISH)
 }
 
+/// The property flag of headers.
+pub(super) const HEADERS: u16 = 1 << 13;
 /// The property flag of user-id.
 const USER_ID: u16 = 1 << 4;
 /// The property flag of reply-to.

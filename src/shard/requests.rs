@@ -196,6 +196,39 @@ impl Shard {
         Ok(())
     }
 
+    pub(super) fn bind_or_unbind_exchange(
+        &mut self,
+        slot: u32,
+        number: ChannelNumber,
+        method: &Method<'_>,
+        pending: Pending,
+    ) -> Result {
+        let requester = self.requester(slot, number);
+        let request = match *method {
+            Method::ExchangeBind { destination, source, routing_key, arguments, .. } => {
+                Request::BindExchange {
+                    requester,
+                    destination: owned(&destination),
+                    source: owned(&source),
+                    routing_key: owned(&routing_key),
+                    arguments: Box::from(arguments.as_bytes()),
+                }
+            }
+            Method::ExchangeUnbind { destination, source, routing_key, arguments, .. } => {
+                Request::UnbindExchange {
+                    requester,
+                    destination: owned(&destination),
+                    source: owned(&source),
+                    routing_key: owned(&routing_key),
+                    arguments: Box::from(arguments.as_bytes()),
+                }
+            }
+            _ => return Ok(()),
+        };
+        self.request(slot, number, request, pending);
+        Ok(())
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the fields of one method")]
     pub(super) fn queue_delete(
         &mut self,

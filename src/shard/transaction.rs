@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 
-use super::publish::spread;
+use super::publish::{HEADERS, spread, without_bcc};
 use super::{Command, Shard};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ReplyCode};
@@ -65,7 +65,10 @@ impl Shard {
         let changed = self.look_at_properties(slot, publish)?;
         let buffer = changed.as_ref().or(buffer);
         let message = buffer.map_or(publish.message, |record| Message::from_record(record));
-        let list = self.resolve(slot, &message)?;
+        let (list, has_bcc) = self.resolve(slot, &message)?;
+        let without = has_bcc.then(|| without_bcc(&message));
+        let buffer = without.as_ref().or(buffer);
+        let message = buffer.map_or(message, |record| Message::from_record(record));
         let targets = self.router.targets(list);
         let Some(channel) = self
             .rooms
@@ -190,7 +193,8 @@ impl Shard {
     }
 
     /// Brings a kept message to its queues; answers its size. By the default exchange it goes to the queue that
-    /// has the name now, as in RabbitMQ, where that exchange's routes are names.
+    /// has the name now, as in RabbitMQ, where that exchange's routes are names; with headers there may be keys in them,
+    /// of which BCC is not here any more.
     fn release_publish(&mut self, to: Requester, held: HeldPublish, targets: &mut Vec<QueueId>) -> usize {
         let buffer = self.rooms.pages.large(held.message).cloned();
         let mut record = std::mem::take(&mut self.record);
@@ -201,7 +205,7 @@ impl Shard {
             record.extend_from_slice(message.content);
         }
         let message = Message::from_record(buffer.as_deref().unwrap_or(&record));
-        if message.exchange().is_empty() {
+        if message.exchange().is_empty() && message.property_flags() & HEADERS == 0 {
             targets.clear();
             targets.extend(self.router.queue(message.routing_key()).map(|queue| queue.id));
         }

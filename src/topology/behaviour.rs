@@ -3,6 +3,7 @@
 use super::world::*;
 use super::{Change, Outcome, Request};
 use crate::amqp::{TableWriter, Value};
+use crate::exchange::model::routed;
 use crate::ids::{QueueId, ShardId};
 
 fn soft_text(outcome: Outcome) -> String {
@@ -57,9 +58,8 @@ fn server_named(name: &str) -> Request {
     request
 }
 
-fn targets(world: &World, exchange: &str, key: &str) -> Vec<QueueId> {
-    let router = &world.shards[1].router;
-    router.targets(router.resolve(exchange.as_bytes(), key.as_bytes()).unwrap()).to_vec()
+fn targets(world: &mut World, exchange: &str, key: &str) -> Vec<QueueId> {
+    routed(&mut world.shards[1].router, exchange.as_bytes(), key.as_bytes()).unwrap()
 }
 
 /// Queue `name` declared one way, then another: the text of the refusal.
@@ -74,7 +74,7 @@ fn a_declared_queue_is_reached_by_its_name_and_declaring_it_again_finds_it() {
     let mut world = World::new(1);
     let (id, existed) = declared(world.ask(declare_queue(requester(0, 0), "q")));
     assert!(!existed);
-    assert_eq!(targets(&world, "", "q"), [id]);
+    assert_eq!(targets(&mut world, "", "q"), [id]);
     assert_eq!(declared(world.ask(declare_queue(requester(2, 0), "q"))), (id, true));
 }
 
@@ -102,7 +102,7 @@ fn a_declare_of_a_dying_name_waits_and_makes_a_new_queue() {
     let (new, existed) = declared(world.ask(declare_queue(requester(1, 0), "q")));
     assert!(!existed && new != old);
     assert_eq!(world.gone, [old]);
-    assert_eq!(targets(&world, "", "q"), [new]);
+    assert_eq!(targets(&mut world, "", "q"), [new]);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn names_lose_cr_and_lf() {
     assert_eq!(declared(world.ask(declare_queue(requester(0, 0), "q"))), (id, true));
     assert_eq!(world.ask(declare_exchange(requester(0, 0), "x\n", "direct")), Outcome::Ok);
     assert_eq!(world.ask(bind(requester(0, 0), "\nx", "q\r", "key\n")), Outcome::Ok);
-    assert_eq!(targets(&world, "x", "key\n"), [id]);
+    assert_eq!(targets(&mut world, "x", "key\n"), [id]);
 }
 
 #[test]
@@ -257,14 +257,14 @@ fn a_binding_is_there_until_all_with_its_queue_and_key_are_undone() {
         );
     }
     assert_eq!(world.log.len(), changes + 2, "binding again changes nothing");
-    assert_eq!(targets(&world, "amq.direct", "k"), [id]);
+    assert_eq!(targets(&mut world, "amq.direct", "k"), [id]);
     assert_eq!(world.ask(unbind(requester(0, 0), "amq.direct", "q", "k")), Outcome::Ok);
-    assert_eq!(targets(&world, "amq.direct", "k"), [id]);
+    assert_eq!(targets(&mut world, "amq.direct", "k"), [id]);
     assert_eq!(
         world.ask(with_arguments(unbind(requester(0, 0), "amq.direct", "q", "k"), other())),
         Outcome::Ok
     );
-    assert!(targets(&world, "amq.direct", "k").is_empty());
+    assert!(targets(&mut world, "amq.direct", "k").is_empty());
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn a_deleted_exchange_takes_its_bindings_along() {
     assert_eq!(world.ask(delete_exchange(requester(0, 0), "x")), Outcome::Ok);
     assert!(world.shards[1].router.exchange(b"x").is_none());
     world.ask(declare_exchange(requester(0, 0), "x", "direct"));
-    assert!(targets(&world, "x", "k").is_empty());
+    assert!(targets(&mut world, "x", "k").is_empty());
     assert_eq!(world.ask(unused_only), Outcome::Ok);
 }
 
@@ -353,20 +353,133 @@ fn an_auto_delete_exchange_goes_with_its_last_binding_and_not_before_its_first()
     assert!(matches!(*world.log[world.log.len() - 1], Change::ExchangeRemoved { .. }));
 }
 
+fn bind_exchange(destination: &str, source: &str, key: &str) -> Request {
+    Request::BindExchange {
+        requester: requester(0, 0),
+        destination: destination.as_bytes().into(),
+        source: source.as_bytes().into(),
+        routing_key: key.as_bytes().into(),
+        arguments: Box::default(),
+    }
+}
+
+fn unbind_exchange(destination: &str, source: &str, key: &str) -> Request {
+    match bind_exchange(destination, source, key) {
+        Request::BindExchange { requester, destination, source, routing_key, arguments } => {
+            Request::UnbindExchange { requester, destination, source, routing_key, arguments }
+        }
+        request => request,
+    }
+}
+
 #[test]
-fn what_the_next_delivery_brings_closes_the_connection_with_its_name() {
+fn an_exchange_leads_on_to_another_until_it_is_unbound() {
+    let mut world = World::new(1);
+    let (id, _) = declared(world.ask(declare_queue(requester(0, 0), "q")));
+    world.ask(bind(requester(0, 0), "amq.topic", "q", "#"));
+    assert_eq!(world.ask(bind_exchange("amq.topic", "amq.direct", "k")), Outcome::Ok);
+    assert_eq!(targets(&mut world, "amq.direct", "k"), [id]);
+    assert_eq!(world.ask(unbind_exchange("amq.topic", "amq.direct", "k")), Outcome::Ok);
+    assert!(targets(&mut world, "amq.direct", "k").is_empty());
+    assert_eq!(world.ask(unbind_exchange("amq.topic", "amq.direct", "k")), Outcome::Ok, "undone twice");
+}
+
+#[test]
+fn a_binding_between_exchanges_needs_both_and_neither_may_be_the_default() {
+    let mut world = World::new(1);
+    let missing = |name: &str| format!("NOT_FOUND - no exchange '{name}' in vhost '/'");
+    assert_eq!(soft_text(world.ask(bind_exchange("nowhere", "nobody", ""))), missing("nobody"));
+    assert_eq!(soft_text(world.ask(bind_exchange("nowhere", "amq.direct", ""))), missing("nowhere"));
+    let refused = "ACCESS_REFUSED - operation not permitted on the default exchange";
+    assert_eq!(soft_text(world.ask(bind_exchange("", "amq.direct", ""))), refused);
+    assert_eq!(soft_text(world.ask(bind_exchange("amq.direct", "", ""))), refused);
+    assert_eq!(world.ask(unbind_exchange("nowhere", "nobody", "")), Outcome::Ok);
+}
+
+#[test]
+fn the_end_of_an_exchange_unbinds_it_on_both_sides_and_auto_delete_ones_follow() {
+    let mut world = World::new(1);
+    for name in ["first", "second", "third"] {
+        world.ask(auto_delete(declare_exchange(requester(0, 0), name, "fanout")));
+    }
+    world.ask(declare_exchange(requester(0, 0), "last", "fanout"));
+    for (destination, source) in [("second", "first"), ("third", "second"), ("last", "third")] {
+        world.ask(bind_exchange(destination, source, ""));
+    }
+    world.topology.invariants();
+    world.ask(delete_exchange(requester(0, 0), "last"));
+    world.topology.invariants();
+    let left = |name: &str| world.shards[1].router.exchange(name.as_bytes()).is_some();
+    assert!(!left("first") && !left("second") && !left("third"), "each lost its last binding");
+}
+
+#[test]
+fn an_exchange_that_others_lead_to_is_not_in_use_for_that() {
+    let mut world = World::new(1);
+    world.ask(declare_exchange(requester(0, 0), "x", "fanout"));
+    world.ask(bind_exchange("x", "amq.fanout", ""));
+    let unused_only =
+        Request::DeleteExchange { requester: requester(0, 0), name: (*b"x").into(), if_unused: true };
+    assert_eq!(world.ask(unused_only), Outcome::Ok);
+}
+
+#[test]
+fn an_alternate_takes_what_its_exchange_leads_nowhere() {
+    let mut world = World::new(1);
+    let (id, _) = declared(world.ask(declare_queue(requester(0, 0), "q")));
+    let alternate = TableWriter::new().string("alternate-exchange", "rest");
+    assert_eq!(
+        world.ask(with_arguments(declare_exchange(requester(0, 0), "x", "direct"), alternate)),
+        Outcome::Ok,
+        "the alternate need not exist"
+    );
+    assert!(targets(&mut world, "x", "k").is_empty());
+    world.ask(declare_exchange(requester(0, 0), "rest", "fanout"));
+    world.ask(bind(requester(0, 0), "rest", "q", ""));
+    assert_eq!(targets(&mut world, "x", "k"), [id]);
+    let number = TableWriter::new().i32("alternate-exchange", 1);
+    assert_eq!(
+        soft_text(world.ask(with_arguments(declare_exchange(requester(0, 0), "y", "direct"), number))),
+        "PRECONDITION_FAILED - invalid type 'signedint' for arg 'alternate-exchange' in exchange 'y' in vhost '/'"
+    );
+}
+
+#[test]
+fn a_headers_exchange_knows_four_ways_to_match() {
     let mut world = World::new(1);
     declared(world.ask(declare_queue(requester(0, 0), "q")));
-    let mut hard = |request| match world.ask(request) {
-        Outcome::HardError(error) => (error.reply_text(), error.class_id, error.method_id),
-        outcome => panic!("a connection error, not {outcome:?}"),
+    let mut ask = |table| world.ask(with_arguments(bind(requester(0, 0), "amq.headers", "q", ""), table));
+    for x_match in ["all", "any", "all-with-x", "any-with-x"] {
+        assert_eq!(ask(TableWriter::new().string("x-match", x_match)), Outcome::Ok);
+    }
+    assert_eq!(
+        soft_text(ask(TableWriter::new().string("x-match", "z"))),
+        "PRECONDITION_FAILED - Invalid x-match field value <<\"z\">>; expected all, any, all-with-x, or any-with-x"
+    );
+    assert_eq!(
+        soft_text(ask(TableWriter::new().i32("x-match", 1))),
+        "PRECONDITION_FAILED - Invalid x-match field type signedint (value 1); expected longstr"
+    );
+}
+
+#[test]
+fn the_order_of_arguments_is_not_part_of_a_bindings_identity() {
+    let mut world = World::new(1);
+    declared(world.ask(declare_queue(requester(0, 0), "q")));
+    let one = || {
+        with_arguments(
+            bind(requester(0, 0), "amq.headers", "q", ""),
+            TableWriter::new().i32("a", 1).i32("b", 2),
+        )
     };
-    let text = "NOT_IMPLEMENTED - exchange.declare with exchange type 'topic'".to_string();
-    assert_eq!(hard(declare_exchange(requester(0, 0), "x", "topic")), (text, 40, 10));
-    let text = "NOT_IMPLEMENTED - queue.bind with exchange type 'headers'".to_string();
-    assert_eq!(hard(bind(requester(0, 0), "amq.headers", "q", "")), (text, 50, 20));
-    let text = "NOT_IMPLEMENTED - exchange.bind".to_string();
-    assert_eq!(hard(Request::BindExchange { requester: requester(0, 0) }), (text, 40, 30));
+    let other = with_arguments(
+        unbind(requester(0, 0), "amq.headers", "q", ""),
+        TableWriter::new().i32("b", 2).i32("a", 1),
+    );
+    world.ask(one());
+    let changes = world.log.len();
+    assert_eq!(world.ask(other), Outcome::Ok);
+    assert_eq!(world.log.len(), changes + 1);
 }
 
 #[test]
@@ -390,6 +503,7 @@ fn a_reply_waits_for_the_slowest_shard() {
     world.step_to_control(0);
     assert!(world.replies.is_empty(), "shard 1 has not heard of it, nor may the second declarer think so");
     assert!(world.step_to_shard(1) && world.step_to_control(1));
+    assert!(world.step_to_shard(0) && world.step_to_shard(0));
     assert_eq!(world.replies.len(), 2);
     assert_eq!(world.shards[ShardId(1).index()].applied, 1);
 }

@@ -1,142 +1,198 @@
-//! queue.bind and queue.unbind. A binding is known at both its ends, so that either may go at the cost of its bindings.
+//! queue.bind, exchange.bind and their undoing. A binding is known at both its ends, so that either may go at the cost
+//! of its bindings.
 
 use std::collections::BTreeSet;
 
-use super::exchanges::{check_not_default, check_routable};
-use super::queues::NamedQueue;
+use super::exchanges::check_not_default;
+use super::queues::{LiveQueue, NamedQueue};
 use super::request::{Outcome, Refusal};
 use super::state::{Effect, Progress, Topology};
-use crate::exchange::{Change, Name};
-use crate::ids::{ConnectionId, QueueId};
+use crate::amqp::{ReplyCode, Table, Value};
+use crate::exchange::headers::{X_MATCH, XMatch};
+use crate::exchange::{Change, Destination, ExchangeKind, Name, text};
+use crate::ids::ConnectionId;
 
 /// A binding as one of its ends sees it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct BindingEnd {
-    /// The name of the other end.
-    pub other: Name,
+    pub other: End,
     pub key: Name,
-    /// Part of the identity: the same queue and key with other arguments is another binding.
+    /// Part of the identity: the same destination and key with other arguments is another binding.
     pub arguments: Name,
 }
 
-/// Source, queue, binding key and arguments are all of a binding's identity.
+/// The name of the other end. A source is always an exchange.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum End {
+    Queue(Name),
+    Exchange(Name),
+}
+
+/// What a request says of a binding besides its destination.
+pub(super) struct Terms<'a> {
+    source: &'a [u8],
+    key: Name,
+    /// Sorted by name: their order is not part of the identity.
+    arguments: Name,
+}
+
+impl<'a> Terms<'a> {
+    pub fn new(source: &'a [u8], routing_key: Box<[u8]>, arguments: &[u8]) -> Terms<'a> {
+        let arguments = Table::from_checked(arguments).sorted().into();
+        Terms { source, key: routing_key.into(), arguments }
+    }
+}
+
+/// Source, destination, binding key and arguments are all of a binding's identity.
 struct Binding {
     source: Name,
-    queue: Name,
-    id: QueueId,
+    destination: End,
+    /// The same for the routers, who know a queue by its id.
+    led_to: Destination,
     key: Name,
     arguments: Name,
 }
 
 impl Binding {
-    fn queue_end(&self) -> BindingEnd {
-        BindingEnd { other: self.queue.clone(), key: self.key.clone(), arguments: self.arguments.clone() }
+    fn destination_end(&self) -> BindingEnd {
+        BindingEnd {
+            other: self.destination.clone(),
+            key: self.key.clone(),
+            arguments: self.arguments.clone(),
+        }
     }
 
-    fn exchange_end(&self) -> BindingEnd {
-        BindingEnd { other: self.source.clone(), key: self.key.clone(), arguments: self.arguments.clone() }
+    fn source_end(&self) -> BindingEnd {
+        let other = End::Exchange(self.source.clone());
+        BindingEnd { other, key: self.key.clone(), arguments: self.arguments.clone() }
     }
 }
 
 impl Topology {
-    /// Binding again what is bound is no error and no change.
-    pub(super) fn bind(
+    pub(super) fn bind_queue(
         &mut self,
         connection: ConnectionId,
-        exchange: &[u8],
         queue: &[u8],
-        key_and_arguments: (Box<[u8]>, Box<[u8]>),
+        terms: Terms<'_>,
         out: &mut Vec<Effect>,
     ) -> Result<Progress, Refusal> {
-        check_not_default(exchange)?;
-        let source = self.exchanges.get(exchange).ok_or_else(|| Refusal::no_exchange(exchange))?;
-        let (source, kind) = (source.spec.name.clone(), source.spec.kind);
-        let binding = self.binding(source, queue, key_and_arguments)?;
+        check_not_default(terms.source)?;
+        let (source, kind) = self.source(&terms)?;
+        let binding = self.to_queue(source, queue, terms)?;
+        check_arguments(kind, &binding.arguments)?;
         self.check_access(connection, queue)?;
-        check_routable(kind, "queue.bind")?;
-        if self.insert(&binding) {
-            let Binding { source, id: queue, key, arguments, .. } = binding;
-            self.broadcast(Change::Bound { source, queue, key, arguments }, out);
-        }
+        self.insert(binding, out);
+        Ok(Progress::Done(Outcome::Ok))
+    }
+
+    pub(super) fn bind_exchange(
+        &mut self,
+        destination: &[u8],
+        terms: Terms<'_>,
+        out: &mut Vec<Effect>,
+    ) -> Result<Progress, Refusal> {
+        check_not_default(destination)?;
+        check_not_default(terms.source)?;
+        let (source, kind) = self.source(&terms)?;
+        let binding = self.to_exchange(source, destination, terms)?;
+        check_arguments(kind, &binding.arguments)?;
+        self.insert(binding, out);
         Ok(Progress::Done(Outcome::Ok))
     }
 
     /// Unbinding what is not bound, or not there at all, is no error (rabbit_binding).
-    pub(super) fn unbind(
+    pub(super) fn unbind_queue(
         &mut self,
         connection: ConnectionId,
-        exchange: &[u8],
         queue: &[u8],
-        key_and_arguments: (Box<[u8]>, Box<[u8]>),
+        terms: Terms<'_>,
         out: &mut Vec<Effect>,
     ) -> Result<Progress, Refusal> {
-        check_not_default(exchange)?;
-        let Some(source) = self.exchanges.get(exchange).map(|found| found.spec.name.clone()) else {
-            return Ok(Progress::Done(Outcome::Ok));
-        };
-        let Ok(binding) = self.binding(source, queue, key_and_arguments) else {
-            return Ok(Progress::Done(Outcome::Ok));
-        };
-        if self.contains(&binding) {
+        check_not_default(terms.source)?;
+        if let Ok((source, _)) = self.source(&terms)
+            && let Ok(binding) = self.to_queue(source, queue, terms)
+            && self.contains(&binding)
+        {
             self.check_access(connection, queue)?;
             self.remove(binding, out);
         }
         Ok(Progress::Done(Outcome::Ok))
     }
 
-    /// Forgets the bindings of an exchange at their queues.
-    pub(super) fn forget_queue_ends(&mut self, exchange: &Name, ends: BTreeSet<BindingEnd>) {
-        for BindingEnd { other: queue, key, arguments } in ends {
-            if let Some(NamedQueue::Live(live)) = self.queues.get_mut(&queue) {
-                live.bindings.remove(&BindingEnd { other: exchange.clone(), key, arguments });
-            }
-        }
-    }
-
-    /// Forgets the bindings of a queue at their exchanges; returns those auto-delete exchanges that have none left.
-    pub(super) fn forget_exchange_ends(
+    pub(super) fn unbind_exchange(
         &mut self,
-        queue: &Name,
-        ends: BTreeSet<BindingEnd>,
-    ) -> BTreeSet<Name> {
-        let mut unused = BTreeSet::new();
-        for BindingEnd { other: source, key, arguments } in ends {
-            if let Some(exchange) = self.exchanges.get_mut(&source) {
-                exchange.bindings.remove(&BindingEnd { other: queue.clone(), key, arguments });
-            }
-            if self.is_unused_auto_delete(&source) {
-                unused.insert(source);
-            }
+        destination: &[u8],
+        terms: Terms<'_>,
+        out: &mut Vec<Effect>,
+    ) -> Result<Progress, Refusal> {
+        check_not_default(destination)?;
+        check_not_default(terms.source)?;
+        if let Ok((source, _)) = self.source(&terms)
+            && let Ok(binding) = self.to_exchange(source, destination, terms)
+            && self.contains(&binding)
+        {
+            self.remove(binding, out);
         }
-        unused
+        Ok(Progress::Done(Outcome::Ok))
     }
 
-    /// What an exchange knows of its queues, the queues know of it; and as many ends stand on either side.
+    /// Forgets the bindings of an exchange at their destinations.
+    pub(super) fn forget_destination_ends(&mut self, exchange: &Name, ends: BTreeSet<BindingEnd>) {
+        for BindingEnd { other: destination, key, arguments } in ends {
+            if let Some(sources) = self.sources_mut(&destination) {
+                sources.remove(&BindingEnd { other: End::Exchange(exchange.clone()), key, arguments });
+            }
+        }
+    }
+
+    /// Forgets a binding of a destination that goes at its source; returns that if it is an auto-delete exchange that has
+    /// none left.
+    pub(super) fn forget_source_end(&mut self, destination: &End, end: BindingEnd) -> Option<Name> {
+        let BindingEnd { other: End::Exchange(source), key, arguments } = end else { return None };
+        let exchange = self.exchanges.get_mut(&source)?;
+        let removed = exchange.bindings.remove(&BindingEnd { other: destination.clone(), key, arguments });
+        (removed && self.is_unused_auto_delete(&source)).then_some(source)
+    }
+
+    /// What a source knows of its destinations, they know of it; and as many ends stand on either side.
     pub(super) fn check_bindings(&self) {
         let mut ends = 0;
         for (source, exchange) in &self.exchanges {
             for end in &exchange.bindings {
-                let Ok(live) = self.live(&end.other) else {
-                    panic!("{end:?} of {source:?} leads to no queue")
-                };
-                assert!(live.bindings.contains(&BindingEnd { other: source.clone(), ..end.clone() }));
+                let at_source = BindingEnd { other: End::Exchange(source.clone()), ..end.clone() };
+                let known = self.sources(&end.other).is_some_and(|sources| sources.contains(&at_source));
+                assert!(known, "{end:?} of {source:?} leads to nothing that knows of it");
                 ends += 1;
             }
         }
-        let at_queue =
-            |queue: &NamedQueue| if let NamedQueue::Live(live) = queue { live.bindings.len() } else { 0 };
-        assert_eq!(ends, self.queues.values().map(at_queue).sum::<usize>());
+        let queues = self.queues.keys().map(|name| End::Queue(name.clone()));
+        let destinations = queues.chain(self.exchanges.keys().map(|name| End::Exchange(name.clone())));
+        let at_destinations = destinations.filter_map(|end| Some(self.sources(&end)?.len()));
+        assert_eq!(ends, at_destinations.sum::<usize>());
+    }
+
+    fn insert(&mut self, binding: Binding, out: &mut Vec<Effect>) {
+        let exchange = self.exchanges.get_mut(&binding.source);
+        let is_new = exchange.is_some_and(|found| found.bindings.insert(binding.destination_end()));
+        // Binding again what is bound is no error and no change.
+        if is_new {
+            if let Some(sources) = self.sources_mut(&binding.destination) {
+                sources.insert(binding.source_end());
+            }
+            let Binding { source, led_to: destination, key, arguments, .. } = binding;
+            self.broadcast(Change::Bound { source, destination, key, arguments }, out);
+        }
     }
 
     fn remove(&mut self, binding: Binding, out: &mut Vec<Effect>) {
-        if let Some(NamedQueue::Live(live)) = self.queues.get_mut(&binding.queue) {
-            live.bindings.remove(&binding.exchange_end());
+        if let Some(sources) = self.sources_mut(&binding.destination) {
+            sources.remove(&binding.source_end());
         }
         if let Some(exchange) = self.exchanges.get_mut(&binding.source) {
-            exchange.bindings.remove(&binding.queue_end());
+            exchange.bindings.remove(&binding.destination_end());
         }
-        let Binding { source, id: queue, key, arguments, .. } = binding;
-        self.broadcast(Change::Unbound { source: source.clone(), queue, key, arguments }, out);
+        let Binding { source, led_to: destination, key, arguments, .. } = binding;
+        self.broadcast(Change::Unbound { source: source.clone(), destination, key, arguments }, out);
         if self.is_unused_auto_delete(&source) {
             self.remove_exchange(&source, out);
         }
@@ -147,28 +203,52 @@ impl Topology {
         self.exchanges.get(exchange).is_some_and(|found| found.spec.auto_delete && found.bindings.is_empty())
     }
 
-    fn insert(&mut self, binding: &Binding) -> bool {
-        if let Some(NamedQueue::Live(live)) = self.queues.get_mut(&binding.queue) {
-            live.bindings.insert(binding.exchange_end());
-        }
-        let exchange = self.exchanges.get_mut(&binding.source);
-        exchange.is_some_and(|found| found.bindings.insert(binding.queue_end()))
-    }
-
     fn contains(&self, binding: &Binding) -> bool {
         let exchange = self.exchanges.get(&binding.source);
-        exchange.is_some_and(|found| found.bindings.contains(&binding.queue_end()))
+        exchange.is_some_and(|found| found.bindings.contains(&binding.destination_end()))
     }
 
-    fn binding(
-        &self,
-        source: Name,
-        queue: &[u8],
-        (key, arguments): (Box<[u8]>, Box<[u8]>),
-    ) -> Result<Binding, Refusal> {
+    /// The sources' ends of the bindings to a destination that is there.
+    fn sources(&self, destination: &End) -> Option<&BTreeSet<BindingEnd>> {
+        match destination {
+            End::Queue(name) => match self.queues.get(name)? {
+                NamedQueue::Live(LiveQueue { bindings, .. }) | NamedQueue::Dying { bindings, .. } => {
+                    Some(bindings)
+                }
+                NamedQueue::Creating { .. } => None,
+            },
+            End::Exchange(name) => self.exchanges.get(name).map(|exchange| &exchange.inbound),
+        }
+    }
+
+    fn sources_mut(&mut self, destination: &End) -> Option<&mut BTreeSet<BindingEnd>> {
+        match destination {
+            End::Queue(name) => match self.queues.get_mut(name)? {
+                NamedQueue::Live(LiveQueue { bindings, .. }) | NamedQueue::Dying { bindings, .. } => {
+                    Some(bindings)
+                }
+                NamedQueue::Creating { .. } => None,
+            },
+            End::Exchange(name) => self.exchanges.get_mut(name).map(|exchange| &mut exchange.inbound),
+        }
+    }
+
+    fn source(&self, terms: &Terms<'_>) -> Result<(Name, ExchangeKind), Refusal> {
+        let found = self.exchanges.get(terms.source).ok_or_else(|| Refusal::no_exchange(terms.source))?;
+        Ok((found.spec.name.clone(), found.spec.kind))
+    }
+
+    fn to_queue(&self, source: Name, queue: &[u8], terms: Terms<'_>) -> Result<Binding, Refusal> {
         let live = self.live(queue)?;
-        let (queue, id) = (live.spec.name.clone(), live.id);
-        Ok(Binding { source, queue, id, key: key.into(), arguments: arguments.into() })
+        let (destination, led_to) = (End::Queue(live.spec.name.clone()), Destination::Queue(live.id));
+        Ok(Binding { source, destination, led_to, key: terms.key, arguments: terms.arguments })
+    }
+
+    fn to_exchange(&self, source: Name, exchange: &[u8], terms: Terms<'_>) -> Result<Binding, Refusal> {
+        let found = self.exchanges.get(exchange).ok_or_else(|| Refusal::no_exchange(exchange))?;
+        let name = found.spec.name.clone();
+        let (destination, led_to) = (End::Exchange(name.clone()), Destination::Exchange(name));
+        Ok(Binding { source, destination, led_to, key: terms.key, arguments: terms.arguments })
     }
 
     fn check_access(&self, connection: ConnectionId, queue: &[u8]) -> Result<(), Refusal> {
@@ -177,4 +257,24 @@ impl Topology {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// A headers exchange must know what the binding wants (rabbit_exchange_type_headers:validate_binding).
+fn check_arguments(kind: ExchangeKind, arguments: &[u8]) -> Result<(), Refusal> {
+    if kind != ExchangeKind::Headers {
+        return Ok(());
+    }
+    let text = match Table::from_checked(arguments).find(X_MATCH) {
+        None => return Ok(()),
+        Some(Value::LongString(value)) if XMatch::parse(value).is_some() => return Ok(()),
+        Some(Value::LongString(value)) => format!(
+            "Invalid x-match field value <<\"{}\">>; expected all, any, all-with-x, or any-with-x",
+            text::lossy(value)
+        ),
+        Some(value) => {
+            let (kind, value) = (value.type_name(), super::equivalence::shown(&value));
+            format!("Invalid x-match field type {kind} (value {value}); expected longstr")
+        }
+    };
+    Err(Refusal::new(ReplyCode::PreconditionFailed, text))
 }

@@ -106,10 +106,10 @@ fn inequivalent(name: &str, resource: &str, received: &str, current: &str) -> Re
 }
 
 fn typed(value: &Value<'_>) -> String {
-    format!("the value '{}' of type '{}'", shown(value), type_name(value))
+    format!("the value '{}' of type '{}'", shown(value), value.type_name())
 }
 
-fn shown(value: &Value<'_>) -> String {
+pub(super) fn shown(value: &Value<'_>) -> String {
     match *value {
         Value::LongString(bytes) | Value::Bytes(bytes) => text::lossy(bytes).into_owned(),
         Value::Bool(value) => value.to_string(),
@@ -126,29 +126,6 @@ fn shown(value: &Value<'_>) -> String {
         Value::Decimal { scale, value } => format!("{{{scale},{value}}}"),
         Value::Table(_) | Value::Array(_) => "[...]".to_string(),
         Value::Void => "undefined".to_string(),
-    }
-}
-
-/// RabbitMQ's names for the types of field values (rabbit_binary_parser).
-fn type_name(value: &Value<'_>) -> &'static str {
-    match value {
-        Value::LongString(_) => "longstr",
-        Value::I32(_) => "signedint",
-        Value::Decimal { .. } => "decimal",
-        Value::Timestamp(_) => "timestamp",
-        Value::Table(_) => "table",
-        Value::Array(_) => "array",
-        Value::I8(_) => "byte",
-        Value::F64(_) => "double",
-        Value::F32(_) => "float",
-        Value::I64(_) => "long",
-        Value::I16(_) => "short",
-        Value::Bool(_) => "bool",
-        Value::Bytes(_) => "binary",
-        Value::U8(_) => "unsignedbyte",
-        Value::U16(_) => "unsignedshort",
-        Value::U32(_) => "unsignedint",
-        Value::Void => "void",
     }
 }
 

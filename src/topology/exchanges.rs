@@ -3,23 +3,25 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::bindings::BindingEnd;
+use super::bindings::{BindingEnd, End};
 use super::equivalence;
 use super::request::{Outcome, Refusal};
 use super::state::{Effect, Progress, Topology};
-use crate::amqp::ReplyCode;
+use crate::amqp::{ReplyCode, Table, Value};
 use crate::exchange::{Change, ExchangeKind, ExchangeSpec, Name, text};
 
-/// An exchange and where it is bound to.
+/// An exchange, where it leads to, and what leads to it.
 pub(super) struct Exchange {
     pub spec: Arc<ExchangeSpec>,
-    /// The queues' ends.
+    /// The destinations' ends of the bindings from it.
     pub bindings: BTreeSet<BindingEnd>,
+    /// The sources' ends of the bindings to it.
+    pub inbound: BTreeSet<BindingEnd>,
 }
 
 impl Exchange {
     pub fn new(spec: Arc<ExchangeSpec>) -> Exchange {
-        Exchange { spec, bindings: BTreeSet::new() }
+        Exchange { spec, bindings: BTreeSet::new(), inbound: BTreeSet::new() }
     }
 }
 
@@ -35,8 +37,9 @@ impl Topology {
     ) -> Result<Progress, Refusal> {
         let kind = ExchangeKind::parse(kind).ok_or_else(|| unknown_type(kind))?;
         check_not_default(name)?;
+        let alternate = alternate(name, arguments)?;
         let (name, arguments) = (Name::from(name), Name::from(arguments));
-        let spec = ExchangeSpec { name, kind, durable, auto_delete, internal, arguments };
+        let spec = ExchangeSpec { name, kind, durable, auto_delete, internal, alternate, arguments };
         if let Some(existing) = self.exchanges.get(&spec.name) {
             equivalence::check_exchange(&existing.spec, &spec)?;
         } else {
@@ -70,12 +73,17 @@ impl Topology {
         self.broadcast(Change::ExchangeAdded { spec }, out);
     }
 
-    /// One change, however many bindings go with it: each router removes them itself.
+    /// One change, however many bindings go with it: each router removes them itself. An auto-delete exchange goes with
+    /// the last binding from it, which may be to an exchange that goes.
     pub(super) fn remove_exchange(&mut self, name: &[u8], out: &mut Vec<Effect>) {
-        let Some(exchange) = self.exchanges.remove(name) else { return };
-        let name = exchange.spec.name.clone();
-        self.forget_queue_ends(&name, exchange.bindings);
-        self.broadcast(Change::ExchangeRemoved { name }, out);
+        let mut going = vec![Name::from(name)];
+        while let Some(name) = going.pop() {
+            let Some(Exchange { bindings, inbound, .. }) = self.exchanges.remove(&name) else { continue };
+            self.forget_destination_ends(&name, bindings);
+            let here = End::Exchange(name.clone());
+            going.extend(inbound.into_iter().filter_map(|end| self.forget_source_end(&here, end)));
+            self.broadcast(Change::ExchangeRemoved { name }, out);
+        }
     }
 }
 
@@ -83,22 +91,11 @@ pub(super) fn check_not_default(name: &[u8]) -> Result<(), Refusal> {
     if name.is_empty() { Err(Refusal::default_exchange()) } else { Ok(()) }
 }
 
-/// A method or an exchange type that the next delivery brings.
-pub(super) fn check_routable(kind: ExchangeKind, method: &str) -> Result<(), Refusal> {
-    match kind {
-        ExchangeKind::Direct | ExchangeKind::Fanout => Ok(()),
-        ExchangeKind::Topic | ExchangeKind::Headers => {
-            let text = format!("{method} with exchange type '{}'", kind.name());
-            Err(Refusal::new(ReplyCode::NotImplemented, text))
-        }
-    }
-}
-
 fn check_may_be_added(spec: &ExchangeSpec) -> Result<(), Refusal> {
     if spec.name.starts_with(b"amq.") {
         return Err(Refusal::reserved_prefix("exchange", &spec.name));
     }
-    check_routable(spec.kind, "exchange.declare")
+    Ok(())
 }
 
 fn check_not_system(name: &[u8]) -> Result<(), Refusal> {
@@ -108,6 +105,21 @@ fn check_not_system(name: &[u8]) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+/// The argument `alternate-exchange`. The exchange that it names need not exist.
+fn alternate(exchange: &[u8], arguments: &[u8]) -> Result<Option<Name>, Refusal> {
+    match Table::from_checked(arguments).find(ALTERNATE) {
+        None => Ok(None),
+        Some(Value::LongString(name)) => Ok(Some(Name::from(name))),
+        Some(value) => {
+            let (kind, exchange) = (value.type_name(), text::exchange(exchange));
+            let text = format!("invalid type '{kind}' for arg 'alternate-exchange' in {exchange}");
+            Err(Refusal::new(ReplyCode::PreconditionFailed, text))
+        }
+    }
+}
+
+const ALTERNATE: &[u8] = b"alternate-exchange";
 
 fn unknown_type(kind: &[u8]) -> Refusal {
     let text = format!("unknown exchange type '{}'", text::lossy(kind));

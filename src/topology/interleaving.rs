@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::world::*;
 use super::{Change, Outcome, Request};
-use crate::exchange::model::Dice;
+use crate::exchange::Destination;
+use crate::exchange::model::{Dice, routed};
 use crate::ids::QueueId;
 
 const NAMES: [&str; 5] = ["q0", "q1", "q2", "q3", "q4"];
@@ -21,13 +22,13 @@ fn replies_hold_on_every_shard_whatever_the_interleaving() {
         let (mut world, mut dice) = (World::new(seed), Dice(seed));
         for _ in 0..1_500 {
             act(&mut world, &mut dice);
-            check_new_replies(&world, &mut seen);
+            check_new_replies(&mut world, &mut seen);
             check_one_queue_per_name(&world);
             world.topology.invariants();
         }
         world.settle();
-        check_new_replies(&world, &mut seen);
-        check_settled(&world);
+        check_new_replies(&mut world, &mut seen);
+        check_settled(&mut world);
         seen.next_world();
     }
     assert!(seen.queues_made > 1_000 && seen.queues_gone > 1_000 && seen.bound > 1_000, "{seen:?}");
@@ -90,8 +91,9 @@ fn kill_some_queue(world: &mut World, dice: &mut Dice) {
     }
 }
 
-fn check_new_replies(world: &World, seen: &mut Seen) {
-    for answer in &world.replies[seen.replies..] {
+fn check_new_replies(world: &mut World, seen: &mut Seen) {
+    let new = world.replies[seen.replies..].to_vec();
+    for answer in &new {
         match (&answer.request, &answer.outcome) {
             (Request::DeclareQueue { name, .. }, Outcome::QueueDeclared { id, existed, .. }) => {
                 check_queue(world, answer.since, name, *id);
@@ -114,7 +116,7 @@ fn check_new_replies(world: &World, seen: &mut Seen) {
             (request, outcome) => panic!("{request:?} answered with {outcome:?}"),
         }
     }
-    for &id in &world.gone[seen.gone..] {
+    for id in world.gone[seen.gone..].to_vec() {
         check_leads_nowhere(world, id);
         seen.queues_gone += 1;
     }
@@ -145,22 +147,24 @@ fn check_exchange(world: &World, since: usize, name: &[u8], exists: bool) {
     }
 }
 
-fn check_binding(world: &World, since: usize, [exchange, queue, routing_key]: [&[u8]; 3], exists: bool) {
+fn check_binding(world: &mut World, since: usize, [exchange, queue, routing_key]: [&[u8]; 3], exists: bool) {
     let ids = ids_of(world, queue);
-    let is_it = |source: &[u8], id: &QueueId, key: &[u8]| {
-        source == exchange && ids.contains(id) && key == routing_key
+    let is_it = |source: &[u8], destination: &Destination, key: &[u8]| {
+        let to_it = matches!(destination, Destination::Queue(id) if ids.contains(id));
+        source == exchange && to_it && key == routing_key
     };
     let holds_after = |change: &Change| match change {
-        Change::Bound { source, queue, key, .. } if is_it(source, queue, key) => Some(true),
-        Change::Unbound { source, queue, key, .. } if is_it(source, queue, key) => Some(false),
+        Change::Bound { source, destination, key, .. } if is_it(source, destination, key) => Some(true),
+        Change::Unbound { source, destination, key, .. } if is_it(source, destination, key) => Some(false),
         Change::ExchangeRemoved { name } if **name == *exchange => Some(false),
         Change::QueueRemoved { id, .. } if ids.contains(id) => Some(false),
         _ => None,
     };
     if holds_everywhere(world, since, [false, exists], holds_after) && exists {
-        for shard in &world.shards {
-            let list = shard.router.resolve(exchange, routing_key).expect("a bound exchange is there");
-            assert!(shard.router.targets(list).iter().any(|target| ids.contains(target)));
+        for shard in &mut world.shards {
+            let reached =
+                routed(&mut shard.router, exchange, routing_key).expect("a bound exchange is there");
+            assert!(reached.iter().any(|target| ids.contains(target)));
         }
     }
 }
@@ -194,14 +198,14 @@ fn ids_of(world: &World, queue: &[u8]) -> BTreeSet<QueueId> {
     world.log.iter().filter_map(|change| id(change)).collect()
 }
 
-fn check_leads_nowhere(world: &World, id: QueueId) {
-    for router in world.shards.iter().map(|shard| &shard.router) {
+fn check_leads_nowhere(world: &mut World, id: QueueId) {
+    for router in world.shards.iter_mut().map(|shard| &mut shard.router) {
         for name in NAMES {
             assert_ne!(router.queue(name.as_bytes()).map(|queue| queue.id), Some(id));
         }
         for (source, key) in SOURCES.iter().flat_map(|source| KEYS.map(|key| (source, key))) {
-            if let Ok(list) = router.resolve(source.as_bytes(), key.as_bytes()) {
-                assert!(!router.targets(list).contains(&id), "{id:?} is gone but reached by {source} {key}");
+            if let Ok(reached) = routed(router, source.as_bytes(), key.as_bytes()) {
+                assert!(!reached.contains(&id), "{id:?} is gone but reached by {source} {key}");
             }
         }
     }
@@ -215,29 +219,28 @@ fn check_one_queue_per_name(world: &World) {
     }
 }
 
-fn check_settled(world: &World) {
+fn check_settled(world: &mut World) {
     assert!(world.outstanding.is_empty(), "never answered: {:?}", world.outstanding);
     for shard in &world.shards {
         assert_eq!(shard.applied, world.log.len() as u64);
         shard.router.invariants();
     }
-    for (index, shard) in world.shards.iter().enumerate() {
+    for index in 0..world.shards.len() {
         let here = world.living().iter().filter(|id| id.shard.index() == index).count();
         assert_eq!(world.topology.queues_on(crate::ids::ShardId(index as u16)) as usize, here);
         for (source, key) in SOURCES.iter().flat_map(|source| KEYS.map(|key| (source, key))) {
             assert_eq!(routes(world, index, source, key), expected(world, source, key));
         }
         for name in NAMES {
-            let live = shard.router.queue(name.as_bytes()).map(|queue| queue.id);
+            let live = world.shards[index].router.queue(name.as_bytes()).map(|queue| queue.id);
             assert_eq!(live.is_some(), world.living().iter().any(|id| live == Some(*id)));
         }
     }
 }
 
-fn routes(world: &World, shard: usize, source: &str, key: &str) -> Option<BTreeSet<QueueId>> {
-    let router = &world.shards[shard].router;
-    let list = router.resolve(source.as_bytes(), key.as_bytes()).ok()?;
-    Some(router.targets(list).iter().copied().collect())
+fn routes(world: &mut World, shard: usize, source: &str, key: &str) -> Option<BTreeSet<QueueId>> {
+    let reached = routed(&mut world.shards[shard].router, source.as_bytes(), key.as_bytes());
+    Some(reached.ok()?.into_iter().collect())
 }
 
 /// By reading all changes from the first.
@@ -256,12 +259,13 @@ fn expected(world: &World, source: &str, key: &str) -> Option<BTreeSet<QueueId>>
             }
             Change::QueueAdded { .. } => {}
             Change::QueueRemoved { id, .. } => bindings.retain(|(_, queue, _)| queue != id),
-            Change::Bound { source, queue, key, .. } => {
+            Change::Bound { source, destination: Destination::Queue(queue), key, .. } => {
                 assert!(bindings.insert((source.clone(), *queue, key.clone())), "bound twice");
             }
-            Change::Unbound { source, queue, key, .. } => {
+            Change::Unbound { source, destination: Destination::Queue(queue), key, .. } => {
                 assert!(bindings.remove(&(source.clone(), *queue, key.clone())), "unbound but not bound");
             }
+            Change::Bound { .. } | Change::Unbound { .. } => unreachable!("no exchange is bound to another"),
         }
     }
     let all = *fanout.get(source)?;

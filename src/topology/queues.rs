@@ -3,19 +3,29 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::bindings::BindingEnd;
+use super::bindings::{BindingEnd, End};
 use super::equivalence;
 use super::request::{Outcome, Refusal, Request};
 use super::state::{Effect, Progress, Topology};
 use crate::amqp::ReplyCode;
-use crate::exchange::{Change, QueueSpec};
+use crate::exchange::{Change, Name, QueueSpec};
 use crate::ids::{QueueId, Requester, ShardId};
 
 /// What a name that is not free stands for. `waiters` came while it was not settled; each is a parked channel.
 pub(super) enum NamedQueue {
-    Creating { on: ShardId, spec: Arc<QueueSpec>, declarer: Requester, waiters: Vec<Request> },
+    Creating {
+        on: ShardId,
+        spec: Arc<QueueSpec>,
+        declarer: Requester,
+        waiters: Vec<Request>,
+    },
     Live(LiveQueue),
-    Dying { id: QueueId, waiters: Vec<Request> },
+    /// `bindings` are those that are not undone yet.
+    Dying {
+        id: QueueId,
+        waiters: Vec<Request>,
+        bindings: BTreeSet<BindingEnd>,
+    },
 }
 
 pub(super) struct LiveQueue {
@@ -48,20 +58,34 @@ impl Topology {
         };
         assert_eq!(live.id, id, "a name has one queue");
         let (name, bindings) = (live.spec.name.clone(), std::mem::take(&mut live.bindings));
-        self.queues.insert(name.clone(), NamedQueue::Dying { id, waiters: Vec::new() });
+        self.queues.insert(name.clone(), NamedQueue::Dying { id, waiters: Vec::new(), bindings });
         self.placement.remove(id.shard);
-        let unused = self.forget_exchange_ends(&name, bindings);
         self.broadcast(Change::QueueRemoved { id, name: name.clone() }, out);
-        for exchange in unused {
-            self.remove_exchange(&exchange, out);
-        }
-        self.free_name(name, out);
+        self.unbinding.push_back(name);
         self.check_versions();
+    }
+
+    /// Undoes one binding of a dying queue; when none is left, its name can be freed.
+    pub(super) fn unbind_dying(&mut self, name: Name, out: &mut Vec<Effect>) {
+        let Some(NamedQueue::Dying { bindings, .. }) = self.queues.get_mut(&name) else {
+            panic!("only a dying queue is unbound");
+        };
+        match bindings.pop_first() {
+            Some(end) => {
+                if let Some(unused) = self.forget_source_end(&End::Queue(name), end) {
+                    self.remove_exchange(&unused, out);
+                }
+            }
+            None => {
+                self.unbinding.pop_front();
+                self.free_name(name, out);
+            }
+        }
     }
 
     /// No router leads to the queue any more.
     pub(super) fn queue_gone(&mut self, name: &[u8], out: &mut Vec<Effect>) {
-        let Some(NamedQueue::Dying { id, waiters }) = self.queues.remove(name) else {
+        let Some(NamedQueue::Dying { id, waiters, .. }) = self.queues.remove(name) else {
             panic!("only a dying queue's name is freed");
         };
         out.push(Effect::QueueGone { id });

@@ -49,9 +49,17 @@ pub enum Request {
     },
     BindExchange {
         requester: Requester,
+        destination: Box<[u8]>,
+        source: Box<[u8]>,
+        routing_key: Box<[u8]>,
+        arguments: Box<[u8]>,
     },
     UnbindExchange {
         requester: Requester,
+        destination: Box<[u8]>,
+        source: Box<[u8]>,
+        routing_key: Box<[u8]>,
+        arguments: Box<[u8]>,
     },
 }
 
@@ -63,8 +71,8 @@ impl Request {
             | Request::DeclareQueue { requester, .. }
             | Request::Bind { requester, .. }
             | Request::Unbind { requester, .. }
-            | Request::BindExchange { requester }
-            | Request::UnbindExchange { requester } => requester,
+            | Request::BindExchange { requester, .. }
+            | Request::UnbindExchange { requester, .. } => requester,
         }
     }
 
@@ -103,7 +111,11 @@ impl Request {
                 strip(queue);
                 strip(exchange);
             }
-            Request::BindExchange { .. } | Request::UnbindExchange { .. } => {}
+            Request::BindExchange { destination, source, .. }
+            | Request::UnbindExchange { destination, source, .. } => {
+                strip(destination);
+                strip(source);
+            }
         }
     }
 }

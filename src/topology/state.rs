@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::bindings::Terms;
 use super::exchanges::Exchange;
 use super::queues::{NamedQueue, Placement};
 use super::request::{Outcome, Refusal, Request};
-use crate::amqp::ReplyCode;
 use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
 use crate::ids::{QueueId, Requester, ShardId};
 
@@ -19,11 +19,13 @@ pub struct Topology {
     version: u64,
     /// The version that each shard has applied.
     applied: Vec<u64>,
-    /// The version that all shards have applied.
-    applied_by_all: u64,
-    /// What is to be done once all shards have applied a version; versions never fall. Each channel waits for one
-    /// request at most and each queue dies once, so this holds no more than there are channels and queues.
-    waiting: VecDeque<(u64, After)>,
+    /// What is to be done once the other shards than this one have applied a version: a reply needs no word of the shard
+    /// that it goes to, where it comes behind the changes that it speaks of. The last is for what waits for all shards.
+    /// Versions never fall. Each channel waits for one request at most and each queue dies once, so this holds no more
+    /// than there are channels and queues.
+    waiting: Vec<VecDeque<(u64, After)>>,
+    /// Queues that are being unbound.
+    pub(super) unbinding: VecDeque<Name>,
 }
 
 /// What the control shard is to do, in this order.
@@ -33,7 +35,7 @@ pub enum Effect {
     CreateQueue { on: ShardId, spec: Arc<QueueSpec> },
     /// Tell every shard, the control shard too; each answers with `applied`.
     Broadcast { version: u64, change: Arc<Change> },
-    /// Every shard has applied what the outcome speaks of.
+    /// Every other shard has applied what the outcome speaks of, and the requester's has been told.
     Reply { to: Requester, outcome: Outcome },
     /// To the queue's shard: no router leads to the queue any more; its slot may be used again and delete-ok may go out.
     QueueGone { id: QueueId },
@@ -63,8 +65,8 @@ impl Topology {
             placement: Placement::new(shards),
             version: 0,
             applied: vec![0; usize::from(shards)],
-            applied_by_all: 0,
-            waiting: VecDeque::new(),
+            waiting: (0..=shards).map(|_| VecDeque::new()).collect(),
+            unbinding: VecDeque::new(),
         }
     }
 
@@ -81,8 +83,21 @@ impl Topology {
         let applied = &mut self.applied[shard.index()];
         debug_assert!(*applied <= version, "a shard applies in order");
         *applied = version;
-        self.applied_by_all = self.applied.iter().copied().min().unwrap_or_default();
         self.release(out);
+        self.check_versions();
+    }
+
+    /// Whether `work` has something to do.
+    pub fn has_work(&self) -> bool {
+        !self.unbinding.is_empty()
+    }
+
+    /// Goes on with what is done in pieces, by so many bindings at most.
+    pub fn work(&mut self, bindings_max: usize, out: &mut Vec<Effect>) {
+        for _ in 0..bindings_max {
+            let Some(name) = self.unbinding.front().cloned() else { break };
+            self.unbind_dying(name, out);
+        }
         self.check_versions();
     }
 
@@ -135,13 +150,19 @@ impl Topology {
                 self.declare_queue(requester, spec, server_named, out)
             }
             Request::Bind { requester, queue, exchange, routing_key, arguments } => {
-                self.bind(requester.connection, &exchange, &queue, (routing_key, arguments), out)
+                let terms = Terms::new(&exchange, routing_key, &arguments);
+                self.bind_queue(requester.connection, &queue, terms, out)
             }
             Request::Unbind { requester, queue, exchange, routing_key, arguments } => {
-                self.unbind(requester.connection, &exchange, &queue, (routing_key, arguments), out)
+                let terms = Terms::new(&exchange, routing_key, &arguments);
+                self.unbind_queue(requester.connection, &queue, terms, out)
             }
-            Request::BindExchange { .. } => Err(Refusal::new(ReplyCode::NotImplemented, "exchange.bind")),
-            Request::UnbindExchange { .. } => Err(Refusal::new(ReplyCode::NotImplemented, "exchange.unbind")),
+            Request::BindExchange { destination, source, routing_key, arguments, .. } => {
+                self.bind_exchange(&destination, Terms::new(&source, routing_key, &arguments), out)
+            }
+            Request::UnbindExchange { destination, source, routing_key, arguments, .. } => {
+                self.unbind_exchange(&destination, Terms::new(&source, routing_key, &arguments), out)
+            }
         }
     }
 
@@ -150,29 +171,39 @@ impl Topology {
         out.push(Effect::Broadcast { version: self.version, change: Arc::new(change) });
     }
 
-    /// Replies once all shards have applied everything broadcast so far: that is more than the reply speaks of, and
-    /// costs nothing when nothing changes.
+    /// Replies once the other shards have applied everything broadcast so far: that is more than the reply speaks of,
+    /// and costs nothing when nothing changes.
     pub(super) fn reply(&mut self, to: Requester, outcome: Outcome, out: &mut Vec<Effect>) {
-        self.after_all(After::Reply(to, outcome), out);
+        self.after(to.connection.shard.index(), After::Reply(to, outcome), out);
     }
 
     /// Frees the name of a dying queue once no router knows the queue.
     pub(super) fn free_name(&mut self, name: Name, out: &mut Vec<Effect>) {
-        self.after_all(After::FreeName(name), out);
+        self.after(self.applied.len(), After::FreeName(name), out);
     }
 
-    fn after_all(&mut self, after: After, out: &mut Vec<Effect>) {
-        if self.version == self.applied_by_all {
+    fn after(&mut self, without: usize, after: After, out: &mut Vec<Effect>) {
+        if self.version <= self.applied_by_all(without) {
             self.finish(after, out);
         } else {
-            self.waiting.push_back((self.version, after));
+            self.waiting[without].push_back((self.version, after));
         }
     }
 
+    /// The version that all shards but one have applied.
+    fn applied_by_all(&self, without: usize) -> u64 {
+        let others = self.applied.iter().enumerate().filter(|(shard, _)| *shard != without);
+        others.map(|(_, &version)| version).min().unwrap_or(u64::MAX)
+    }
+
     fn release(&mut self, out: &mut Vec<Effect>) {
-        while let Some((_, after)) = self.waiting.pop_front_if(|(version, _)| *version <= self.applied_by_all)
-        {
-            self.finish(after, out);
+        for without in 0..self.waiting.len() {
+            let applied = self.applied_by_all(without);
+            while let Some((_, after)) =
+                self.waiting[without].pop_front_if(|(version, _)| *version <= applied)
+            {
+                self.finish(after, out);
+            }
         }
     }
 
@@ -183,11 +214,15 @@ impl Topology {
         }
     }
 
-    /// applied_by_all <= first waited for <= last waited for <= version
+    /// applied by all others < first waited for <= last waited for <= version
     pub(super) fn check_versions(&self) {
-        if let (Some((first, _)), Some((last, _))) = (self.waiting.front(), self.waiting.back()) {
-            debug_assert!(self.applied_by_all < *first && first <= last && *last <= self.version);
+        for (without, waiting) in self.waiting.iter().enumerate() {
+            if let (Some((first, _)), Some((last, _))) = (waiting.front(), waiting.back()) {
+                debug_assert!(
+                    self.applied_by_all(without) < *first && first <= last && *last <= self.version
+                );
+            }
         }
-        debug_assert!(self.applied_by_all <= self.version);
+        debug_assert!(self.applied.iter().all(|&applied| applied <= self.version));
     }
 }

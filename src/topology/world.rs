@@ -25,6 +25,7 @@ pub(super) struct World {
 }
 
 /// A request, its answer, and how many changes had been broadcast when it was asked.
+#[derive(Clone)]
 pub(super) struct Answer {
     pub request: Request,
     pub outcome: Outcome,
@@ -119,25 +120,39 @@ impl World {
     /// The control shard's stream to one shard moves by one message; false if it is empty.
     pub fn step_to_shard(&mut self, shard: usize) -> bool {
         let id = ShardId(shard as u16);
+        let Some(effect) = self.shards[shard].from_control.pop_front() else { return false };
         let shard = &mut self.shards[shard];
-        let Some(effect) = shard.from_control.pop_front() else { return false };
         match effect {
             Effect::CreateQueue { spec, .. } => shard.create(id, spec),
             Effect::Broadcast { version, change } => shard.apply(version, &change),
             Effect::QueueGone { id } => shard.free(id),
-            Effect::Reply { .. } => unreachable!("replies are taken when they are given"),
+            Effect::Reply { to, outcome } => self.answered(to, outcome),
         }
         true
     }
 
     /// Everything arrives, shard by shard.
     pub fn settle(&mut self) {
-        while (0..SHARDS.into()).any(|shard| self.step_to_shard(shard) || self.step_to_control(shard)) {}
+        while self.work()
+            || (0..SHARDS.into()).any(|shard| self.step_to_shard(shard) || self.step_to_control(shard))
+        {
+        }
+    }
+
+    /// One piece of what the topology does in pieces; false if there is none.
+    fn work(&mut self) -> bool {
+        let (is_work, mut out) = (self.topology.has_work(), Vec::new());
+        self.topology.work(1, &mut out);
+        out.into_iter().for_each(|effect| self.take(effect));
+        is_work
     }
 
     /// Something arrives somewhere, or nothing.
     pub fn step(&mut self, dice: &mut Dice) {
         let shard = dice.roll(SHARDS.into());
+        if dice.roll(4) == 0 {
+            self.work();
+        }
         if dice.roll(2) == 0 {
             self.step_to_shard(shard)
         } else {
@@ -164,13 +179,17 @@ impl World {
                 assert_eq!(version, self.log.len() as u64, "versions count the changes");
                 self.shards.iter_mut().for_each(|shard| shard.from_control.push_back(effect.clone()));
             }
-            Effect::Reply { to, outcome } => {
-                let asked = self.outstanding.remove(&to.connection);
-                let (request, since) = asked.expect("an answer to who waits for it");
-                assert_eq!(request.requester(), to);
-                self.replies.push(Answer { request, outcome, since });
+            Effect::Reply { to, .. } => {
+                self.shards[to.connection.shard.index()].from_control.push_back(effect);
             }
         }
+    }
+
+    fn answered(&mut self, to: Requester, outcome: Outcome) {
+        let asked = self.outstanding.remove(&to.connection);
+        let (request, since) = asked.expect("an answer to who waits for it");
+        assert_eq!(request.requester(), to);
+        self.replies.push(Answer { request, outcome, since });
     }
 }
 
@@ -197,6 +216,9 @@ impl Shard {
 
     fn apply(&mut self, version: u64, change: &Change) {
         self.router.apply(change);
+        while self.router.has_work() {
+            self.router.work(1);
+        }
         self.applied = version;
         self.to_control.push_back(Report::Applied(version));
     }

@@ -1,11 +1,13 @@
 #!/bin/bash
 # A RabbitMQ of our own, from Debian's package, tuned as its documentation advises for throughput: the oracle of the
-# conformance scripts and the peer of the benchmarks. It shares no port, cookie, folder or epmd with another one.
+# conformance scripts and the peer of the benchmarks (loadgen carries this file inside itself). It shares no port, cookie,
+# folder or epmd with another one.
 #
 #   rabbitmq.sh start    starts it and returns when it answers (4-8 s); prints its URI and its process id
 #   rabbitmq.sh stop     stops it and its epmd
 #   rabbitmq.sh pid      prints the process id of the Erlang VM
 #   rabbitmq.sh ctl ...  rabbitmqctl on it
+#   rabbitmq.sh settings prints version, runtime, and the settings in effect that matter for speed
 #
 # RABBIT_PORT (5682) is AMQP's; the distribution port is 20000 above it and epmd's 21000 above it.
 # RABBIT_DIR (/tmp/haremq-rabbit-PORT) holds data, log and configuration; stop leaves the log, start begins empty.
@@ -52,7 +54,7 @@ answers() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 alive() { [ -s "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
 
 start() {
-  [ -x $bin/rabbitmq-server ] || { echo "rabbitmq-server (Debian package) is not installed" >&2; exit 69; }
+  [ -x $bin/rabbitmq-server ] || { echo "RabbitMQ is not installed (Debian, Ubuntu: apt install rabbitmq-server)" >&2; exit 69; }
   answers && { echo "port $port is taken" >&2; exit 69; }
   configure
   environment
@@ -77,10 +79,23 @@ stop() {
   epmd -port "$ERL_EPMD_PORT" -kill >/dev/null 2>&1 || true
 }
 
+settings() {
+  environment
+  echo "rabbitmq-server $($bin/rabbitmqctl --quiet version)"
+  $bin/rabbitmqctl --quiet eval '
+    io:format("erlang/otp ~s, ~s, ~p schedulers~n",
+              [erlang:system_info(otp_release), erlang:system_info(emu_flavor), erlang:system_info(schedulers_online)]),
+    [io:format("~s = ~0p~n", [Name, application:get_env(rabbit, Name, undefined)])
+     || Name <- [tcp_listen_options, heartbeat, frame_max, channel_max, collect_statistics, vm_memory_high_watermark,
+                 credit_flow_default_credit, queue_index_embed_msgs_below]],
+    io:format("plugins = ~0p", [rabbit_plugins:active()]), io:nl(), init.' | sed '$d'
+}
+
 case ${1:-} in
   start) start ;;
   stop) stop ;;
   pid) cat "$dir/pid" ;;
+  settings) settings ;;
   ctl) shift; environment; exec $bin/rabbitmqctl "$@" ;;
-  *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 64 ;;
+  *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 64 ;;
 esac

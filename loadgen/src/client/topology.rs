@@ -1,9 +1,9 @@
 //! Makes the exchange, queues and bindings of a run, and removes them again.
 
-use haremq::amqp::{Method, Table};
+use haremq::amqp::{Method, ShortStr, Table, TableWriter};
 
 use super::session::{ClientError, Session, short};
-use crate::routing::Topology;
+use crate::routing::{Binding, ID_HEADER, Topology};
 
 /// Declares and binds everything, and empties queues that were there before.
 pub fn declare(session: &mut Session, topology: &Topology) -> Result<(), ClientError> {
@@ -86,16 +86,26 @@ fn declare_exchange(session: &mut Session, topology: &Topology) -> Result<(), Cl
 
 fn bind(session: &mut Session, topology: &Topology) -> Result<(), ClientError> {
     let exchange = short(topology.exchange_name())?;
-    let binds = topology.bindings.iter().map(|binding| {
+    let by_headers = topology.matching.by_headers();
+    let arguments: Vec<Vec<u8>> = match by_headers {
+        true => topology.bindings.iter().map(headers_to_match).collect(),
+        false => vec![Vec::new(); topology.bindings.len()],
+    };
+    let binds = topology.bindings.iter().zip(&arguments).map(|(binding, arguments)| {
         let queue = short(&topology.queues[binding.queue])?;
-        let routing_key = short(&binding.key)?;
-        Ok(Method::QueueBind { queue, exchange, routing_key, nowait: false, arguments: Table::EMPTY })
+        let routing_key = if by_headers { ShortStr::EMPTY } else { short(&binding.key)? };
+        let arguments = Table::decode(arguments).unwrap_or(Table::EMPTY);
+        Ok(Method::QueueBind { queue, exchange, routing_key, nowait: false, arguments })
     });
     let binds = binds.collect::<Result<Vec<_>, ClientError>>()?;
     session.call_all(CHANNEL, binds.into_iter(), |method| matches!(method, Method::QueueBindOk {}))
 }
 
-fn each_queue(topology: &Topology) -> Result<std::vec::IntoIter<haremq::amqp::ShortStr<'_>>, ClientError> {
+fn headers_to_match(binding: &Binding) -> Vec<u8> {
+    TableWriter::new().string("x-match", "all").string(ID_HEADER, &binding.key).finish()
+}
+
+fn each_queue(topology: &Topology) -> Result<std::vec::IntoIter<ShortStr<'_>>, ClientError> {
     let names = topology.queues.iter().map(|name| short(name)).collect::<Result<Vec<_>, _>>()?;
     Ok(names.into_iter())
 }

@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use super::connection::Connection;
 use super::flight::Shared;
 use super::producer::Lane;
+use crate::check::QueueCheck;
 use crate::stamp::Fill;
-use crate::verify::QueueCheck;
 use crate::violations::Violations;
 
 /// What a worker needs to begin.

@@ -6,10 +6,10 @@ use haremq::ids::ChannelNumber;
 use super::flight::WorkerState;
 use super::parser::{Delivery, Sink};
 use super::producer::Producer;
+use crate::check::{QueueCheck, Verdict};
 use crate::meter::Meter;
 use crate::plan::Acks;
 use crate::stamp::{Fill, Stamp};
-use crate::verify::{QueueCheck, Verdict};
 use crate::violations::{Kind, Violations};
 
 /// One basic.consume.

@@ -4,22 +4,27 @@
 //! | basic.publish of the key | content header | body frame head | stamp | fill .. | end | [head | fill .. | end] .. |
 //!   `------------------ head, one per key ----------------------'
 //! ```
+//! Where no two messages may be routed alike, a word in the routing key or in the headers is the message's own as well.
 
 use std::sync::Arc;
 
 use haremq::amqp::frame::{FRAME_END, FRAME_HEAD_LEN, FRAME_OVERHEAD};
-use haremq::amqp::{ContentHeader, FrameKind, Method, Properties, PropertiesWriter, ShortStr};
+use haremq::amqp::{
+    ContentHeader, FrameKind, Method, Properties, PropertiesWriter, ShortStr, Table, TableWriter,
+};
 use haremq::ids::ChannelNumber;
 
 use crate::plan::Load;
-use crate::routing::Key;
-use crate::stamp::{BODY_BYTES_MIN, Fill, Stamp};
+use crate::routing::{ID_HEADER, Key, Matching, UNIQUE_HEADER, UNIQUE_ROOM};
+use crate::stamp::{BODY_BYTES_MIN, Fill, Stamp, UNIQUE_WORD_BYTES};
 
 pub struct Template {
     /// All heads, each with room for the stamp at its end, back to back.
     heads: Vec<u8>,
     /// Where each key's head ends; it begins where the one before ends.
     ends: Vec<u32>,
+    /// How far before the end of each head its unique word begins.
+    unique_word: Option<usize>,
     fill: Arc<Fill>,
     channel: u16,
     /// The most that a body frame may carry.
@@ -30,16 +35,17 @@ pub struct Template {
 impl Template {
     pub fn new(load: &Load, keys: &[Key], channel: u16, frame_max: u32, fill: Arc<Fill>) -> Template {
         let payload_bytes_max = frame_max as usize - FRAME_OVERHEAD;
-        let (mut heads, mut ends) = (Vec::new(), Vec::new());
+        let (mut heads, mut ends, mut unique_word) = (Vec::new(), Vec::new(), None);
         for key in keys {
-            write_head(&mut heads, load, key, channel, payload_bytes_max);
+            let unique_word_at = write_head(&mut heads, load, key, channel, payload_bytes_max);
+            unique_word = unique_word_at.map(|at| heads.len() - at);
             ends.push(heads.len() as u32);
         }
         let longest =
             std::iter::once(&0).chain(&ends).zip(&ends).map(|(start, end)| (end - start) as usize).max();
         let frames = load.body_bytes.div_ceil(payload_bytes_max);
         let message_bytes_max = longest.unwrap_or(0) + load.body_bytes + frames * FRAME_OVERHEAD;
-        Template { heads, ends, fill, channel, payload_bytes_max, message_bytes_max }
+        Template { heads, ends, unique_word, fill, channel, payload_bytes_max, message_bytes_max }
     }
 
     /// The longest message that `write` makes.
@@ -54,6 +60,10 @@ impl Template {
         out.extend_from_slice(&self.heads[start..self.ends[key] as usize]);
         if let Some(place) = out.last_chunk_mut::<BODY_BYTES_MIN>() {
             *place = stamp.encode();
+        }
+        if let Some(before_end) = self.unique_word {
+            let at = out.len() - before_end;
+            out[at..at + UNIQUE_WORD_BYTES].copy_from_slice(&stamp.unique_word());
         }
         let body_bytes = self.fill.body_bytes();
         if body_bytes > BODY_BYTES_MIN {
@@ -75,22 +85,52 @@ impl Template {
     }
 }
 
-fn write_head(heads: &mut Vec<u8>, load: &Load, key: &Key, channel: u16, payload_bytes_max: usize) {
+/// Returns where its unique word begins, if it has one.
+fn write_head(
+    heads: &mut Vec<u8>,
+    load: &Load,
+    key: &Key,
+    channel: u16,
+    payload_bytes_max: usize,
+) -> Option<usize> {
+    let matching = load.topology.matching;
     let publish = Method::BasicPublish {
         exchange: short(load.topology.exchange_name()),
-        routing_key: short(&key.text),
+        routing_key: if matching.by_headers() { ShortStr::EMPTY } else { short(&key.text) },
         mandatory: load.mandatory,
         immediate: false,
     };
     publish.encode(ChannelNumber(channel), heads);
+    let after_publish = heads.len();
     let delivery_mode = load.persistent.then_some(DELIVERY_MODE_PERSISTENT);
-    let properties = PropertiesWriter { delivery_mode, ..Default::default() }.finish();
+    let table = headers(matching, key);
+    let headers = Table::decode(&table).ok().filter(|table| !table.is_empty());
+    let properties = PropertiesWriter { headers, delivery_mode, ..Default::default() }.finish();
     let properties = Properties::decode(&properties).unwrap_or(Properties::EMPTY);
     let header =
         ContentHeader { class_id: CLASS_BASIC, weight: 0, body_size: load.body_bytes as u64, properties };
     header.encode(ChannelNumber(channel), heads);
+    // Behind the word come the bits of basic.publish, or the delivery mode, and the end of the frame.
+    let unique_word_at = match matching {
+        Matching::UniqueKey => Some(after_publish - 2 - UNIQUE_WORD_BYTES),
+        Matching::UniqueHeaders => Some(heads.len() - 1 - usize::from(load.persistent) - UNIQUE_WORD_BYTES),
+        Matching::Key | Matching::Headers => None,
+    };
     body_frame_head(heads, channel, load.body_bytes.min(payload_bytes_max));
     heads.extend_from_slice(&[0; BODY_BYTES_MIN]);
+    unique_word_at
+}
+
+/// The application headers of the messages with this key. The unique one is the last.
+fn headers(matching: Matching, key: &Key) -> Vec<u8> {
+    let table = match matching {
+        Matching::Key | Matching::UniqueKey => TableWriter::new(),
+        Matching::Headers => TableWriter::new().string(ID_HEADER, &key.text),
+        Matching::UniqueHeaders => {
+            TableWriter::new().string(ID_HEADER, &key.text).string(UNIQUE_HEADER, UNIQUE_ROOM)
+        }
+    };
+    table.finish()
 }
 
 fn body_frame_head(out: &mut Vec<u8>, channel: u16, payload_bytes: usize) {
@@ -114,27 +154,39 @@ mod tests {
     use super::*;
     use crate::options::{Flag, RunOptions};
     use crate::routing;
-    use haremq::amqp::frame;
+    use haremq::amqp::{Value, frame};
 
     struct Message<'a> {
         routing_key: &'a [u8],
+        headers: Vec<(String, String)>,
         delivery_mode: Option<u8>,
         body: Vec<u8>,
         bytes: usize,
     }
 
     fn load(body_bytes: usize) -> (Load, Arc<[Key]>) {
-        let options = RunOptions {
-            exchange_type: Some("direct".into()),
+        resolve(RunOptions { size: Some(body_bytes), ..options("direct") })
+    }
+
+    fn options(exchange_type: &str) -> RunOptions {
+        RunOptions {
+            exchange_type: Some(exchange_type.into()),
             routing_key: Some("key-%d".into()),
             bindings: Some(12),
-            size: Some(body_bytes),
             flag: vec![Flag::Persistent],
             ..RunOptions::default()
-        };
+        }
+    }
+
+    fn resolve(options: RunOptions) -> (Load, Arc<[Key]>) {
         let load = Load::resolve(&options).unwrap();
         let keys = routing::keys(&options, &load.topology).unwrap().of_producer(0);
         (load, keys)
+    }
+
+    fn text((name, value): (ShortStr<'_>, Value<'_>)) -> (String, String) {
+        let value = String::from_utf8_lossy(value.as_str().unwrap()).into_owned();
+        (name.to_string(), value)
     }
 
     /// Reads a publish by the codec, frame by frame.
@@ -154,6 +206,7 @@ mod tests {
         }
         Message {
             routing_key: routing_key.as_bytes(),
+            headers: header.properties.headers().map_or(Vec::new(), |table| table.iter().map(text).collect()),
             delivery_mode: header.properties.delivery_mode(),
             body,
             bytes: at,
@@ -176,6 +229,32 @@ mod tests {
                 assert_eq!((message.routing_key, message.delivery_mode), (key.text.as_bytes(), Some(2)));
                 assert_eq!((Stamp::decode(&message.body), message.bytes), (Some(stamp), out.len()));
                 assert!(fill.matches(&message.body, stamp.sequence), "{body_bytes} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn every_message_has_a_unique_word_in_its_key_or_headers_if_it_shall() {
+        for flags in [vec![], vec![Flag::Persistent]] {
+            for (exchange_type, unique) in [("topic", true), ("headers", true), ("headers", false)] {
+                let options = RunOptions { unique, flag: flags.clone(), ..options(exchange_type) };
+                let (load, keys) = resolve(options);
+                let template = Template::new(&load, &keys, 7, FRAME_MAX, Arc::new(Fill::new(16)));
+                for (index, sequence) in [(2, 0), (11, 1), (11, 2)] {
+                    let stamp = Stamp { producer: 3, sequence, planned: 77 };
+                    let mut out = b"what is before".to_vec();
+                    template.write(index, stamp, &mut out);
+                    let message = read(&out[14..]);
+                    let word = String::from_utf8(stamp.unique_word().to_vec()).unwrap();
+                    let (id, own) = (format!("key-{index}"), ("unique".to_owned(), word.clone()));
+                    let (key, headers) = match (exchange_type, unique) {
+                        ("topic", _) => (format!("{id}.{word}"), vec![]),
+                        (_, true) => (String::new(), vec![("id".to_owned(), id), own]),
+                        (_, false) => (String::new(), vec![("id".to_owned(), id)]),
+                    };
+                    assert_eq!((message.routing_key, message.headers), (key.as_bytes(), headers));
+                    assert_eq!((Stamp::decode(&message.body), message.bytes), (Some(stamp), out.len() - 14));
+                }
             }
         }
     }

@@ -12,6 +12,11 @@ fn pika_tutorials() {
 }
 
 #[test]
+fn pika_later_tutorials() {
+    pika("later_tutorials");
+}
+
+#[test]
 fn pika_publishing() {
     pika("publishing");
 }
@@ -24,6 +29,11 @@ fn pika_consuming() {
 #[test]
 fn pika_topology() {
     pika("topology");
+}
+
+#[test]
+fn pika_routing() {
+    pika("routing");
 }
 
 #[test]

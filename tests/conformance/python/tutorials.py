@@ -168,6 +168,25 @@ class Routing(BrokerCase):
         self.assertEqual([b"error", b"error"], errors.bodies)
         self.assertEqual("error", errors.messages[0][0].routing_key)
 
+    def test_orange_goes_to_one_and_black_and_green_to_the_other(self):
+        orange_connection, orange = self.subscriber("orange")
+        other_connection, black_and_green = self.subscriber("black", "green")
+        for colour in ["green", "orange", "white", "black", "orange"]:
+            self.channel.basic_publish(exchange=self.logs, routing_key=colour, body=colour)
+        self.wait_until(lambda: len(orange.messages) == 2, orange_connection)
+        self.wait_until(lambda: len(black_and_green.messages) == 2, other_connection)
+        self.serve(0.1, other_connection)
+        self.assertEqual([b"orange", b"orange"], orange.bodies)
+        self.assertEqual([b"green", b"black"], black_and_green.bodies)
+
+    def test_two_queues_may_be_bound_with_the_same_key(self):
+        subscribers = [self.subscriber("black"), self.subscriber("black", "green")]
+        self.channel.basic_publish(exchange=self.logs, routing_key="black", body=b"to both")
+        for connection, subscriber in subscribers:
+            self.wait_until(lambda: subscriber.messages, connection)
+            self.serve(0.1, connection)
+            self.assertEqual([b"to both"], subscriber.bodies)
+
 
 if __name__ == "__main__":
     unittest.main()

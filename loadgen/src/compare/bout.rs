@@ -1,0 +1,192 @@
+//! One run of one peer in one scenario, and its repetitions if others disturbed it.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::scenarios::{Scenario, Shows};
+use crate::interrupt;
+use crate::page::thousands;
+use crate::report::{Cost, Report};
+
+/// All attempts at one run. The one that the others of the machine disturbed least counts.
+pub struct Bout {
+    pub scenario: &'static str,
+    pub shows: Shows,
+    pub peer: String,
+    pub attempts: Vec<Attempt>,
+    /// Whether none of them was undisturbed.
+    pub disturbed: bool,
+}
+
+pub struct Attempt {
+    pub name: String,
+    /// `Err` says why there is no report.
+    pub report: Result<Report, String>,
+    pub succeeded: bool,
+}
+
+/// Where runs are made.
+pub struct Ring {
+    /// Of the reports.
+    pub folder: PathBuf,
+    pub foreign_cores_max: f64,
+    /// How often a disturbed run is repeated.
+    pub again: usize,
+}
+
+impl Ring {
+    /// `Err` if not even a process could be started.
+    pub fn fight(
+        &self,
+        scenario: &Scenario,
+        peer: &str,
+        name: &str,
+        arguments: &[String],
+    ) -> Result<Bout, String> {
+        let mut attempts = Vec::new();
+        let mut disturbed = true;
+        for attempt in 0..=self.again {
+            let name = if attempt == 0 { name.to_owned() } else { format!("{name}-again{attempt}") };
+            attempts.push(self.attempt(name, arguments)?);
+            // A run that failed fails again; a start is over before anybody could disturb it.
+            let report = attempts.last().and_then(|attempt| attempt.report.as_ref().ok());
+            let Some(report) = report.filter(|_| scenario.shows != Shows::Start) else {
+                disturbed = false;
+                break;
+            };
+            disturbed = foreign_cores(report) > self.foreign_cores_max;
+            if !disturbed || interrupt::requested() {
+                break;
+            }
+        }
+        let peer = peer.to_owned();
+        Ok(Bout { scenario: scenario.name, shows: scenario.shows, peer, attempts, disturbed })
+    }
+
+    fn attempt(&self, name: String, arguments: &[String]) -> Result<Attempt, String> {
+        let own = env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
+        let json = self.folder.join(format!("{name}.json"));
+        // A file, not a pipe: a broker that outlives its run would keep a pipe open.
+        let errors = self.folder.join(format!("{name}.stderr"));
+        let file = File::create(&errors).map_err(|error| format!("{}: {error}", errors.display()))?;
+        let mut command = Command::new(&own);
+        command.arg("run").args(arguments).args(["--format", "quiet", "--json"]).arg(&json);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let child = command.spawn().map_err(|error| format!("{}: {error}", own.display()))?;
+        let succeeded = wait(child)?;
+        let said = take(&errors);
+        let report = fs::read_to_string(&json).map_err(|_| said).and_then(|text| {
+            serde_json::from_str(&text).map_err(|error| format!("{}: {error}", json.display()))
+        });
+        Ok(Attempt { name, report, succeeded })
+    }
+}
+
+impl Bout {
+    /// The report that counts.
+    pub fn report(&self) -> Option<&Report> {
+        let reports = self.attempts.iter().filter_map(|attempt| attempt.report.as_ref().ok());
+        reports.min_by(|one, other| foreign_cores(one).total_cmp(&foreign_cores(other)))
+    }
+
+    pub fn is_intact(&self) -> bool {
+        self.attempts
+            .iter()
+            .all(|attempt| attempt.succeeded && attempt.report.as_ref().is_ok_and(Report::is_intact))
+    }
+
+    /// How it went, for whoever watches.
+    pub fn line(&self) -> String {
+        let Some(report) = self.report() else {
+            let why = self.attempts.last().and_then(|attempt| attempt.report.as_ref().err());
+            return format!("failed: {}", why.map_or("", |text| text.lines().last().unwrap_or("")));
+        };
+        let mut line = match report {
+            Report::Messages(report) => format!("{}/s", thousands(report.delivered_per_second as u64)),
+            Report::Sessions(report) => format!("{:.1}/s", report.sessions_per_second),
+        };
+        let latency = latency(report).filter(|_| self.shows != Shows::Rate);
+        if let Some(latency) = latency {
+            line.push_str(&format!(", p50 {:.0} us, p99 {:.0} us", latency.p50, latency.p99));
+        }
+        if let Some(us) = cpu_us(report) {
+            line.push_str(&format!(", CPU {us:.3} us each"));
+        }
+        line.push_str(&format!(", foreign {:.2} cores", foreign_cores(report)));
+        if self.attempts.len() > 1 {
+            line.push_str(&format!(" (best of {} attempts)", self.attempts.len()));
+        }
+        if !self.is_intact() {
+            line.push_str(", NOT INTACT");
+        }
+        line
+    }
+}
+
+pub fn cost(report: &Report) -> &Cost {
+    match report {
+        Report::Messages(report) => &report.cost,
+        Report::Sessions(report) => &report.cost,
+    }
+}
+
+pub fn latency(report: &Report) -> Option<&crate::report::Percentiles> {
+    match report {
+        Report::Messages(report) => report.latency.as_ref(),
+        Report::Sessions(report) => report.latency.as_ref(),
+    }
+}
+
+/// The broker's, per delivery or per session.
+pub fn cpu_us(report: &Report) -> Option<f64> {
+    match report {
+        Report::Messages(report) => report.cost.broker_cpu_us_per_deliver,
+        Report::Sessions(report) => report.cost.broker_cpu_us_per_publish,
+    }
+}
+
+/// Unknown is none.
+pub fn foreign_cores(report: &Report) -> f64 {
+    cost(report).foreign_cores.unwrap_or(0.0)
+}
+
+/// Until it ends; an interrupt is passed on, so that it ends its broker and reports what it has.
+fn wait(mut child: Child) -> Result<bool, String> {
+    interrupt::pass_on(Some(child.id()));
+    let mut told = false;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Ok(status.success()),
+            Ok(None) => {}
+            Err(error) => break Err(format!("a run of mine was lost: {error}")),
+        }
+        if interrupt::requested()
+            && !std::mem::replace(&mut told, true)
+            && let Some(pid) = Pid::from_raw(child.id() as i32)
+        {
+            // It may have ended just now.
+            _ = kill_process(pid, Signal::TERM);
+        }
+        thread::sleep(LOOK_EVERY);
+    };
+    interrupt::pass_on(None);
+    status
+}
+
+/// What the file holds; it is removed if that is nothing.
+fn take(errors: &Path) -> String {
+    let said = fs::read_to_string(errors).unwrap_or_default().trim().to_owned();
+    if said.is_empty() {
+        // Nothing depends on its absence.
+        _ = fs::remove_file(errors);
+    }
+    said
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(20);
