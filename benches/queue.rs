@@ -8,7 +8,7 @@ use haremq::budget::Budget;
 use haremq::ids::{ConnectionId, QueueId, ShardId};
 use haremq::message::Message;
 use haremq::pages::Pages;
-use haremq::queue::{ConsumerAt, Queue};
+use haremq::queue::{ConsumerAt, Queue, Terms};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -63,7 +63,8 @@ fn empty() -> (Queue, Pages) {
 /// One whose window never ends within a bench: it is granted what it used.
 fn add_consumer(queue: &mut Queue) {
     let connection = ConnectionId { shard: ShardId(0), slot: 0, generation: 1 };
-    let consumer = queue.add_consumer(ConsumerAt { connection, handle: 0 }, false, false, 0, u32::MAX);
+    let terms = Terms { no_ack: false, exclusive: false, prefetch: 0, limited: false, window: u32::MAX };
+    let consumer = queue.add_consumer(ConsumerAt { connection, handle: 0 }, terms);
     for _ in 0..1_000_000 {
         queue.grant(consumer, u32::MAX);
     }

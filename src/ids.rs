@@ -25,6 +25,13 @@ pub struct QueueId {
     pub generation: u32,
 }
 
+/// A consumer at its queue: its slot there, and which life of the slot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ConsumerId {
+    pub slot: u32,
+    pub generation: u32,
+}
+
 /// A connection: the shard it lives on, its slot there, and which life of the slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ConnectionId {

@@ -78,6 +78,8 @@ pub const COMMIT_ENTRY_BYTES: usize = 256;
 pub const SWEEP_ENTRIES: usize = 8_192;
 /// Bindings of a removed queue or exchange that a router forgets in one piece of work: about 200 us.
 pub const UNLINKS: usize = 1_024;
+/// Consumers of a channel with a limit of its own that are looked at in one piece of work.
+pub const LEND_CONSUMERS: usize = 256;
 /// Consumers of one channel.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 65_535;
 

@@ -2,6 +2,7 @@
 
 use super::confirms::Confirms;
 use super::content::Assembly;
+use super::limit::Limit;
 use super::reply_to::ReplyConsumer;
 use super::transaction::Transaction;
 use super::unacked::UnackedTags;
@@ -28,6 +29,11 @@ pub struct Channel {
     pub confirm_listed: bool,
     /// Prefetch count of the consumers to come.
     pub prefetch: u16,
+    /// What all consumers of the channel may hold together, if that is limited.
+    pub limit: Option<Box<Limit>>,
+    /// Deliveries that came while the channel recovers: they go behind recover-ok, as what was sent before it is what
+    /// goes back. The windows of its consumers bound them.
+    pub held_back: Vec<u8>,
     /// The queue that an empty name means.
     pub last_queue: Option<Box<[u8]>>,
     /// The consumer of direct replies.
@@ -112,6 +118,7 @@ pub enum Pending {
     QueueUnbind,
     QueuePurge {
         nowait: bool,
+        queue: Box<[u8]>,
     },
     QueueDelete {
         nowait: bool,
@@ -119,15 +126,27 @@ pub enum Pending {
     Consume {
         handle: u32,
         nowait: bool,
+        queue: Box<[u8]>,
     },
     Cancel {
         handle: u32,
         nowait: bool,
     },
-    Get,
     /// The shards that have not yet done their part; none until they all have it.
     TxCommit {
         left: Option<u32>,
+    },
+    Get {
+        queue: Box<[u8]>,
+    },
+    /// The limit of the channel changes once nothing is on its way that was lent before.
+    Qos,
+    /// Everything up to a tag goes back to its queues, piece by piece; then each other shard tells that it is done.
+    Recover {
+        last_tag: u64,
+        /// Shards that have not told; none until the last piece is on its way.
+        left: Option<u32>,
+        nowait: bool,
     },
 }
 
@@ -147,6 +166,8 @@ impl Channel {
             transaction: None,
             confirm_listed: false,
             prefetch: 0,
+            limit: None,
+            held_back: Vec::new(),
             last_queue: None,
             reply_consumer: None,
             consumers: Vec::new(),
@@ -169,6 +190,12 @@ impl Channel {
             ChannelState::Open => self.pending.is_some(),
             ChannelState::Closing { close_ok, .. } => close_ok == CloseOk::Nobody,
         }
+    }
+
+    /// recover-ok is due.
+    #[inline]
+    pub fn recovers(&self) -> bool {
+        matches!(self.pending, Some(Pending::Recover { nowait: false, .. }))
     }
 
     #[inline]

@@ -6,8 +6,9 @@
 //! content   02 ch size ... CE  03 ch size ... CE      ^ channel patched if it differs
 //! ```
 
+use super::limit::Loan;
 use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
-use crate::ids::{ChannelNumber, QueueId};
+use crate::ids::{ChannelNumber, ConsumerId, QueueId};
 use crate::message::Message;
 
 /// A consumer as its connection sees it.
@@ -19,13 +20,14 @@ pub struct ConsumerEnd {
     pub no_ack: bool,
     pub queue: QueueId,
     /// Its number at the queue; none until consume-ok.
-    pub consumer: Option<u32>,
+    pub consumer: Option<ConsumerId>,
     /// Bytes that its queue may send before the next grant.
     pub window: u32,
     /// Window bytes of what was encoded since the last grant.
     pub used: u32,
     /// Stands in the connection's list of those that used some.
     pub listed: bool,
+    pub loan: Loan,
     template: Template,
 }
 
@@ -46,7 +48,18 @@ impl ConsumerEnd {
         window: u32,
     ) -> ConsumerEnd {
         let template = Template::new(channel, &tag);
-        ConsumerEnd { channel, tag, no_ack, queue, consumer: None, window, used: 0, listed: false, template }
+        ConsumerEnd {
+            channel,
+            tag,
+            no_ack,
+            queue,
+            consumer: None,
+            window,
+            used: 0,
+            listed: false,
+            loan: Loan::default(),
+            template,
+        }
     }
 
     /// Appends the frames of one delivery.

@@ -12,6 +12,7 @@ pub mod content;
 pub mod deliver;
 pub mod handshake;
 pub mod heartbeat;
+pub mod limit;
 mod outbox;
 pub mod publish;
 pub mod reply_to;
@@ -26,7 +27,7 @@ use std::net::SocketAddr;
 use crate::amqp::frame::HEARTBEAT_FRAME;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError};
-use crate::ids::{ChannelNumber, ConnectionId, QueueId};
+use crate::ids::{ChannelNumber, ConnectionId, ConsumerId, QueueId};
 use crate::limits::{
     BLOCKED_PUBLISH_BYTES_MAX, FRAME_MIN_BYTES, OUTBOX_BYTES, OUTBOX_HOLD_BYTES, PARKED_BYTES_MAX,
     WINDOW_BYTES_MIN,
@@ -113,8 +114,8 @@ pub struct Partial {
     pub left: usize,
 }
 
-/// A queue, its consumer's number there, and the bytes that it may be sent again.
-pub type Grant = (QueueId, u32, u32);
+/// A queue, its consumer there, and the bytes that it may be sent again.
+pub type Grant = (QueueId, ConsumerId, u32);
 
 /// What a client did wrong: it costs the channel or the connection.
 #[derive(Debug)]
@@ -186,6 +187,33 @@ impl Connection {
         method.encode(channel, self.outbox.buffer());
     }
 
+    /// Behind the deliveries of the channel, also if they are held back.
+    pub fn reply_behind(&mut self, number: ChannelNumber, method: &Method<'_>) {
+        match self.channel(number) {
+            Some(channel) if channel.recovers() => method.encode(number, &mut channel.held_back),
+            _ => self.reply(number, method),
+        }
+    }
+
+    /// The channel has recovered: what was held back goes out, and counts for the windows.
+    pub fn release_held_back(&mut self, number: ChannelNumber) {
+        let Some(channel) = self.channels.get_mut(usize::from(number.0)).and_then(Option::as_deref_mut)
+        else {
+            return;
+        };
+        self.outbox.buffer().append(&mut channel.held_back);
+        channel.held_back = Vec::new();
+        for &handle in &channel.consumers {
+            if let Some(end) = self.consumers.get_mut(handle)
+                && end.used > 0
+                && !end.listed
+            {
+                end.listed = true;
+                self.used.push(handle);
+            }
+        }
+    }
+
     pub fn beat(&mut self) {
         self.outbox.buffer().extend_from_slice(&HEARTBEAT_FRAME);
     }
@@ -211,11 +239,18 @@ impl Connection {
         }
         let tag = channel.take_tag();
         if let Some(unacked) = unacked {
-            channel.unacked.push(UnackedTag { tag, queue, unacked });
+            channel.unacked.push(UnackedTag::delivered(tag, queue, unacked));
+            if end.loan.lent > 0
+                && let Some(limit) = &mut channel.limit
+            {
+                limit.used(&mut end.loan);
+            }
         }
-        end.encode(message, tag, redelivered, self.frame_max, self.outbox.buffer());
+        let held_back = channel.recovers();
+        let out = if held_back { &mut channel.held_back } else { self.outbox.buffer() };
+        end.encode(message, tag, redelivered, self.frame_max, out);
         end.used += message.window_bytes();
-        if !end.listed {
+        if !end.listed && !held_back {
             end.listed = true;
             self.used.push(handle);
         }
@@ -278,7 +313,8 @@ mod tests {
         let queue = QueueId { shard: ShardId(1), slot: 0, generation: 1 };
         let end = ConsumerEnd::new(ChannelNumber(1), Box::from(&b"t"[..]), true, queue, 1000);
         let handle = connection.consumers.insert_with(|_, _| end);
-        connection.consumers.get_mut(handle).unwrap().consumer = Some(7);
+        let consumer = ConsumerId { slot: 7, generation: 1 };
+        connection.consumers.get_mut(handle).unwrap().consumer = Some(consumer);
         let message = Message { route: b"\0\0", content: &[2; 400] };
         let mut grants = Vec::new();
         assert!(connection.deliver(handle, &message, queue, None, false));
@@ -286,6 +322,6 @@ mod tests {
         assert_eq!(grants, [], "less than half is used");
         assert!(connection.deliver(handle, &message, queue, None, false));
         connection.grants(|_| false, &mut grants);
-        assert_eq!(grants, [(queue, 7, 2 * message.window_bytes())]);
+        assert_eq!(grants, [(queue, consumer, 2 * message.window_bytes())]);
     }
 }

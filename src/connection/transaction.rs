@@ -20,6 +20,8 @@ pub struct Transaction {
     /// Those of the publishes, one behind the other.
     targets: VecDeque<QueueId>,
     settlements: VecDeque<Settlement>,
+    /// How many of those came from consumers: they count for the limit of the channel until they are done.
+    delivered: usize,
     /// Other shards that the running commit sent something to.
     touched: Vec<ShardId>,
 }
@@ -56,7 +58,9 @@ impl Transaction {
     }
 
     pub fn next_settlement(&mut self) -> Option<Settlement> {
-        self.settlements.pop_front()
+        let settlement = self.settlements.pop_front()?;
+        self.delivered -= usize::from(!settlement.entry.is_fetched());
+        Some(settlement)
     }
 
     /// The running commit sends something to that shard.
@@ -82,6 +86,7 @@ impl Transaction {
     /// Forgets the publishes and gives the tags back to those that wait for an ack.
     pub fn roll_back(&mut self, unacked: &mut UnackedTags) -> Dropped {
         self.targets.clear();
+        self.delivered = 0;
         unacked.put_back(self.settlements.drain(..).map(|settlement| settlement.entry));
         std::mem::take(&mut self.publishes)
     }
@@ -91,8 +96,15 @@ impl Channel {
     /// In tx mode an ack, nack or reject is checked now and done at commit. False if there is no such tag.
     pub fn settle_at_commit(&mut self, tag: u64, multiple: bool, requeue: bool) -> bool {
         let Some(transaction) = &mut self.transaction else { return false };
-        let settlements = &mut transaction.settlements;
-        self.unacked.settle(tag, multiple, |entry| settlements.push_back(Settlement { entry, requeue }))
+        self.unacked.settle(tag, multiple, |entry| {
+            transaction.delivered += usize::from(!entry.is_fetched());
+            transaction.settlements.push_back(Settlement { entry, requeue });
+        })
+    }
+
+    /// What its consumers were sent and is not settled, or not committed.
+    pub fn held(&self) -> usize {
+        self.unacked.delivered() + self.transaction.as_ref().map_or(0, |transaction| transaction.delivered)
     }
 }
 
@@ -109,7 +121,7 @@ mod tests {
         let mut channel = Channel::new(ChannelNumber(1), 1);
         channel.transaction = Some(Box::default());
         for tag in 1..=up_to {
-            channel.unacked.push(UnackedTag { tag, queue: queue(0), unacked: tag as u32 });
+            channel.unacked.push(UnackedTag::delivered(tag, queue(0), tag as u32));
         }
         channel
     }

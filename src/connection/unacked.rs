@@ -6,24 +6,55 @@ use crate::ids::QueueId;
 
 /// Tags rise from front to back. A settled one in the middle leaves a hole until the holes outnumber the rest.
 ///
-/// Invariant: holes <= entries.len(), and the first entry is no hole.
+/// Invariant: holes + fetched <= entries.len(), and the first entry is no hole.
 #[derive(Default)]
 pub struct UnackedTags {
     entries: VecDeque<UnackedTag>,
     holes: usize,
+    /// Those of basic.get.
+    fetched: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnackedTag {
     pub tag: u64,
     pub queue: QueueId,
-    pub unacked: u32,
+    /// The top bit says that it came by basic.get: twenty-four bytes are enough for a message that waits.
+    number: u32,
+}
+
+impl UnackedTag {
+    /// `unacked` is its number at the queue.
+    #[inline]
+    pub fn delivered(tag: u64, queue: QueueId, unacked: u32) -> UnackedTag {
+        debug_assert!(unacked < FETCHED, "a queue has no room for so many");
+        UnackedTag { tag, queue, number: unacked }
+    }
+
+    pub fn fetched(tag: u64, queue: QueueId, unacked: u32) -> UnackedTag {
+        debug_assert!(unacked < FETCHED, "a queue has no room for so many");
+        UnackedTag { tag, queue, number: unacked | FETCHED }
+    }
+
+    #[inline]
+    pub fn unacked(&self) -> u32 {
+        self.number & !FETCHED
+    }
+
+    pub fn is_fetched(&self) -> bool {
+        self.number & FETCHED != 0 && !self.is_hole()
+    }
+
+    fn is_hole(&self) -> bool {
+        self.number == HOLE
+    }
 }
 
 impl UnackedTags {
     #[inline]
     pub fn push(&mut self, entry: UnackedTag) {
         debug_assert!(self.entries.back().is_none_or(|last| last.tag < entry.tag));
+        self.fetched += usize::from(entry.is_fetched());
         self.entries.push_back(entry);
     }
 
@@ -33,6 +64,11 @@ impl UnackedTags {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Those that consumers were sent.
+    pub fn delivered(&self) -> usize {
+        self.len() - self.fetched
     }
 
     /// Takes out `tag`, or with `multiple` everything up to it (0: everything), oldest first. False if there is
@@ -48,16 +84,18 @@ impl UnackedTags {
         if multiple || at == 0 {
             for _ in 0..=at {
                 if let Some(entry) = self.entries.pop_front() {
-                    self.holes -= usize::from(entry.unacked == HOLE);
-                    if entry.unacked != HOLE {
+                    self.holes -= usize::from(entry.is_hole());
+                    if !entry.is_hole() {
+                        self.fetched -= usize::from(entry.is_fetched());
                         each(entry);
                     }
                 }
             }
             self.drop_leading_holes();
         } else {
+            self.fetched -= usize::from(self.entries[at].is_fetched());
             each(self.entries[at]);
-            self.entries[at].unacked = HOLE;
+            self.entries[at].number = HOLE;
             self.holes += 1;
             self.compact();
         }
@@ -66,16 +104,23 @@ impl UnackedTags {
 
     /// Takes back what was settled and is not, each at its place.
     pub fn put_back(&mut self, returned: impl Iterator<Item = UnackedTag>) {
-        self.entries.retain(|entry| entry.unacked != HOLE);
+        self.entries.retain(|entry| !entry.is_hole());
         self.holes = 0;
-        self.entries.extend(returned);
+        let fetched = &mut self.fetched;
+        self.entries.extend(returned.inspect(|entry| *fetched += usize::from(entry.is_fetched())));
         // Mostly two rows that are each in order, which this sort merges.
         self.entries.make_contiguous().sort_by_key(|entry| entry.tag);
     }
 
     /// The oldest.
     pub fn pop(&mut self) -> Option<UnackedTag> {
-        let entry = self.entries.pop_front()?;
+        self.pop_up_to(u64::MAX)
+    }
+
+    /// The oldest, if its tag is at most `last`.
+    pub fn pop_up_to(&mut self, last: u64) -> Option<UnackedTag> {
+        let entry = self.entries.pop_front_if(|entry| entry.tag <= last)?;
+        self.fetched -= usize::from(entry.is_fetched());
         self.drop_leading_holes();
         Some(entry)
     }
@@ -86,11 +131,11 @@ impl UnackedTags {
             first if first == tag => 0,
             _ => self.entries.binary_search_by_key(&tag, |entry| entry.tag).ok()?,
         };
-        (self.entries[at].unacked != HOLE).then_some(at)
+        (!self.entries[at].is_hole()).then_some(at)
     }
 
     fn drop_leading_holes(&mut self) {
-        while self.entries.front().is_some_and(|entry| entry.unacked == HOLE) {
+        while self.entries.front().is_some_and(UnackedTag::is_hole) {
             self.entries.pop_front();
             self.holes -= 1;
         }
@@ -98,7 +143,7 @@ impl UnackedTags {
 
     fn compact(&mut self) {
         if self.holes > 64 && self.holes > self.entries.len() / 2 {
-            self.entries.retain(|entry| entry.unacked != HOLE);
+            self.entries.retain(|entry| !entry.is_hole());
             self.holes = 0;
         }
     }
@@ -106,6 +151,8 @@ impl UnackedTags {
 
 /// Stands for the number of a settled entry.
 const HOLE: u32 = u32::MAX;
+const FETCHED: u32 = 1 << 31;
+const _: () = assert!(size_of::<UnackedTag>() == 24);
 
 #[cfg(test)]
 mod tests {
@@ -115,7 +162,7 @@ mod tests {
     fn tags(up_to: u64) -> UnackedTags {
         let queue = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
         let mut tags = UnackedTags::default();
-        (1..=up_to).for_each(|tag| tags.push(UnackedTag { tag, queue, unacked: tag as u32 }));
+        (1..=up_to).for_each(|tag| tags.push(UnackedTag::delivered(tag, queue, tag as u32)));
         tags
     }
 
@@ -142,6 +189,31 @@ mod tests {
         assert_eq!(settle(&mut tags, 0, true), Some(vec![5]));
         assert_eq!(settle(&mut tags, 0, true), Some(vec![]));
         assert!(tags.is_empty());
+    }
+
+    #[test]
+    fn what_was_fetched_is_told_from_what_was_delivered() {
+        let mut tags = tags(3);
+        let queue = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
+        (4..=6).for_each(|tag| tags.push(UnackedTag::fetched(tag, queue, tag as u32)));
+        assert_eq!((tags.len(), tags.delivered()), (6, 3));
+        assert_eq!(settle(&mut tags, 5, false), Some(vec![5]));
+        assert_eq!(tags.delivered(), 3);
+        assert_eq!(tags.pop().map(|entry| (entry.tag, entry.unacked())), Some((1, 1)));
+        assert_eq!((tags.len(), tags.delivered()), (4, 2));
+        assert_eq!(settle(&mut tags, 4, true), Some(vec![2, 3, 4]));
+        assert_eq!((tags.len(), tags.delivered()), (1, 0));
+        assert_eq!(tags.pop().map(|entry| (entry.tag, entry.unacked())), Some((6, 6)));
+        assert_eq!(tags.delivered(), 0);
+    }
+
+    #[test]
+    fn tags_are_taken_up_to_a_bound() {
+        let mut tags = tags(4);
+        settle(&mut tags, 2, false);
+        let taken: Vec<u64> = std::iter::from_fn(|| tags.pop_up_to(3)).map(|entry| entry.tag).collect();
+        assert_eq!(taken, [1, 3]);
+        assert_eq!(tags.len(), 1);
     }
 
     #[test]

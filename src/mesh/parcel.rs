@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::ids::{ConnectionId, QueueId, ReplyTo};
+use crate::ids::{ConnectionId, ConsumerId, QueueId, ReplyTo, Requester};
 use crate::limits::{PAGED_BYTES_MAX, PARCEL_BYTES, PARCEL_RECORDS};
 use crate::message::Message;
 
@@ -28,7 +28,15 @@ pub enum Record {
     /// To the queue's shard: an unacked message is done with, or goes back to its place.
     Settle { queue: QueueId, unacked: u32, requeue: bool },
     /// To the queue's shard: the consumer's connection has room for so many bytes more.
-    Grant { queue: QueueId, consumer: u32, bytes: u32 },
+    Grant { queue: QueueId, consumer: ConsumerId, bytes: u32 },
+    /// To the queue's shard: the consumer may be sent so many messages more within its channel's limit.
+    Lend { queue: QueueId, consumer: ConsumerId, messages: u32 },
+    /// To the queue's shard: what the consumer was lent and does not use is wanted back.
+    Recall(Recall),
+    /// To the consumer's shard: a message waits or passed by, and the consumer had no credit.
+    Want { connection: ConnectionId, handle: u32 },
+    /// To the consumer's shard: the answer to a recall, behind what was sent before.
+    Returned(Returned),
     /// To the publisher's shard: so many more of its counted messages were accepted, in their order.
     Accepted { count: u32 },
 }
@@ -37,7 +45,13 @@ impl Record {
     pub fn has_message(&self) -> bool {
         match self {
             Record::Publish { .. } | Record::Deliver(_) | Record::Reply { .. } => true,
-            Record::Settle { .. } | Record::Grant { .. } | Record::Accepted { .. } => false,
+            Record::Settle { .. }
+            | Record::Grant { .. }
+            | Record::Lend { .. }
+            | Record::Recall(_)
+            | Record::Want { .. }
+            | Record::Returned(_)
+            | Record::Accepted { .. } => false,
         }
     }
 }
@@ -52,6 +66,23 @@ pub struct Deliver {
     pub unacked: Option<u32>,
     pub redelivered: bool,
     pub message: Span,
+}
+
+/// Always answered, also if the consumer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recall {
+    pub queue: QueueId,
+    pub consumer: ConsumerId,
+    /// Whose limit it is, and the consumer's number there.
+    pub channel: Requester,
+    pub handle: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned {
+    pub channel: Requester,
+    pub handle: u32,
+    pub messages: u32,
 }
 
 /// Where a record's message lies in its parcel.

@@ -8,17 +8,19 @@
 //! ```
 
 mod consumer;
+mod credit;
 mod fifo;
 mod ready;
 
-pub use consumer::{Consumer, ConsumerAt};
+pub use consumer::{Consumer, ConsumerAt, NO_LIMIT, Terms};
 pub use ready::Entry;
 
 use std::collections::VecDeque;
 
-use crate::ids::QueueId;
+use crate::ids::{ConsumerId, QueueId};
 use crate::pages::MessageRef;
 use crate::slots::Slots;
+use consumer::Line;
 use ready::Ready;
 
 /// Lives on: the queue's shard.
@@ -35,6 +37,8 @@ pub struct Queue {
     consumers: Slots<Consumer>,
     /// Consumers with room, the one to be served next in front.
     available: VecDeque<u32>,
+    /// Consumers with room but for the limit of their channel, which do not know it yet; first come first served.
+    lacking: VecDeque<u32>,
     had_consumer: bool,
     exclusive_consumer: bool,
     next_sequence: u64,
@@ -59,6 +63,7 @@ impl Queue {
             unacked: Slots::default(),
             consumers: Slots::default(),
             available: VecDeque::new(),
+            lacking: VecDeque::new(),
             had_consumer: false,
             exclusive_consumer: false,
             next_sequence: 0,
@@ -124,45 +129,38 @@ impl Queue {
         !self.exclusive_consumer && (!exclusive || self.consumers.is_empty())
     }
 
-    pub fn add_consumer(
-        &mut self,
-        at: ConsumerAt,
-        no_ack: bool,
-        exclusive: bool,
-        prefetch: u32,
-        window: u32,
-    ) -> u32 {
-        debug_assert!(self.admits(exclusive));
+    pub fn add_consumer(&mut self, at: ConsumerAt, terms: Terms) -> ConsumerId {
+        debug_assert!(self.admits(terms.exclusive));
         self.had_consumer = true;
-        self.exclusive_consumer = exclusive;
-        let consumer = self
-            .consumers
-            .insert_with(|_, generation| Consumer::new(at, generation, no_ack, prefetch, i64::from(window)));
-        self.offer(consumer);
-        consumer
+        self.exclusive_consumer = terms.exclusive;
+        let slot = self.consumers.insert_with(|_, generation| Consumer::new(at, generation, &terms));
+        self.offer(slot);
+        ConsumerId { slot, generation: self.consumers.get(slot).map_or(0, |consumer| consumer.generation) }
     }
 
     /// Its unacked messages stay with its channel. True if the queue should now be deleted.
-    pub fn remove_consumer(&mut self, consumer: u32) -> bool {
-        if self.consumers.remove(consumer).is_some() {
-            self.available.retain(|&at| at != consumer);
+    pub fn remove_consumer(&mut self, id: ConsumerId) -> bool {
+        if self.consumers.live_mut(id.slot, id.generation).is_some() {
+            self.step_out(id.slot);
+            self.consumers.remove(id.slot);
             self.exclusive_consumer = false;
         }
         self.auto_delete && self.had_consumer && self.consumers.is_empty()
     }
 
     /// The consumer's connection has sent `bytes` on.
-    pub fn grant(&mut self, consumer: u32, bytes: u32) {
-        if let Some(consumer) = self.consumers.get_mut(consumer) {
+    pub fn grant(&mut self, id: ConsumerId, bytes: u32) {
+        if let Some(consumer) = self.consumers.live_mut(id.slot, id.generation) {
             consumer.window += i64::from(bytes);
+            self.offer(id.slot);
         }
-        self.offer(consumer);
     }
 
-    /// Whether somebody could be served now.
+    /// Whether somebody could be served now, or should ask for credit to be served.
     #[inline]
     pub fn can_serve(&self) -> bool {
-        !self.ready.is_empty() && !self.available.is_empty()
+        let anybody = !self.available.is_empty() || !self.lacking.is_empty();
+        anybody && !self.ready.is_empty()
     }
 
     /// Takes out all ready messages; the caller frees them.
@@ -174,6 +172,7 @@ impl Queue {
     pub fn die(&mut self) -> (Doomed, Vec<ConsumerAt>) {
         self.dying = true;
         self.available.clear();
+        self.lacking.clear();
         let consumers = std::mem::take(&mut self.consumers);
         let doomed =
             Doomed { ready: std::mem::take(&mut self.ready), unacked: std::mem::take(&mut self.unacked) };
@@ -192,17 +191,19 @@ impl Queue {
         self.consumers.len()
     }
 
-    /// `available` holds exactly the consumers with room, each once; no consumer exceeds its prefetch.
+    /// `available` holds exactly the consumers with room, `lacking` those that want but credit and have not asked for
+    /// it, each once; no consumer exceeds its prefetch.
     pub fn invariants(&self) {
         for (at, consumer) in self.consumers.iter() {
-            assert_eq!(consumer.offered, consumer.has_room());
-            assert_eq!(
-                self.available.iter().filter(|&&other| other == at).count(),
-                usize::from(consumer.offered)
-            );
+            let times = |line: &VecDeque<u32>| line.iter().filter(|&&other| other == at).count();
+            assert_eq!(times(&self.available), usize::from(consumer.line == Line::Available));
+            assert_eq!(times(&self.lacking), usize::from(consumer.line == Line::Lacking));
+            assert_eq!(consumer.line == Line::Available, consumer.has_room());
+            assert_eq!(consumer.line == Line::Out, !consumer.wants_more());
             assert!(consumer.prefetch == 0 || consumer.unacked <= consumer.prefetch);
         }
-        assert!(self.available.iter().all(|&at| self.consumers.get(at).is_some()));
+        let mut lined = self.available.iter().chain(&self.lacking);
+        assert!(lined.all(|&at| self.consumers.get(at).is_some()));
     }
 
     fn take_sequence(&mut self) -> u64 {
@@ -216,22 +217,44 @@ impl Queue {
         let consumer = self.consumers.get_mut(at).expect("who is available is there");
         consumer.window -= i64::from(bytes);
         consumer.unacked += u32::from(!consumer.no_ack);
-        consumer.offered = consumer.has_room();
+        if consumer.credit != NO_LIMIT {
+            consumer.credit -= 1;
+        }
         let direct = Direct { to: consumer.at, no_ack: consumer.no_ack, consumer: (at, consumer.generation) };
-        if consumer.offered {
+        if consumer.has_room() {
             self.available.push_back(at);
+        } else {
+            consumer.line = Line::Out;
+            if consumer.credit == 0 {
+                self.offer(at);
+            }
         }
         Some(direct)
     }
 
-    /// Lines up a consumer that has room and is not in line.
+    /// Lines up a consumer that wants more and is not in line.
     fn offer(&mut self, at: u32) {
         if let Some(consumer) = self.consumers.get_mut(at)
-            && !consumer.offered
-            && consumer.has_room()
+            && consumer.line == Line::Out
+            && consumer.wants_more()
         {
-            consumer.offered = true;
-            self.available.push_back(at);
+            if consumer.credit > 0 {
+                consumer.line = Line::Available;
+                self.available.push_back(at);
+            } else {
+                consumer.line = Line::Lacking;
+                self.lacking.push_back(at);
+            }
+        }
+    }
+
+    /// Takes a consumer out of the line in which it stands.
+    fn step_out(&mut self, at: u32) {
+        let Some(consumer) = self.consumers.get_mut(at) else { return };
+        match std::mem::replace(&mut consumer.line, Line::Out) {
+            Line::Available => self.available.retain(|&other| other != at),
+            Line::Lacking => self.lacking.retain(|&other| other != at),
+            Line::Out | Line::Asked => {}
         }
     }
 

@@ -6,30 +6,39 @@ use crate::ids::{ConnectionId, ShardId};
 use crate::message::Message;
 use crate::pages::Pages;
 
-struct Bench {
-    queue: Queue,
-    pages: Pages,
+pub struct Bench {
+    pub queue: Queue,
+    pub pages: Pages,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub fn new() -> Bench {
         let id = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
         let pages = Pages::new(Arc::new(Budget::new(usize::MAX)));
         Bench { queue: Queue::new(id, Box::from(&b"q"[..]), false), pages }
     }
 
-    fn publish(&mut self, body: u8) {
+    pub fn publish(&mut self, body: u8) {
         let at = self.pages.store(&Message { route: b"\0\0", content: &[body] });
         self.queue.push(at);
     }
 
-    fn consume(&mut self, handle: u32, no_ack: bool, prefetch: u32, window: u32) -> u32 {
+    pub fn consume(&mut self, handle: u32, no_ack: bool, prefetch: u16, window: u32) -> ConsumerId {
+        self.consume_on(handle, Terms { no_ack, exclusive: false, prefetch, limited: false, window })
+    }
+
+    pub fn consume_limited(&mut self, handle: u32, prefetch: u16) -> ConsumerId {
+        let terms = Terms { no_ack: false, exclusive: false, prefetch, limited: true, window: 1000 };
+        self.consume_on(handle, terms)
+    }
+
+    fn consume_on(&mut self, handle: u32, terms: Terms) -> ConsumerId {
         let connection = ConnectionId { shard: ShardId(0), slot: handle, generation: 1 };
-        self.queue.add_consumer(ConsumerAt { connection, handle }, no_ack, false, prefetch, window)
+        self.queue.add_consumer(ConsumerAt { connection, handle }, terms)
     }
 
     /// Serves all that can be served: (handle, body, redelivered, unacked number).
-    fn serve(&mut self) -> Vec<(u32, u8, bool, Option<u32>)> {
+    pub fn serve(&mut self) -> Vec<(u32, u8, bool, Option<u32>)> {
         let mut served = Vec::new();
         while let Some((entry, delivery)) = self.queue.next(|_| 10) {
             self.queue.invariants();
@@ -110,8 +119,8 @@ fn an_exclusive_consumer_is_alone() {
     let first = bench.consume(1, true, 0, 10);
     assert!(!bench.queue.admits(true) && bench.queue.admits(false));
     bench.queue.remove_consumer(first);
-    let connection = ConnectionId { shard: ShardId(0), slot: 1, generation: 1 };
-    let exclusive = bench.queue.add_consumer(ConsumerAt { connection, handle: 0 }, true, true, 0, 10);
+    let terms = Terms { no_ack: true, exclusive: true, prefetch: 0, limited: false, window: 10 };
+    let exclusive = bench.consume_on(2, terms);
     assert!(!bench.queue.admits(false));
     bench.queue.remove_consumer(exclusive);
     assert!(bench.queue.admits(true));

@@ -10,7 +10,7 @@ use crate::connection::channel::{ChannelState, ParkedFrames, Pending};
 use crate::connection::deliver::append_content;
 use crate::connection::{Connection, Failure, UnackedTag};
 use crate::exchange::text;
-use crate::ids::{ChannelNumber, Requester};
+use crate::ids::{ChannelNumber, ConsumerId, Requester};
 use crate::limits::{FRAME_MAX_BYTES, FRAME_SLACK_BYTES};
 use crate::message::Message;
 use crate::queue::ConsumerAt;
@@ -69,24 +69,24 @@ impl Shard {
             return;
         };
         match (pending, reply) {
-            (Pending::Consume { handle, nowait }, Reply::Consuming { consumer }) => {
-                self.consuming(slot, number, handle, consumer, nowait);
+            (Pending::Consume { handle, nowait, .. }, Reply::Consuming { consumer }) => {
+                self.consuming(to, handle, consumer, nowait);
             }
             (Pending::Consume { handle, .. }, Reply::Refused(error)) => {
                 self.forget_consumer(slot, number, handle);
                 self.fail_pending(slot, number, error.into());
             }
-            (Pending::Consume { handle, .. }, Reply::NotFound) => {
+            (Pending::Consume { handle, queue, .. }, Reply::NotFound) => {
                 self.forget_consumer(slot, number, handle);
-                self.fail_pending(slot, number, queue_went((60, 20)));
+                self.fail_pending(slot, number, queue_went(&queue, (60, 20)));
             }
-            (Pending::Get, Reply::Got(got)) => self.got(slot, number, &got),
-            (Pending::Get, Reply::Empty) => {
+            (Pending::Get { .. }, Reply::Got(got)) => self.got(slot, number, &got),
+            (Pending::Get { .. }, Reply::Empty) => {
                 self.write(slot, number, false, |connection| {
                     connection.reply(number, &Method::BasicGetEmpty {})
                 });
             }
-            (Pending::QueuePurge { nowait }, Reply::Purged { messages }) => {
+            (Pending::QueuePurge { nowait, .. }, Reply::Purged { messages }) => {
                 let purged = Method::QueuePurgeOk { message_count: messages };
                 self.write(slot, number, nowait, |connection| connection.reply(number, &purged));
             }
@@ -109,11 +109,15 @@ impl Shard {
                 });
             }
             (Pending::QueueCounts { name, .. }, Reply::NotFound) => {
-                let error = ChannelError::new(ReplyCode::NotFound, text::no_queue(&name), (50, 10));
-                self.fail_pending(slot, number, error.into());
+                self.fail_pending(slot, number, queue_went(&name, (50, 10)));
+            }
+            (Pending::Get { queue }, Reply::NotFound) => {
+                self.fail_pending(slot, number, queue_went(&queue, (60, 70)));
+            }
+            (Pending::QueuePurge { queue, .. }, Reply::NotFound) => {
+                self.fail_pending(slot, number, queue_went(&queue, (50, 30)));
             }
             (_, Reply::Refused(error)) => self.fail_pending(slot, number, error.into()),
-            (pending, Reply::NotFound) => self.fail_pending(slot, number, queue_went(pending.method())),
             (pending, _) => debug_assert!(false, "no such answer to {pending:?}"),
         }
         self.answered(to);
@@ -137,7 +141,7 @@ impl Shard {
         self.forget_consumer(slot, number, at.handle);
         if wanted {
             let cancel = Method::BasicCancel { consumer_tag: super::short(&tag), nowait: true };
-            self.write(slot, number, false, |connection| connection.reply(number, &cancel));
+            self.write(slot, number, false, |connection| connection.reply_behind(number, &cancel));
         }
     }
 
@@ -169,7 +173,8 @@ impl Shard {
         }
     }
 
-    fn consuming(&mut self, slot: u32, number: ChannelNumber, handle: u32, consumer: u32, nowait: bool) {
+    fn consuming(&mut self, to: Requester, handle: u32, consumer: ConsumerId, nowait: bool) {
+        let (slot, number) = (to.connection.slot, to.channel);
         self.write(slot, number, nowait, |connection| {
             if let Some(end) = connection.consumers.get(handle) {
                 let ok = Method::BasicConsumeOk { consumer_tag: super::short(&end.tag) };
@@ -181,6 +186,7 @@ impl Shard {
         {
             end.consumer = Some(consumer);
         }
+        self.rooms.outward.list_lending(to.connection, number);
     }
 
     fn got(&mut self, slot: u32, number: ChannelNumber, got: &Got) {
@@ -191,7 +197,7 @@ impl Shard {
             let Some(channel) = connection.channel(number) else { return };
             let delivery_tag = channel.take_tag();
             if let Some(unacked) = got.unacked {
-                channel.unacked.push(UnackedTag { tag: delivery_tag, queue: got.queue, unacked });
+                channel.unacked.push(UnackedTag::fetched(delivery_tag, got.queue, unacked));
             }
             let ok = Method::BasicGetOk {
                 delivery_tag,
@@ -245,7 +251,9 @@ impl Shard {
             | Pending::QueueDelete { .. }
             | Pending::Consume { .. }
             | Pending::Cancel { .. }
-            | Pending::Get => {
+            | Pending::Get { .. }
+            | Pending::Qos
+            | Pending::Recover { .. } => {
                 debug_assert!(false, "{pending:?} has an answer of its own");
                 return;
             }
@@ -254,7 +262,13 @@ impl Shard {
     }
 
     /// Writes to an open channel, unless nobody wants to hear.
-    fn write(&mut self, slot: u32, number: ChannelNumber, nowait: bool, write: impl FnOnce(&mut Connection)) {
+    pub(super) fn write(
+        &mut self,
+        slot: u32,
+        number: ChannelNumber,
+        nowait: bool,
+        write: impl FnOnce(&mut Connection),
+    ) {
         if nowait {
             return;
         }
@@ -348,32 +362,14 @@ impl Shard {
 
     fn forget_consumer(&mut self, slot: u32, number: ChannelNumber, handle: u32) {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
+        let id = connection.id;
+        connection.end_loan(number, handle);
         connection.consumers.remove(handle);
         connection.used.retain(|&used| used != handle);
         if let Some(channel) = connection.channel(number) {
             channel.consumers.retain(|&consumer| consumer != handle);
         }
-    }
-}
-
-impl Pending {
-    /// Class and method id of the method that waits.
-    fn method(&self) -> (u16, u16) {
-        match self {
-            Pending::ExchangeDeclare { .. } => (40, 10),
-            Pending::ExchangeDelete { .. } => (40, 20),
-            Pending::ExchangeBind { .. } => (40, 30),
-            Pending::ExchangeUnbind { .. } => (40, 40),
-            Pending::QueueDeclare { .. } | Pending::QueueCounts { .. } => (50, 10),
-            Pending::QueueBind { .. } => (50, 20),
-            Pending::QueueUnbind => (50, 50),
-            Pending::QueuePurge { .. } => (50, 30),
-            Pending::QueueDelete { .. } => (50, 40),
-            Pending::Consume { .. } => (60, 20),
-            Pending::Cancel { .. } => (60, 30),
-            Pending::Get => (60, 70),
-            Pending::TxCommit { .. } => (90, 20),
-        }
+        self.rooms.outward.list_lending(id, number);
     }
 }
 
@@ -386,8 +382,8 @@ fn declare_ok(name: &[u8], message_count: u32, consumer_count: u32) -> Method<'_
 }
 
 /// The queue was deleted between the look at its name and the arrival of the request.
-fn queue_went(method: (u16, u16)) -> Failure {
-    ChannelError::new(ReplyCode::NotFound, "the queue was deleted", method).into()
+fn queue_went(name: &[u8], method: (u16, u16)) -> Failure {
+    ChannelError::new(ReplyCode::NotFound, text::no_queue(name), method).into()
 }
 
 fn name_taken() -> Failure {

@@ -28,13 +28,13 @@ impl Shard {
     fn judge(&mut self, requester: Requester, id: QueueId, question: Question) -> Option<Reply> {
         let queue = self.rooms.queues.live_mut(id.slot, id.generation)?;
         match question {
-            Question::Consume { handle, no_ack, exclusive, prefetch, window } => {
-                if !queue.admits(exclusive) {
+            Question::Consume { handle, terms } => {
+                if !queue.admits(terms.exclusive) {
                     let text = format!("{} in exclusive use", text::queue(&queue.name));
                     return Some(Reply::Refused(ChannelError::new(ReplyCode::AccessRefused, text, (60, 20))));
                 }
                 let at = ConsumerAt { connection: requester.connection, handle };
-                let consumer = queue.add_consumer(at, no_ack, exclusive, u32::from(prefetch), window);
+                let consumer = queue.add_consumer(at, terms);
                 self.rooms.list(id.slot);
                 Some(Reply::Consuming { consumer })
             }
@@ -126,10 +126,10 @@ fn counts(queue: &Queue) -> Reply {
 }
 
 fn refuse_delete(queue: &Queue, if_unused: bool, if_empty: bool) -> Option<ChannelError> {
-    let why = if if_unused && queue.consumer_count() > 0 {
-        "in use"
-    } else if if_empty && queue.ready_count() > 0 {
+    let why = if if_empty && queue.ready_count() > 0 {
         "not empty"
+    } else if if_unused && queue.consumer_count() > 0 {
+        "in use"
     } else {
         return None;
     };

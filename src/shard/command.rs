@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::amqp::reply::ChannelError;
 use crate::exchange::Change;
-use crate::ids::{ConnectionId, QueueId, ReplyTo, Requester};
+use crate::ids::{ConnectionId, ConsumerId, QueueId, ReplyTo, Requester};
 use crate::limits::COMMAND_RECORDS;
 use crate::mesh::parcel::Parcel;
-use crate::queue::ConsumerAt;
+use crate::queue::{ConsumerAt, Terms};
 use crate::topology::{Outcome, QueueSpec, Request};
 
 /// Sixteen bytes and a tag: whatever is larger is boxed.
@@ -88,8 +88,8 @@ pub struct Ask {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Question {
-    Consume { handle: u32, no_ack: bool, exclusive: bool, prefetch: u16, window: u32 },
-    Cancel { handle: u32, consumer: u32 },
+    Consume { handle: u32, terms: Terms },
+    Cancel { handle: u32, consumer: ConsumerId },
     Get { no_ack: bool },
     Purge,
     Counts,
@@ -103,7 +103,7 @@ pub struct Answer {
 
 pub enum Reply {
     Consuming {
-        consumer: u32,
+        consumer: ConsumerId,
     },
     Cancelled {
         handle: u32,

@@ -26,7 +26,10 @@ impl Shard {
                 self.begin_close(slot, ClosedBy::Gone);
                 Ok(())
             }
-            Method::ConnectionUpdateSecret { .. } => Err(not_implemented(method)),
+            // For users of our own the secret is the password: as with RabbitMQ the new one changes nothing.
+            Method::ConnectionUpdateSecret { .. } => {
+                self.reply(slot, ChannelNumber(0), false, &Method::ConnectionUpdateSecretOk {})
+            }
             method => {
                 let text = format!("unexpected method in connection state running: {}", method.name());
                 Err(ConnectionError::new(ReplyCode::ChannelError, text, method.ids()).into())
@@ -85,13 +88,15 @@ impl Shard {
             Method::BasicCancel { consumer_tag, nowait } => self.cancel(slot, number, consumer_tag, nowait),
             Method::BasicCancelOk { .. } => Ok(()),
             Method::BasicGet { queue, no_ack } => {
-                let queue = self.queue_of(slot, number, &queue, method)?;
-                self.ask(slot, number, queue, Question::Get { no_ack }, Pending::Get);
+                let (id, queue) = self.queue_of(slot, number, &queue, method)?;
+                self.ask(slot, number, id, Question::Get { no_ack }, Pending::Get { queue });
                 Ok(())
             }
             Method::BasicQos { prefetch_size, prefetch_count, global } => {
                 self.qos(slot, number, prefetch_size, prefetch_count, global)
             }
+            Method::BasicRecover { requeue } => self.recover(slot, number, requeue, false, method),
+            Method::BasicRecoverAsync { requeue } => self.recover(slot, number, requeue, true, method),
             Method::ConfirmSelect { nowait } => self.confirm_select(slot, number, nowait),
             Method::TxSelect {} => self.tx_select(slot, number),
             Method::TxCommit {} => self.tx_commit(slot, number),
@@ -102,8 +107,8 @@ impl Shard {
             }
             Method::QueueUnbind { .. } => self.bind_or_unbind(slot, number, method, Pending::QueueUnbind),
             Method::QueuePurge { queue, nowait } => {
-                let queue = self.queue_of(slot, number, &queue, method)?;
-                self.ask(slot, number, queue, Question::Purge, Pending::QueuePurge { nowait });
+                let (id, queue) = self.queue_of(slot, number, &queue, method)?;
+                self.ask(slot, number, id, Question::Purge, Pending::QueuePurge { nowait, queue });
                 Ok(())
             }
             Method::QueueDelete { queue, if_unused, if_empty, nowait } => {
@@ -141,7 +146,6 @@ impl Shard {
             Method::ExchangeUnbind { nowait, .. } => {
                 self.bind_or_unbind_exchange(slot, number, method, Pending::ExchangeUnbind { nowait })
             }
-            Method::BasicRecover { .. } | Method::BasicRecoverAsync { .. } => Err(not_implemented(method)),
             Method::ConnectionStartOk { .. }
             | Method::ConnectionSecureOk { .. }
             | Method::ConnectionTuneOk { .. }
@@ -264,8 +268,4 @@ impl Shard {
             change(channel);
         }
     }
-}
-
-fn not_implemented(method: &Method<'_>) -> Failure {
-    ConnectionError::new(ReplyCode::NotImplemented, method.name(), method.ids()).into()
 }

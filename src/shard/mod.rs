@@ -16,9 +16,11 @@ mod confirm;
 mod control;
 mod deadlines;
 mod dispatch;
+mod lending;
 mod names;
 mod publish;
 mod receive;
+mod recover;
 mod reply_to;
 mod requests;
 mod rooms;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 use crate::amqp::wire::ShortStr;
 use crate::budget::Budget;
 use crate::connection::handshake::HandshakeConfig;
+use crate::connection::limit::Lending;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
 use crate::exchange::{Memo, Router};
 use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId};
@@ -85,8 +88,9 @@ pub struct Shard {
     pressed: Vec<u32>,
     /// Connections that may be read again.
     resumed: Vec<u32>,
-    /// Kept for its memory.
+    /// Kept for their memory.
     grants: Vec<Grant>,
+    lendings: Vec<Lending>,
     /// A message on its way out of a transaction; kept for its memory.
     record: Vec<u8>,
     unauthenticated: usize,
@@ -127,6 +131,7 @@ impl Shard {
             connections: Slots::default(),
             mesh,
             dirty: VecDeque::new(),
+            lending: VecDeque::new(),
             unflushed: 0,
             counters: Counters::default(),
         };
@@ -162,6 +167,7 @@ impl Shard {
             pressed: Vec::new(),
             resumed: Vec::new(),
             grants: Vec::new(),
+            lendings: Vec::new(),
             record: Vec::new(),
             unauthenticated: 0,
             shutting_down: false,
@@ -310,6 +316,7 @@ impl Shard {
             || !self.rooms.dropped.is_empty()
             || self.may_commit()
             || self.may_unblock()
+            || !self.rooms.outward.lending.is_empty()
             || !self.requeueing.is_empty()
             || !self.told.is_empty()
             || self.router.has_work()
@@ -382,13 +389,22 @@ impl Shard {
         taken > 0
     }
 
-    /// What a batch ends with, in this order: confirms are written, queues served, commands posted.
+    /// What a batch ends with, in this order: channels lend, confirms are written, queues served, commands posted.
     fn end_batch(&mut self) {
         self.run_local();
-        self.write_confirms();
-        self.rooms.pump();
+        self.lend_and_pump();
+        if !self.rooms.outward.lending.is_empty() {
+            // Some that were to be served had to ask for credit.
+            self.lend_and_pump();
+        }
         self.rooms.outward.mesh.post();
         self.resume_pressed();
+    }
+
+    fn lend_and_pump(&mut self) {
+        self.lend();
+        self.write_confirms();
+        self.rooms.pump();
     }
 
     fn resume_pressed(&mut self) {

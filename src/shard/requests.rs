@@ -10,8 +10,9 @@ use crate::connection::channel::Pending;
 use crate::connection::deliver::ConsumerEnd;
 use crate::connection::{Connection, Failure};
 use crate::exchange::text;
-use crate::ids::{ChannelNumber, QueueId};
+use crate::ids::{ChannelNumber, ConsumerId, QueueId};
 use crate::limits::CONSUMERS_PER_CHANNEL_MAX;
+use crate::queue::Terms;
 use crate::topology::Request;
 
 type Result<T = ()> = std::result::Result<T, Failure>;
@@ -27,16 +28,22 @@ impl Shard {
         method: &Method<'_>,
     ) -> Result {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
+        let id = connection.id;
         let Some(channel) = connection.channel(number) else { return Ok(()) };
         if channel.transaction.is_some() {
             let known = channel.settle_at_commit(tag, multiple, requeue);
             return if known { Ok(()) } else { Err(unknown_tag(tag, method)) };
         }
+        let limited = channel.limit.is_some();
         // The tags are lent out while the queues hear of each, as those are other rooms.
         let mut unacked = std::mem::take(&mut channel.unacked);
         let rooms = &mut self.rooms;
-        let known = unacked.settle(tag, multiple, |entry| rooms.settle(entry.queue, entry.unacked, requeue));
+        let known =
+            unacked.settle(tag, multiple, |entry| rooms.settle(entry.queue, entry.unacked(), requeue));
         self.with_channel(slot, number, |channel| channel.unacked = unacked);
+        if limited {
+            self.rooms.outward.list_lending(id, number);
+        }
         if known { Ok(()) } else { Err(unknown_tag(tag, method)) }
     }
 
@@ -45,7 +52,7 @@ impl Shard {
         &mut self,
         slot: u32,
         number: ChannelNumber,
-        queue: QueueId,
+        (id, queue): (QueueId, Box<[u8]>),
         tag: ShortStr<'_>,
         no_ack: bool,
         exclusive: bool,
@@ -56,16 +63,22 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let window = connection.window();
         let handle =
-            connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, queue, window));
+            connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, id, window));
         let Some(channel) = connection.channel(number) else { return Ok(()) };
         if channel.consumers.len() >= CONSUMERS_PER_CHANNEL_MAX {
             let text = format!("reached maximum ({CONSUMERS_PER_CHANNEL_MAX}) of consumers per channel");
             return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (60, 20)).into());
         }
         channel.consumers.push(handle);
-        let prefetch = channel.prefetch;
-        let question = Question::Consume { handle, no_ack, exclusive, prefetch, window };
-        self.ask(slot, number, queue, question, Pending::Consume { handle, nowait });
+        let limited = channel.limit.is_some() && !no_ack;
+        let terms = Terms { no_ack, exclusive, prefetch: channel.prefetch, limited, window };
+        self.ask(
+            slot,
+            number,
+            id,
+            Question::Consume { handle, terms },
+            Pending::Consume { handle, nowait, queue },
+        );
         Ok(())
     }
 
@@ -104,27 +117,6 @@ impl Shard {
         Ok(())
     }
 
-    pub(super) fn qos(
-        &mut self,
-        slot: u32,
-        number: ChannelNumber,
-        size: u32,
-        count: u16,
-        global: bool,
-    ) -> Result {
-        if size != 0 {
-            let text = format!("prefetch_size!=0 ({size})");
-            return Err(ConnectionError::new(ReplyCode::NotImplemented, text, (60, 10)).into());
-        }
-        if global {
-            return Err(
-                ConnectionError::new(ReplyCode::NotImplemented, "basic.qos global=true", (60, 10)).into()
-            );
-        }
-        self.with_channel(slot, number, |channel| channel.prefetch = count);
-        self.reply(slot, number, false, &Method::BasicQosOk {})
-    }
-
     pub(super) fn queue_declare(&mut self, slot: u32, number: ChannelNumber, method: &Method<'_>) -> Result {
         let Method::QueueDeclare { queue, passive, durable, exclusive, auto_delete, nowait, arguments } =
             *method
@@ -135,8 +127,7 @@ impl Shard {
             return self.declare_reply_to(slot, number, &queue, nowait);
         }
         if passive {
-            let id = self.queue_of(slot, number, &queue, method)?;
-            let name = self.queue_name(slot, number, &queue)?;
+            let (id, name) = self.queue_of(slot, number, &queue, method)?;
             self.ask(slot, number, id, Question::Counts, Pending::QueueCounts { nowait, name });
             return Ok(());
         }
@@ -245,14 +236,8 @@ impl Shard {
             // Deleting what is not there is no error.
             return self.reply(slot, number, nowait, &Method::QueueDeleteOk { message_count: 0 });
         }
-        let queue = self.queue_of(slot, number, queue, method)?;
-        self.ask(
-            slot,
-            number,
-            queue,
-            Question::Delete { if_unused, if_empty },
-            Pending::QueueDelete { nowait },
-        );
+        let (id, _) = self.queue_of(slot, number, queue, method)?;
+        self.ask(slot, number, id, Question::Delete { if_unused, if_empty }, Pending::QueueDelete { nowait });
         Ok(())
     }
 
@@ -314,14 +299,14 @@ impl Shard {
         })
     }
 
-    /// The queue that a method means, if this connection may use it.
+    /// The queue that a method means and its name, if this connection may use it.
     pub(super) fn queue_of(
         &mut self,
         slot: u32,
         number: ChannelNumber,
         name: &[u8],
         method: &Method<'_>,
-    ) -> Result<QueueId> {
+    ) -> Result<(QueueId, Box<[u8]>)> {
         let name = self.queue_name(slot, number, name)?;
         let Some(route) = self.router.queue(&name) else {
             return Err(ChannelError::new(ReplyCode::NotFound, text::no_queue(&name), method.ids()).into());
@@ -331,13 +316,13 @@ impl Shard {
             let text = text::locked_queue(&name);
             return Err(ChannelError::new(ReplyCode::ResourceLocked, text, method.ids()).into());
         }
-        Ok(route.id)
+        Ok((route.id, name))
     }
 }
 
 impl Connection {
     /// The consumer of that tag on that channel: its handle, its queue and its number there.
-    fn consumer_by_tag(&mut self, number: ChannelNumber, tag: &[u8]) -> Option<(u32, QueueId, u32)> {
+    fn consumer_by_tag(&mut self, number: ChannelNumber, tag: &[u8]) -> Option<(u32, QueueId, ConsumerId)> {
         let channel = self.channels.get(usize::from(number.0))?.as_ref()?;
         channel.consumers.iter().find_map(|&handle| {
             let end = self.consumers.get(handle)?;

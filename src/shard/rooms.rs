@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::command::{Command, Waiter};
 use crate::connection::Connection;
 use crate::connection::transaction::Dropped;
-use crate::ids::{ConnectionId, QueueId, ReplyTo, ShardId};
+use crate::ids::{ChannelNumber, ConnectionId, ConsumerId, QueueId, ReplyTo, ShardId};
 use crate::limits::{PUMP_DELIVERIES, SWEEP_ENTRIES};
 use crate::mesh::Mesh;
 use crate::mesh::parcel::{Deliver, Parcel, Record, Span};
@@ -40,6 +40,8 @@ pub struct Outward {
     pub mesh: Mesh<Command>,
     /// Connections with output, in the order in which they got it.
     pub dirty: VecDeque<u32>,
+    /// Channels with a limit of their own that have something to lend, or are asked to.
+    pub lending: VecDeque<(ConnectionId, ChannelNumber)>,
     /// About the bytes that were encoded since the last flush.
     pub unflushed: usize,
     pub counters: Counters,
@@ -61,6 +63,9 @@ impl Rooms {
             return;
         }
         self.outward.counters.queued += 1;
+        if queue.lacks_credit() {
+            self.outward.ask_for_credit(queue);
+        }
         let Some(direct) = queue.direct(message.window_bytes()) else {
             queue.push(store(&mut self.pages, message, buffer, stored));
             return;
@@ -88,7 +93,7 @@ impl Rooms {
     }
 
     /// A consumer's connection has room for more, wherever the queue is.
-    pub fn grant(&mut self, queue: QueueId, consumer: u32, bytes: u32) {
+    pub fn grant(&mut self, queue: QueueId, consumer: ConsumerId, bytes: u32) {
         if queue.shard != self.outward.id {
             self.outward.mesh.record(queue.shard, Record::Grant { queue, consumer, bytes });
         } else if let Some(here) = self.queues.live_mut(queue.slot, queue.generation) {
@@ -119,6 +124,10 @@ impl Rooms {
             Record::Deliver(deliver) => self.delivered(parcel, &deliver),
             Record::Settle { queue, unacked, requeue } => self.settle(queue, unacked, requeue),
             Record::Grant { queue, consumer, bytes } => self.grant(queue, consumer, bytes),
+            Record::Lend { queue, consumer, messages } => self.lend(queue, consumer, messages),
+            Record::Recall(recall) => self.recall(recall),
+            Record::Want { connection, handle } => self.outward.want(ConsumerAt { connection, handle }),
+            Record::Returned(returned) => self.outward.returned(returned),
             Record::Accepted { .. } => {}
         }
         false
@@ -179,6 +188,7 @@ impl Rooms {
             queue.invariants();
             assert!(!queue.can_serve() || queue.listed, "queue {slot} could serve and is not lined up");
         }
+        self.outward.connections.iter().for_each(|(_, connection)| connection.invariants());
     }
 
     fn put_back(&mut self, queue: QueueId, unacked: Option<u32>) {
@@ -203,10 +213,18 @@ impl Rooms {
     }
 
     /// Answers what is left of the budget.
-    fn serve(&mut self, slot: u32, mut budget: usize) -> usize {
+    fn serve(&mut self, slot: u32, budget: usize) -> usize {
+        let Some(queue) = self.queues.get_mut(slot) else { return budget };
+        queue.listed = false;
+        let left = self.serve_some(slot, budget);
+        self.list(slot);
+        left
+    }
+
+    /// Gives messages to whoever has room, and lets those ask who lack credit.
+    pub(super) fn serve_some(&mut self, slot: u32, mut budget: usize) -> usize {
         let Rooms { queues, pages, outward, .. } = self;
         let Some(queue) = queues.get_mut(slot) else { return budget };
-        queue.listed = false;
         while budget > 0
             && let Some((entry, delivery)) = queue.next(|at| pages.read(at).window_bytes())
         {
@@ -222,7 +240,9 @@ impl Rooms {
                 Some(_) => {}
             }
         }
-        self.list(slot);
+        if queue.lacks_credit() && queue.can_serve() {
+            outward.ask_for_credit(queue);
+        }
         budget
     }
 }

@@ -90,11 +90,12 @@ impl Shard {
         }
         match channel.pending {
             Some(Pending::TxCommit { .. }) => self.commit_accepted(to),
+            Some(Pending::Recover { .. }) => drop(self.recover_count_down(to)),
             _ => self.count_down(to.connection.slot, to.channel),
         }
     }
 
-    /// One more piece of the unacked messages that closing channels give back.
+    /// One more piece of the unacked messages that closing and recovering channels give back.
     pub(super) fn requeue_some(&mut self) {
         for (id, number) in std::mem::take(&mut self.requeueing) {
             self.requeue_channel(id, number);
@@ -230,23 +231,31 @@ impl Shard {
     }
 
     /// Gives a piece back to the queues; behind the last piece a barrier goes to each other shard.
-    fn requeue_channel(&mut self, id: ConnectionId, number: ChannelNumber) {
+    pub(super) fn requeue_channel(&mut self, id: ConnectionId, number: ChannelNumber) {
         let Some(channel) =
             self.rooms.outward.connection(id).and_then(|connection| connection.channel(number))
         else {
             return;
         };
+        let last = match channel.pending {
+            Some(Pending::Recover { last_tag, .. }) => last_tag,
+            _ => u64::MAX,
+        };
         let mut unacked = std::mem::take(&mut channel.unacked);
+        let mut done = false;
         for _ in 0..SWEEP_ENTRIES {
-            let Some(entry) = unacked.pop() else { break };
-            self.rooms.settle(entry.queue, entry.unacked, true);
+            let Some(entry) = unacked.pop_up_to(last) else {
+                done = true;
+                break;
+            };
+            self.rooms.settle(entry.queue, entry.unacked(), true);
         }
-        let done = unacked.is_empty();
         if let Some(channel) =
             self.rooms.outward.connection(id).and_then(|connection| connection.channel(number))
         {
             channel.unacked = unacked;
         }
+        self.rooms.outward.list_lending(id, number);
         if done {
             self.send_barriers(id.slot, number);
         } else {
@@ -256,6 +265,9 @@ impl Shard {
 
     fn send_barriers(&mut self, slot: u32, number: ChannelNumber) {
         let requester = self.requester(slot, number);
+        if self.recover_requeued(requester) {
+            return;
+        }
         let shards = self.rooms.outward.mesh.shards();
         self.set_step(slot, number, TeardownStep::AwaitBarriers { left: u32::from(shards) - 1 });
         for shard in (0..shards).map(ShardId) {

@@ -160,6 +160,7 @@ impl Shard {
         if let Some(channel) = self.channel(slot, to.channel) {
             channel.transaction = Some(transaction);
         }
+        self.rooms.outward.list_lending(to.connection, to.channel);
         if done {
             self.await_shards(to, &touched);
         } else {
@@ -185,7 +186,7 @@ impl Shard {
         {
             bytes += COMMIT_ENTRY_BYTES;
             let queue = settlement.entry.queue;
-            self.rooms.settle(queue, settlement.entry.unacked, settlement.requeue);
+            self.rooms.settle(queue, settlement.entry.unacked(), settlement.requeue);
             if queue.shard != self.id {
                 transaction.touch(queue.shard);
             }

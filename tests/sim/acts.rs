@@ -71,7 +71,9 @@ impl World {
             Act::Unbind => self.unbind(actor),
             Act::Delete => self.delete(actor),
             Act::Contend => self.contend(actor),
-            Act::Qos => self.set_prefetch(actor),
+            Act::Qos => self.set_prefetch(actor, false),
+            Act::Limit => self.set_prefetch(actor, true),
+            Act::Recover => self.recover(actor),
             Act::Confirm => self.select_confirms(actor),
             Act::Select => self.select_transactions(actor),
             Act::Commit => self.commit(actor),
@@ -163,6 +165,9 @@ impl World {
 
     fn settle(&mut self, actor: Actor) {
         let Some(channel) = self.clients[actor.client].channels.get_mut(&actor.number) else { return };
+        if channel.recovers() {
+            return;
+        }
         let Some(&tag) = self.dice.pick(&channel.tags) else { return self.want_more(actor) };
         let multiple = self.dice.chance(40);
         let is_settled = |other: &u64| if multiple { *other <= tag } else { *other == tag };
@@ -257,12 +262,33 @@ impl World {
         self.await_reply(actor, nowait, Awaited::Other);
     }
 
-    fn set_prefetch(&mut self, actor: Actor) {
-        let prefetch_count = [0, 1, 2, 10, 300][self.dice.roll(5)];
-        self.oracle.set_prefetch(actor.channel, prefetch_count);
-        let qos = Method::BasicQos { prefetch_size: 0, prefetch_count, global: false };
+    fn set_prefetch(&mut self, actor: Actor, global: bool) {
+        let counts = if global { [0, 1, 2, 5, 20] } else { [0, 1, 2, 10, 300] };
+        let prefetch_count = counts[self.dice.roll(counts.len())];
+        self.oracle.set_prefetch(actor.channel, prefetch_count, global);
+        let qos = Method::BasicQos { prefetch_size: 0, prefetch_count, global };
         self.say(actor.client, actor.number, &qos);
         self.await_reply(actor, false, Awaited::Other);
+    }
+
+    /// A recover-async has no answer: a recover behind it has.
+    fn recover(&mut self, actor: Actor) {
+        if self.dice.chance(30) {
+            self.oracle.recover(actor.channel, true);
+            self.say(actor.client, actor.number, &Method::BasicRecoverAsync { requeue: true });
+        }
+        let Some(channel) = self.clients[actor.client].channels.get_mut(&actor.number) else { return };
+        let held = std::mem::take(&mut channel.tags);
+        if let Some(&delivery_tag) = held.first()
+            && !channel.recovers()
+            && self.faults.recover_loses_one()
+        {
+            let lost = Method::BasicNack { delivery_tag, multiple: false, requeue: false };
+            self.say(actor.client, actor.number, &lost);
+        }
+        self.oracle.recover(actor.channel, false);
+        self.say(actor.client, actor.number, &Method::BasicRecover { requeue: true });
+        self.await_reply(actor, false, Awaited::Recover);
     }
 
     fn select_confirms(&mut self, actor: Actor) {

@@ -51,6 +51,7 @@ pub struct Channel {
 pub enum Awaited {
     Consume(ConsumerIx),
     Get { no_ack: bool },
+    Recover,
     Other,
 }
 
@@ -155,6 +156,11 @@ impl Channel {
         }
     }
 
+    /// It has asked for its messages to be taken back: it settles none until it knows which.
+    pub fn recovers(&self) -> bool {
+        self.awaited.contains(&Awaited::Recover)
+    }
+
     fn take(&mut self, method: &Method<'_>, oracle: &Oracle) {
         match method {
             Method::BasicDeliver { consumer_tag, delivery_tag, .. } => {
@@ -176,6 +182,11 @@ impl Channel {
                 if let Some(Awaited::Consume(consumer)) = self.awaited.pop_front() {
                     self.consumers.push(consumer);
                 }
+            }
+            Method::BasicRecoverOk => {
+                // All that was sent before is the queues' again.
+                self.tags.clear();
+                self.awaited.pop_front();
             }
             Method::BasicReturn { .. } | Method::BasicAck { .. } | Method::BasicCancel { .. } => {}
             _ => drop(self.awaited.pop_front()),

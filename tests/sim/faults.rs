@@ -32,6 +32,9 @@ pub enum Fault {
     AckAsRequeue,
     RequeueAsDiscard,
     MorePrefetch,
+    MoreTogether,
+    LessTogether,
+    RecoverLosesOne,
     ForgetMandatory,
     BindElsewhere,
     UnbindElsewhere,
@@ -41,7 +44,7 @@ pub enum Fault {
     CommitAsRollback,
 }
 
-pub const ALL: [Fault; 27] = [
+pub const ALL: [Fault; 30] = [
     Fault::DropDelivery,
     Fault::RepeatDelivery,
     Fault::LateDelivery,
@@ -62,6 +65,9 @@ pub const ALL: [Fault; 27] = [
     Fault::AckAsRequeue,
     Fault::RequeueAsDiscard,
     Fault::MorePrefetch,
+    Fault::MoreTogether,
+    Fault::LessTogether,
+    Fault::RecoverLosesOne,
     Fault::ForgetMandatory,
     Fault::BindElsewhere,
     Fault::UnbindElsewhere,
@@ -128,10 +134,16 @@ impl Faults {
             (Fault::RequeueAsDiscard, Method::BasicNack { delivery_tag, multiple, requeue: true }) => {
                 Some(Method::BasicNack { delivery_tag, multiple, requeue: false })
             }
-            (Fault::MorePrefetch, Method::BasicQos { prefetch_size, prefetch_count, global })
-                if prefetch_count > 0 =>
-            {
+            (
+                Fault::MorePrefetch | Fault::MoreTogether,
+                Method::BasicQos { prefetch_size, prefetch_count, global },
+            ) if prefetch_count > 0 && global == (fault == Fault::MoreTogether) => {
                 Some(Method::BasicQos { prefetch_size, prefetch_count: prefetch_count + 1, global })
+            }
+            (Fault::LessTogether, Method::BasicQos { prefetch_size, prefetch_count, global: true })
+                if prefetch_count > 1 =>
+            {
+                Some(Method::BasicQos { prefetch_size, prefetch_count: prefetch_count - 1, global: true })
             }
             (
                 Fault::ForgetMandatory,
@@ -213,6 +225,11 @@ impl Faults {
             _ => return,
         };
         unit.set_method(&instead);
+    }
+
+    /// Whether a recover discards the oldest message.
+    pub fn recover_loses_one(&mut self) -> bool {
+        self.fault == Some(Fault::RecoverLosesOne) && self.now(PERCENT_TO_BROKER)
     }
 
     fn now(&mut self, percent: usize) -> bool {

@@ -265,7 +265,7 @@ impl World {
         others.into_iter().any(|(_, (connection, units))| {
             let Some(same) = units.iter().find(|other| other.number() == number) else { return false };
             let first = !matches!(same.method(), Method::BasicDeliver { redelivered: true, .. });
-            first || self.oracle.ends_within(*connection, same.channel, units)
+            first || self.oracle.gives_back_within(*connection, same.channel, units)
         })
     }
 

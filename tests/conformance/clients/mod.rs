@@ -2,6 +2,7 @@
 
 mod handshake;
 mod heartbeats;
+mod holding;
 mod lapin;
 mod methods;
 mod rounds;

@@ -27,6 +27,11 @@ fn pika_consuming() {
 }
 
 #[test]
+fn pika_limits() {
+    pika("limits");
+}
+
+#[test]
 fn pika_topology() {
     pika("topology");
 }

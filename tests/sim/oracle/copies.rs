@@ -37,13 +37,35 @@ impl Oracle {
             return violation(format!("a delivery of {} behind its delete-ok", self.name(queue)));
         }
         let message = self.read(unit, &exchange, &routing_key)?;
-        if !no_ack && prefetch > 0 && held >= u32::from(prefetch) {
-            return violation(format!("{} unacked with a prefetch count of {prefetch}", held + 1));
+        if !no_ack && !self.channels[channel].recovers_unseen {
+            if prefetch > 0 && held >= u32::from(prefetch) {
+                return violation(format!("{} unacked with a prefetch count of {prefetch}", held + 1));
+            }
+            self.keeps_limit(channel)?;
         }
         let consumer = Some(consumer);
         self.hand(Handing { channel, queue, message, tag: delivery_tag, redelivered, no_ack, consumer })?;
         self.tally.delivered += 1;
         Ok(())
+    }
+
+    /// Within the limit of the channel, or one that it may have by now.
+    fn keeps_limit(&self, channel: ChannelIx) -> Verdict {
+        let record = &self.channels[channel];
+        let asked = record.told.iter().filter_map(|told| match told.request {
+            Request::Qos { limit } => Some(limit),
+            _ => None,
+        });
+        let most = asked.chain([record.limit]).map(|limit| if limit == 0 { u32::MAX } else { limit.into() });
+        let most = most.max().unwrap_or(u32::MAX);
+        if record.delivered < most {
+            return Ok(());
+        }
+        violation(format!(
+            "{} unacked on channel {} with a limit of {most}",
+            record.delivered + 1,
+            record.number
+        ))
     }
 
     pub(super) fn got(&mut self, channel: ChannelIx, unit: &Unit) -> Verdict {
@@ -132,6 +154,7 @@ impl Oracle {
             self.channels[channel].held.insert(tag, Held { queue, message, consumer });
             if let Some(consumer) = consumer {
                 self.consumers[consumer].held += 1;
+                self.channels[channel].delivered += 1;
             }
         }
         Ok(())
@@ -157,7 +180,7 @@ impl Oracle {
         match copy.state {
             CopyState::Gone => return violation(format!("{} is settled, and comes again", what())),
             CopyState::Acking(_) => return violation(format!("{} is acked, and comes again", what())),
-            CopyState::Held(holder) if self.channels[holder].state == Life::Open => {
+            CopyState::Held(holder) if !self.channels[holder].may_give_back() => {
                 return violation(format!("{} is unacked, and comes again", what()));
             }
             CopyState::Held(_) | CopyState::Ready => {}
@@ -175,10 +198,11 @@ impl Oracle {
             return Ok(());
         }
         let publisher = self.publications[message].channel;
-        let order = &mut self.connections[self.channels[channel].connection].order;
-        match order.insert((queue, publisher), message) {
+        let record = &mut self.connections[self.channels[channel].connection];
+        let key = (record.has_recovered.then_some(channel), queue, publisher);
+        match record.order.insert(key, message) {
             Some(last) if last > message => {
-                order.insert((queue, publisher), last);
+                record.order.insert(key, last);
                 violation(format!(
                     "message {message} behind {last} of the same channel in {}",
                     self.name(queue)
@@ -290,12 +314,19 @@ impl Oracle {
         let may = |message: &PublicationIx| match copies.get(message) {
             Some(Copy { state: CopyState::Ready, .. }) => true,
             Some(Copy { state: CopyState::Held(holder), since, .. }) => {
-                *since > told || self.channels[*holder].state != Life::Open
+                *since > told || self.channels[*holder].may_give_back()
             }
             Some(Copy { state: CopyState::Acking(_) | CopyState::Gone, since, .. }) => *since > told,
             None => self.may_reach(*message, queue),
         };
         messages.filter(may).count()
+    }
+}
+
+impl ChannelRecord {
+    /// What it holds may be ready again.
+    pub(super) fn may_give_back(&self) -> bool {
+        self.state != Life::Open || self.recovering > 0
     }
 }
 

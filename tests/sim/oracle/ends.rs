@@ -109,7 +109,7 @@ impl Oracle {
     pub(super) fn finish(&mut self, channel: ChannelIx) {
         let at = self.time;
         self.leave(channel);
-        self.release(channel, Arrived::At(at));
+        self.release(channel, Some(self.channels[channel].left), Arrived::At(at));
         let consumers = self.consumers_of(channel);
         for &consumer in &consumers {
             self.consumer_ends(consumer);
@@ -132,7 +132,7 @@ impl Oracle {
         for Told { request, .. } in std::mem::take(&mut self.channels[channel].told) {
             self.perhaps(channel, request);
         }
-        self.release(channel, Arrived::NotYet);
+        self.release(channel, Some(self.channels[channel].left), Arrived::NotYet);
         self.end_channel(channel, state);
     }
 
@@ -157,6 +157,7 @@ impl Oracle {
                     }
                 }
             }
+            Request::Recover { copies, since, .. } => self.recovered_at(&copies, since, Arrived::NotYet),
             Request::Declare { queue, .. } => {
                 self.unlock(channel, queue);
                 self.queues[queue].fact.doubt(at, None);
@@ -187,7 +188,7 @@ impl Oracle {
             | Request::Select
             | Request::Commit
             | Request::Rollback
-            | Request::Qos
+            | Request::Qos { .. }
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
         }
@@ -240,16 +241,28 @@ impl Oracle {
         if no_ack { &mut record.lossy } else { &mut record.hidden }
     }
 
-    /// What the channel held is ready again.
-    fn release(&mut self, channel: ChannelIx, arrived: Arrived) {
-        let at = self.channels[channel].left;
+    /// What the channel held is ready again, since then at the earliest; or since it was sent.
+    pub(super) fn release(&mut self, channel: ChannelIx, since: Option<u64>, arrived: Arrived) {
         for (_, held) in std::mem::take(&mut self.channels[channel].held) {
             if let Some(consumer) = held.consumer {
                 self.consumers[consumer].held -= 1;
+                self.channels[channel].delivered -= 1;
             }
             let Some(copy) = self.queues[held.queue].copies.get_mut(&held.message) else { continue };
             if copy.state == CopyState::Held(channel) {
-                (copy.state, copy.since, copy.arrived) = (CopyState::Ready, at, arrived);
+                (copy.state, copy.arrived) = (CopyState::Ready, arrived);
+                copy.since = since.unwrap_or(copy.since);
+            }
+        }
+    }
+
+    /// When what was recovered is there again.
+    pub(super) fn recovered_at(&mut self, copies: &[(QueueIx, PublicationIx)], since: u64, arrived: Arrived) {
+        for (queue, message) in copies {
+            if let Some(copy) = self.queues[*queue].copies.get_mut(message)
+                && (copy.state, copy.since) == (CopyState::Ready, since)
+            {
+                copy.arrived = arrived;
             }
         }
     }

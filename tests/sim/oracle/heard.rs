@@ -36,21 +36,21 @@ impl Oracle {
         }
     }
 
-    /// Whether that channel ends with one of these units, or its client has asked for its end.
-    pub fn ends_within<'a>(
+    /// Whether that channel ends with one of these units, or its client has asked for its end, or to recover.
+    pub fn gives_back_within<'a>(
         &self,
         connection: ConnectionIx,
         channel: u16,
         units: impl IntoIterator<Item = &'a Unit>,
     ) -> bool {
         let record = &self.connections[connection];
-        let open = |&at: &ChannelIx| self.channels[at].state == Life::Open;
+        let keeps = |&at: &ChannelIx| !self.channels[at].may_give_back();
         let mut closes = units.into_iter().filter(|unit| {
             matches!(unit.method(), Method::ChannelClose { .. }) && unit.channel == channel
                 || matches!(unit.method(), Method::ConnectionClose { .. })
         });
         record.state != Life::Open
-            || !record.channels.get(&channel).is_some_and(open)
+            || !record.channels.get(&channel).is_some_and(keeps)
             || closes.next().is_some()
     }
 
@@ -128,6 +128,16 @@ impl Oracle {
                     }
                 }
             }
+            Request::Qos { limit } => self.channels[channel].limit = limit,
+            Request::Recover { copies, since, nowait: false } => {
+                // recover-ok comes behind all that it concerns, and when it is back.
+                self.recovered_at(&copies, since, Arrived::At(at));
+                self.release(channel, None, Arrived::At(at));
+                self.channels[channel].recovering -= 1;
+                let record = &mut self.channels[channel];
+                let unseen = |told: &Told| matches!(told.request, Request::Recover { nowait: true, .. });
+                record.recovers_unseen = record.told.iter().any(unseen);
+            }
             Request::Declare { queue, .. } => {
                 self.unlock(channel, queue);
                 self.is_declared(queue);
@@ -155,7 +165,7 @@ impl Oracle {
             | Request::Select
             | Request::Commit
             | Request::Rollback
-            | Request::Qos
+            | Request::Recover { nowait: true, .. }
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
         }
@@ -411,7 +421,8 @@ impl Oracle {
             | Request::Select
             | Request::Commit
             | Request::Rollback
-            | Request::Qos
+            | Request::Qos { .. }
+            | Request::Recover { .. }
             | Request::Cancel { .. } => false,
         }
     }

@@ -84,6 +84,7 @@ impl Oracle {
             state: Life::Open,
             channels: BTreeMap::new(),
             order: BTreeMap::new(),
+            has_recovered: false,
             notify,
             provoked: false,
             drains: false,

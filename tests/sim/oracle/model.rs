@@ -16,8 +16,10 @@ pub struct ConnectionRecord {
     pub state: Life,
     /// The living channel of each number.
     pub channels: BTreeMap<u16, ChannelIx>,
-    /// The last first delivery of each queue and publishing channel on this connection.
-    pub order: BTreeMap<(QueueIx, ChannelIx), PublicationIx>,
+    /// The last first delivery of each queue and publishing channel on this connection; or, as what comes while a channel
+    /// recovers is held back, on that channel of a connection that has recovered.
+    pub order: BTreeMap<(Option<ChannelIx>, QueueIx, ChannelIx), PublicationIx>,
+    pub has_recovered: bool,
     /// Wants to hear of consumers that the server cancelled.
     pub notify: bool,
     /// Did what earns it a connection error.
@@ -52,7 +54,15 @@ pub struct ChannelRecord {
     pub confirmed: u64,
     pub last_tag: u64,
     pub prefetch: u16,
+    /// For all consumers together, as last confirmed; 0 for none.
+    pub limit: u16,
     pub held: BTreeMap<u64, Held>,
+    /// Of those, the ones that consumers were sent.
+    pub delivered: u32,
+    /// basic.recover that are not answered: what the channel holds may be ready again.
+    pub recovering: u32,
+    /// Behind a recover-async, which has no answer, it is not known how much is held.
+    pub recovers_unseen: bool,
     pub consumers: BTreeMap<Vec<u8>, ConsumerIx>,
     /// The server's close and the client's have crossed.
     pub close_ok_due: bool,
@@ -97,7 +107,10 @@ pub enum Request {
     Confirm {
         nowait: bool,
     },
-    Qos,
+    /// With the limit of all consumers together; 0 for none.
+    Qos {
+        limit: u16,
+    },
     Publish(PublicationIx),
     /// A publish in tx mode: routed now, so that an error comes now.
     Hold(PublicationIx),
@@ -111,6 +124,12 @@ pub enum Request {
         requeue: bool,
         ids: (u16, u16),
         wrong: bool,
+    },
+    /// What it gives back for sure, ready since then at the earliest.
+    Recover {
+        copies: Vec<(QueueIx, PublicationIx)>,
+        since: u64,
+        nowait: bool,
     },
     Declare {
         queue: QueueIx,
@@ -282,11 +301,13 @@ impl Request {
             Request::Open => (20, 10),
             Request::Close => (20, 40),
             Request::Confirm { .. } => (85, 10),
-            Request::Qos => (60, 10),
             Request::Publish(_) | Request::Hold(_) => (60, 40),
             Request::Select => (90, 10),
             Request::Commit => (90, 20),
             Request::Rollback => (90, 30),
+            Request::Qos { .. } => (60, 10),
+            Request::Recover { nowait: false, .. } => (60, 110),
+            Request::Recover { nowait: true, .. } => (60, 100),
             Request::Settle { ids, .. } | Request::Exchange { ids, .. } => *ids,
             Request::Declare { .. } | Request::Passive { .. } => (50, 10),
             Request::Bind { .. } => (50, 20),
@@ -308,7 +329,7 @@ impl Request {
             | Request::Commit
             | Request::Rollback
             | Request::Close
-            | Request::Qos
+            | Request::Qos { .. }
             | Request::Passive { .. }
             | Request::Unbind { .. }
             | Request::Get { .. } => true,
@@ -317,6 +338,7 @@ impl Request {
             | Request::Bind { nowait, .. }
             | Request::Purge { nowait, .. }
             | Request::Delete { nowait, .. }
+            | Request::Recover { nowait, .. }
             | Request::Consume { nowait, .. }
             | Request::Cancel { nowait, .. }
             | Request::Exchange { nowait, .. } => !nowait,

@@ -81,7 +81,7 @@ impl Oracle {
         let with_room = self.consumers.iter().find(|consumer| {
             consumer.queue == queue
                 && consumer.state == Consuming::Active
-                && (consumer.no_ack || consumer.prefetch == 0 || consumer.held < u32::from(consumer.prefetch))
+                && (consumer.no_ack || self.has_room(consumer))
         });
         match with_room {
             Some(consumer) => violation(format!(
@@ -91,6 +91,13 @@ impl Oracle {
             )),
             None => Ok(()),
         }
+    }
+
+    /// By its own prefetch count and by the limit of its channel.
+    fn has_room(&self, consumer: &ConsumerRecord) -> bool {
+        let channel = &self.channels[consumer.channel];
+        (consumer.prefetch == 0 || consumer.held < u32::from(consumer.prefetch))
+            && (channel.limit == 0 || channel.delivered < u32::from(channel.limit))
     }
 
     /// The queues that must be there now.

@@ -27,7 +27,11 @@ impl Oracle {
             confirmed: 0,
             last_tag: 0,
             prefetch: 0,
+            limit: 0,
             held: BTreeMap::new(),
+            delivered: 0,
+            recovering: 0,
+            recovers_unseen: false,
             consumers: BTreeMap::new(),
             close_ok_due: false,
             leaving: None,
@@ -55,9 +59,24 @@ impl Oracle {
         }
     }
 
-    pub fn set_prefetch(&mut self, channel: ChannelIx, prefetch: u16) {
-        if self.tell(channel, Request::Qos) {
+    /// A count for each consumer to come lifts the one of all together.
+    pub fn set_prefetch(&mut self, channel: ChannelIx, prefetch: u16, global: bool) {
+        if self.tell(channel, Request::Qos { limit: if global { prefetch } else { 0 } }) && !global {
             self.channels[channel].prefetch = prefetch;
+        }
+    }
+
+    /// What the client has been sent until now goes back; what it is sent before the answer, too.
+    pub fn recover(&mut self, channel: ChannelIx, nowait: bool) {
+        let held = self.channels[channel].held.values();
+        let copies = held.map(|held| (held.queue, held.message)).collect();
+        let since = self.time + 1;
+        if self.tell(channel, Request::Recover { copies, since, nowait }) {
+            self.release(channel, Some(since), Arrived::Behind(channel));
+            self.channels[channel].recovering += u32::from(!nowait);
+            self.channels[channel].recovers_unseen |= nowait;
+            let connection = self.channels[channel].connection;
+            self.connections[connection].has_recovered = true;
         }
     }
 
@@ -249,6 +268,7 @@ impl Oracle {
         for (_, Held { queue, message, consumer }) in tags {
             if let Some(consumer) = consumer {
                 self.consumers[consumer].held -= 1;
+                self.channels[channel].delivered -= 1;
             }
             let at = self.time;
             let Some(copy) = self.queues[queue].copies.get_mut(&message) else { continue };
