@@ -225,7 +225,7 @@ fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
 }
 
 /// The property flag of headers.
-const HEADERS: u16 = 1 << 13;
+pub(super) const HEADERS: u16 = 1 << 13;
 /// The property flag of user-id.
 const USER_ID: u16 = 1 << 4;
 /// The property flag of reply-to.

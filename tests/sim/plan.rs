@@ -76,7 +76,7 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Recover, 6),
     (Act::Confirm, 8),
     (Act::Select, 5),
-    (Act::Commit, 40),
+    (Act::Commit, 20),
     (Act::Rollback, 8),
     (Act::CloseChannel, 6),
     (Act::CloseConnection, 1),
@@ -94,10 +94,13 @@ impl Plan {
         let mut acts = BASE.map(|(_, weight)| weight * mood(dice));
         // Without these nothing happens at all.
         for (weight, (act, base)) in acts.iter_mut().zip(BASE) {
-            if matches!(act, Act::Publish | Act::Declare | Act::Settle | Act::Commit) {
+            if matches!(act, Act::Publish | Act::Declare | Act::Settle) {
                 *weight = (*weight).max(base);
             }
         }
+        // Or nothing that is published in tx mode.
+        let [select, commit] = [Act::Select, Act::Commit].map(|act| act as usize);
+        acts[commit] = acts[commit].max(if acts[select] > 0 { 20 } else { 0 });
         Plan {
             shards: dice.between(2, 4) as u16,
             clients: dice.between(2, 7),
