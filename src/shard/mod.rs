@@ -315,6 +315,7 @@ impl Shard {
             || !self.rooms.doomed.is_empty()
             || !self.rooms.outward.lending.is_empty()
             || !self.rooms.dropped.is_empty()
+            || !self.requeueing.is_empty()
             || self.may_commit()
             || self.may_unblock()
             || !self.told.is_empty()
