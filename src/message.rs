@@ -6,6 +6,8 @@
 //! ```
 //! A stored record is `route` followed by `content`.
 
+use crate::amqp::content::PROPERTIES_AT;
+use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
 use crate::amqp::{Properties, Table};
 use crate::ids::ChannelNumber;
 
@@ -42,7 +44,7 @@ impl<'a> Message<'a> {
     }
 
     /// The channel that the publisher sent it on.
-    pub fn channel(&self) -> ChannelNumber {
+    fn channel(&self) -> ChannelNumber {
         ChannelNumber(u16::from_be_bytes([self.content[1], self.content[2]]))
     }
 
@@ -50,6 +52,19 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn property_flags(&self) -> u16 {
         self.content.get(19..21).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]))
+    }
+
+    /// The record of this message with other properties: flags and values, as on the wire.
+    pub fn with_properties(&self, properties: &[u8]) -> Vec<u8> {
+        let header = self.header();
+        let mut record = Vec::with_capacity(self.record_bytes() + properties.len());
+        record.extend_from_slice(self.route);
+        encode_frame(&mut record, FrameKind::Header, self.channel(), |out| {
+            out.extend_from_slice(&header[..PROPERTIES_AT]);
+            out.extend_from_slice(properties);
+        });
+        record.extend_from_slice(&self.content[header.len() + FRAME_OVERHEAD..]);
+        record
     }
 
     /// The headers property, if the message has one; the content was checked when it came in.

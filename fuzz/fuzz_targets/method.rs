@@ -2,7 +2,8 @@
 #![no_main]
 
 use haremq::amqp::method::method_name;
-use haremq::amqp::{ConnectionError, Method, MethodError, frame};
+use haremq::amqp::refusal::method_error;
+use haremq::amqp::{Frame, FrameKind, Method, MethodError, frame};
 use haremq::ids::ChannelNumber;
 use libfuzzer_sys::fuzz_target;
 
@@ -26,12 +27,15 @@ fn assert_survives(method: Method<'_>, payload: &[u8]) {
 }
 
 fn assert_names_the_method(error: MethodError, payload: &[u8]) {
-    let (MethodError::Unknown { class_id, method_id } | MethodError::Syntax { class_id, method_id, .. }) =
-        error;
+    let (MethodError::Unknown { class_id, method_id }
+    | MethodError::Length { class_id, method_id }
+    | MethodError::Syntax { class_id, method_id, .. }
+    | MethodError::Utf8 { class_id, method_id }) = error;
     if let Some(ids) = payload.first_chunk::<4>() {
         assert_eq!([class_id.to_be_bytes(), method_id.to_be_bytes()].concat(), ids);
     }
+    let frame = Frame { kind: FrameKind::Method, channel: ChannelNumber(9), payload };
     let known = method_name(class_id, method_id).is_some();
-    assert_eq!(known, matches!(error, MethodError::Syntax { .. }) && payload.len() >= 4);
-    assert!(ConnectionError::from(error).reply_text().len() <= 255);
+    assert_eq!(known, !matches!(error, MethodError::Unknown { .. }) && payload.len() >= 4);
+    assert!(method_error(error, &frame).reply_text().len() <= 255);
 }

@@ -42,8 +42,8 @@ impl<'a> ContentHeader<'a> {
     }
 }
 
-/// Class, weight and body size.
-const HEAD_BYTES: usize = 12;
+/// Where the properties stand in a header: behind class, weight and body size.
+pub const PROPERTIES_AT: usize = 12;
 
 fn read_head(reader: &mut Reader<'_>) -> Option<(u16, u16, u64)> {
     Some((u16::read(reader)?, u16::read(reader)?, u64::read(reader)?))
@@ -82,7 +82,7 @@ impl<'a> Properties<'a> {
     #[inline]
     pub(crate) fn of_checked(payload: &'a [u8]) -> Properties<'a> {
         debug_assert!(ContentHeader::decode(payload).is_ok());
-        Properties(&payload[HEAD_BYTES..])
+        Properties(&payload[PROPERTIES_AT..])
     }
 
     /// Flags and values as on the wire.
@@ -160,6 +160,17 @@ impl<'a> Properties<'a> {
 
     pub fn cluster_id(&self) -> Option<ShortStr<'a>> {
         self.field(Property::ClusterId)
+    }
+
+    /// The same with another reply-to; none if there is none.
+    pub fn with_reply_to(&self, name: ShortStr<'_>) -> Option<Vec<u8>> {
+        let mut reader = self.locate(Property::ReplyTo)?;
+        let before = self.0.len() - reader.rest().len();
+        Property::ReplyTo.skip(&mut reader)?;
+        let mut bytes = self.0[..before].to_vec();
+        name.write(&mut Writer::new(&mut bytes));
+        bytes.extend_from_slice(reader.rest());
+        Some(bytes)
     }
 
     fn field<T: Field<'a>>(&self, property: Property) -> Option<T> {

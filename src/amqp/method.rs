@@ -1,7 +1,6 @@
 //! All methods of AMQP 0-9-1 with RabbitMQ's extensions, as one table: ids, who sends it, and its arguments in order.
 
 use super::frame::{FrameKind, encode_frame};
-use super::reply::{ConnectionError, ReplyCode};
 use super::table::Table;
 use super::wire::{Field, LongStr, Reader, ShortStr, Writer};
 use crate::ids::ChannelNumber;
@@ -12,30 +11,22 @@ pub enum MethodError {
         class_id: u16,
         method_id: u16,
     },
-    /// `what` is the argument that the bytes do not hold, or what was wrong with the whole.
+    /// The bytes end before the last argument, or after it.
+    Length {
+        class_id: u16,
+        method_id: u16,
+    },
+    /// `what` is the argument, long enough, in which something is wrong.
     Syntax {
         class_id: u16,
         method_id: u16,
         what: &'static str,
     },
-}
-
-/// The errors that end the connection for it: 502, where RabbitMQ's own process crashes with 541 or cites a frame
-/// error, and 503 for a method that does not exist.
-impl From<MethodError> for ConnectionError {
-    fn from(error: MethodError) -> ConnectionError {
-        match error {
-            MethodError::Unknown { class_id, method_id } => {
-                let text = format!("unknown method {class_id}/{method_id}");
-                ConnectionError::new(ReplyCode::CommandInvalid, text, (class_id, method_id))
-            }
-            MethodError::Syntax { class_id, method_id, what } => {
-                let name = method_name(class_id, method_id).unwrap_or("method");
-                let text = format!("cannot decode {name}: {what}");
-                ConnectionError::new(ReplyCode::SyntaxError, text, (class_id, method_id))
-            }
-        }
-    }
+    /// A short string that is no text. Only clients are asked for it.
+    Utf8 {
+        class_id: u16,
+        method_id: u16,
+    },
 }
 
 impl<'a> Method<'a> {
@@ -44,13 +35,31 @@ impl<'a> Method<'a> {
     pub fn decode(payload: &'a [u8]) -> Result<Method<'a>, MethodError> {
         let mut reader = Reader::new(payload);
         let Some((class_id, method_id)) = read_ids(&mut reader) else {
-            return Err(MethodError::Syntax { class_id: 0, method_id: 0, what: "class and method id" });
+            return Err(MethodError::Length { class_id: 0, method_id: 0 });
         };
-        let method = Method::decode_arguments(class_id, method_id, &mut reader)?;
-        if !reader.is_empty() {
-            return Err(MethodError::Syntax { class_id, method_id, what: "octets after the last argument" });
+        let arguments = reader;
+        let method = Method::decode_arguments(class_id, method_id, &mut reader);
+        match method {
+            Ok(method) if reader.is_empty() => Ok(method),
+            Err(MethodError::Syntax { .. }) if Method::fits(class_id, method_id, arguments) => method,
+            Err(MethodError::Unknown { .. }) => method,
+            Ok(_) | Err(_) => Err(MethodError::Length { class_id, method_id }),
         }
-        Ok(method)
+    }
+
+    /// Like [`Method::decode`], and names must be text: what a client calls things is shown to others. Those in a publish
+    /// name what is there or nothing, and looking at them would cost each message.
+    #[inline]
+    pub fn decode_from_client(payload: &'a [u8]) -> Result<Method<'a>, MethodError> {
+        let method = Method::decode(payload)?;
+        match method {
+            Method::BasicPublish { .. } => Ok(method),
+            method if method.is_text() => Ok(method),
+            method => {
+                let (class_id, method_id) = method.ids();
+                Err(MethodError::Utf8 { class_id, method_id })
+            }
+        }
     }
 
     /// Appends the whole frame.
@@ -128,6 +137,29 @@ macro_rules! methods {
                         Ok(Method::$variant $({ $($field),* })?)
                     })*
                     _ => Err(MethodError::Unknown { class_id, method_id }),
+                }
+            }
+
+            /// Whether the bytes are as long as the arguments are, whatever stands in the tables.
+            fn fits(class_id: u16, method_id: u16, mut reader: Reader<'a>) -> bool {
+                let fields = |reader: &mut Reader<'a>| {
+                    match (class_id, method_id) {
+                        $($ids => {
+                            $(<$before>::skip(reader)?;)*
+                            $($(<$type>::skip(reader)?;)*)?
+                            $(<$after>::skip(reader)?;)*
+                        })*
+                        _ => return None,
+                    }
+                    Some(())
+                };
+                fields(&mut reader).is_some() && reader.is_empty()
+            }
+
+            /// Whether each short string is UTF-8.
+            fn is_text(&self) -> bool {
+                match self {
+                    $(Method::$variant $({ $($field),* })? => true $($(&& $field.is_text())*)?,)*
                 }
             }
 
@@ -327,25 +359,32 @@ mod tests {
     }
 
     #[test]
-    fn the_missing_argument_is_named() {
-        let error = Method::decode(b"\0\x32\0\x0A\0\0\x05tas").unwrap_err();
-        assert_eq!(error, MethodError::Syntax { class_id: 50, method_id: 10, what: "queue" });
-        let error = ConnectionError::from(error);
-        assert_eq!(error.reply_text(), "SYNTAX_ERROR - cannot decode queue.declare: queue");
-    }
-
-    #[test]
-    fn octets_after_the_last_argument_are_refused() {
-        let error = Method::decode(b"\0\x5A\0\x0A\0").unwrap_err();
-        assert!(matches!(error, MethodError::Syntax { class_id: 90, method_id: 10, .. }));
+    fn arguments_that_are_too_short_or_too_long_are_told_from_a_wrong_table() {
+        let error = |payload| Method::decode(payload).unwrap_err();
+        let length = MethodError::Length { class_id: 50, method_id: 10 };
+        assert_eq!(error(b"\0\x32\0\x0A\0\0\x05tas"), length);
+        assert_eq!(error(b"\0\x32\0\x0A\0\0\0\0\0\0\0\x03\x01a"), length);
+        assert_eq!(error(b"\0\x32\0\x0A\0\0\0\0\0\0\0\x02\x01aV"), length);
+        let syntax = MethodError::Syntax { class_id: 50, method_id: 10, what: "arguments" };
+        assert_eq!(error(b"\0\x32\0\x0A\0\0\0\0\0\0\0\x02\x01a"), syntax);
+        assert_eq!(error(b"\0\x5A\0\x0A\0"), MethodError::Length { class_id: 90, method_id: 10 });
     }
 
     #[test]
     fn a_method_without_ids_or_with_unknown_ones_is_refused() {
-        assert!(matches!(Method::decode(b"\0\x5A\0"), Err(MethodError::Syntax { .. })));
+        assert!(matches!(Method::decode(b"\0\x5A\0"), Err(MethodError::Length { .. })));
         let unknown = MethodError::Unknown { class_id: 40, method_id: 41 };
         assert_eq!(Method::decode(b"\0\x28\0\x29"), Err(unknown));
         assert_eq!(method_name(40, 41), None);
+    }
+
+    #[test]
+    fn names_that_clients_give_are_text() {
+        let purge = b"\0\x32\0\x1E\0\0\x02q\xFF\0";
+        assert!(Method::decode(purge).is_ok());
+        let error = MethodError::Utf8 { class_id: 50, method_id: 30 };
+        assert_eq!(Method::decode_from_client(purge), Err(error));
+        assert!(Method::decode_from_client(b"\0\x32\0\x1E\0\0\x02\xC3\xA9\0").is_ok());
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //!
 //! A frame holds a method ([`method`]), a content header ([`content`]), a piece of a body, or nothing (a heartbeat).
 //! Methods and headers are made of the few field types of [`wire`]; one of them, the table, is a format of its own
-//! ([`table`]). [`reply`] has the codes with which a method closes a channel or a connection.
+//! ([`table`]). [`reply`] has the codes with which a method closes a channel or a connection, [`refusal`] the texts for
+//! what cannot be read.
 //! Nothing allocates while decoding, and what was decoded borrows from the receive buffer.
 
 pub mod content;
 pub mod frame;
 pub mod method;
+pub mod refusal;
 pub mod reply;
 pub mod table;
 mod table_writer;

@@ -5,7 +5,8 @@ use std::ops::Deref;
 
 use super::table::Table;
 
-/// A string of at most 255 octets. The specification wants UTF-8; like RabbitMQ we carry any octets.
+/// A string of at most 255 octets. The specification wants UTF-8; we carry any octets, and like RabbitMQ ask for UTF-8
+/// in the methods of clients, but for the names in a publish.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ShortStr<'a>(&'a [u8]);
 
@@ -76,6 +77,18 @@ impl fmt::Debug for LongStr<'_> {
 /// A type that a method can have as an argument. Every read is checked: `None` means that the bytes do not hold one.
 pub trait Field<'a>: Sized {
     fn read(reader: &mut Reader<'a>) -> Option<Self>;
+
+    /// Steps over it without a look at what it holds.
+    fn skip(reader: &mut Reader<'a>) -> Option<()> {
+        Self::read(reader).map(drop)
+    }
+
+    /// Strings that are to be read by people must be UTF-8.
+    #[inline]
+    fn is_text(&self) -> bool {
+        true
+    }
+
     fn write(self, writer: &mut Writer<'_>);
 }
 
@@ -211,6 +224,11 @@ impl<'a> Field<'a> for ShortStr<'a> {
     }
 
     #[inline]
+    fn is_text(&self) -> bool {
+        std::str::from_utf8(self.0).is_ok()
+    }
+
+    #[inline]
     fn write(self, writer: &mut Writer<'_>) {
         // Never cut: `ShortStr::new` is the only way in.
         writer.bytes(&[self.0.len() as u8]);
@@ -234,6 +252,10 @@ impl<'a> Field<'a> for Table<'a> {
     #[inline]
     fn read(reader: &mut Reader<'a>) -> Option<Table<'a>> {
         Table::decode(reader.long_bytes()?).ok()
+    }
+
+    fn skip(reader: &mut Reader<'a>) -> Option<()> {
+        reader.long_bytes().map(drop)
     }
 
     #[inline]

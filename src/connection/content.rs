@@ -46,17 +46,10 @@ impl Assembly {
 
     /// The content header. Nothing is allocated for the size it announces.
     pub fn header(&mut self, payload: &[u8], channel: ChannelNumber) -> Result<Option<Assembled>, Failure> {
-        let Assembly::Header { route, mandatory } = std::mem::take(self) else {
-            return Err(unexpected(self, "non content header frame"));
-        };
+        let &mut Assembly::Header { ref mut route, mandatory } = self else { return Err(self.unexpected()) };
+        let route = std::mem::take(route);
+        check_head(payload)?;
         let header = ContentHeader::decode(payload).map_err(|_| syntax())?;
-        if header.class_id != 60 || header.weight != 0 {
-            let text = format!(
-                "expected content header for class 60, got one for class {} instead",
-                header.class_id
-            );
-            return Err(ConnectionError::new(ReplyCode::UnexpectedFrame, text, PUBLISH).into());
-        }
         if header.body_size > BODY_BYTES_MAX {
             let text = format!(
                 "message size {} is larger than configured max size {BODY_BYTES_MAX}",
@@ -73,7 +66,7 @@ impl Assembly {
     /// A body frame of `payload_bytes` begins; its frame head goes to the record as it came.
     pub fn body_begins(&mut self, head: &[u8], payload_bytes: u64) -> Result<(), Failure> {
         let Assembly::Body { record, left, .. } = self else {
-            return Err(unexpected(self, "non content body frame"));
+            return Err(self.unexpected());
         };
         if payload_bytes > *left {
             let text = "content body frame exceeds remaining content size".to_owned();
@@ -102,19 +95,34 @@ impl Assembly {
         Some(Assembled { record: Bytes::from(record), mandatory })
     }
 
+    /// 505 in RabbitMQ's words: what was expected here.
+    pub fn unexpected(&self) -> Failure {
+        let (text, method) = match self {
+            Assembly::Idle => ("expected method frame, got non method frame instead", (0, 0)),
+            Assembly::Header { .. } => {
+                ("expected content header for class 60, got non content header frame instead", PUBLISH)
+            }
+            Assembly::Body { .. } => ("expected content body, got non content body frame instead", PUBLISH),
+        };
+        ConnectionError::new(ReplyCode::UnexpectedFrame, text, method).into()
+    }
+
     pub fn in_body(&self) -> bool {
         matches!(self, Assembly::Body { .. })
     }
 }
 
-/// 505 in RabbitMQ's words: what was expected here, and what came.
-pub fn unexpected(assembly: &Assembly, got: &str) -> Failure {
-    let expected = match assembly {
-        Assembly::Idle => "expected method frame, got non method frame instead".to_owned(),
-        Assembly::Header { .. } => format!("expected content header for class 60, got {got} instead"),
-        Assembly::Body { .. } => "expected content body, got non content body frame instead".to_owned(),
-    };
-    ConnectionError::new(ReplyCode::UnexpectedFrame, expected, PUBLISH).into()
+/// Class and weight are judged before the properties, which RabbitMQ reads later. A weight it takes for no header at all.
+fn check_head(payload: &[u8]) -> Result<(), Failure> {
+    match payload {
+        [0, 60, 0, 0, ..] => Ok(()),
+        &[high, low, 0, 0, ..] => {
+            let class = u16::from_be_bytes([high, low]);
+            let text = format!("expected content header for class 60, got one for class {class} instead");
+            Err(ConnectionError::new(ReplyCode::UnexpectedFrame, text, PUBLISH).into())
+        }
+        _ => Err(Assembly::Header { route: Vec::new(), mandatory: false }.unexpected()),
+    }
 }
 
 fn syntax() -> Failure {

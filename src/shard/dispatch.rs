@@ -2,10 +2,11 @@
 
 use super::Shard;
 use super::command::{Ask, Command, Question};
+use super::reply_to::PSEUDO_QUEUE;
 use super::requests::owned;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
-use crate::connection::channel::{ChannelState, CloseOk, Pending};
+use crate::connection::channel::{Channel, ChannelState, CloseOk, Pending};
 use crate::connection::{ClosedBy, Failure};
 use crate::ids::{ChannelNumber, QueueId, Requester, ShardId};
 use crate::topology::Request;
@@ -20,17 +21,12 @@ impl Shard {
                 self.begin_close(slot, ClosedBy::Client);
                 Ok(())
             }
-            // A close-ok that nobody asked for.
-            Method::ConnectionCloseOk {} => {
-                self.begin_close(slot, ClosedBy::Gone);
-                Ok(())
-            }
             // For users of our own the secret is the password: as with RabbitMQ the new one changes nothing.
             Method::ConnectionUpdateSecret { .. } => {
                 self.reply(slot, ChannelNumber(0), false, &Method::ConnectionUpdateSecretOk {})
             }
             method => {
-                let text = format!("unexpected method in connection state running: {}", method.name());
+                let text = "unexpected method in connection state running";
                 Err(ConnectionError::new(ReplyCode::ChannelError, text, method.ids()).into())
             }
         }
@@ -39,11 +35,16 @@ impl Shard {
     pub(super) fn channel_open(&mut self, slot: u32, number: ChannelNumber) -> Result {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let max = connection.channel_max();
-        if max > 0 && number.0 > max {
+        let opened = connection.channels.iter().flatten().count();
+        if opened >= usize::from(max) {
             let text = format!(
-                "number of channels opened ({}) has reached the negotiated channel_max ({max})",
-                number.0
+                "number of channels opened ({opened}) has reached the negotiated channel_max ({max})"
             );
+            return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (0, 0)).into());
+        }
+        // RabbitMQ only counts, and takes any number. The table of a connection is as long as its highest number.
+        if number.0 > max {
+            let text = format!("channel number {} is above the negotiated channel_max ({max})", number.0);
             return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (20, 10)).into());
         }
         connection.open_channel(number);
@@ -77,12 +78,14 @@ impl Shard {
             Method::BasicNack { delivery_tag, multiple, requeue } => {
                 self.settle(slot, number, delivery_tag, multiple, requeue, method)
             }
+            Method::BasicConsume { queue, consumer_tag, no_ack, nowait, .. } if *queue == *PSEUDO_QUEUE => {
+                self.consume_replies(slot, number, consumer_tag, no_ack, nowait)
+            }
             Method::BasicConsume { queue, consumer_tag, no_ack, exclusive, nowait, .. } => {
                 let queue = self.queue_of(slot, number, &queue, method)?;
                 self.consume(slot, number, queue, consumer_tag, no_ack, exclusive, nowait)
             }
             Method::BasicCancel { consumer_tag, nowait } => self.cancel(slot, number, consumer_tag, nowait),
-            Method::BasicCancelOk { .. } => Ok(()),
             Method::BasicGet { queue, no_ack } => {
                 let (id, queue) = self.queue_of(slot, number, &queue, method)?;
                 self.ask(slot, number, id, Question::Get { no_ack }, Pending::Get { queue });
@@ -93,12 +96,10 @@ impl Shard {
             }
             Method::BasicRecover { requeue } => self.recover(slot, number, requeue, false, method),
             Method::BasicRecoverAsync { requeue } => self.recover(slot, number, requeue, true, method),
-            Method::ConfirmSelect { nowait } => {
-                self.with_channel(slot, number, |channel| {
-                    channel.confirms.get_or_insert_default();
-                });
-                self.reply(slot, number, nowait, &Method::ConfirmSelectOk {})
-            }
+            Method::ConfirmSelect { nowait } => self.confirm_select(slot, number, nowait),
+            Method::TxSelect {} => self.tx_select(slot, number),
+            Method::TxCommit {} => self.tx_commit(slot, number),
+            Method::TxRollback {} => self.tx_rollback(slot, number),
             Method::QueueDeclare { .. } => self.queue_declare(slot, number, method),
             Method::QueueBind { nowait, .. } => {
                 self.bind_or_unbind(slot, number, method, Pending::QueueBind { nowait })
@@ -129,7 +130,6 @@ impl Shard {
             Method::ChannelFlow { active: false } => {
                 Err(ConnectionError::new(ReplyCode::NotImplemented, "active=false", method.ids()).into())
             }
-            Method::ChannelFlowOk { .. } | Method::ChannelCloseOk {} => Ok(()),
             // A legacy of 0-8 that some clients still send; every realm has ticket 1.
             Method::AccessRequest { .. } => {
                 self.reply(slot, number, false, &Method::AccessRequestOk { ticket: 1 })
@@ -144,18 +144,17 @@ impl Shard {
             Method::ExchangeUnbind { nowait, .. } => {
                 self.bind_or_unbind_exchange(slot, number, method, Pending::ExchangeUnbind { nowait })
             }
-            Method::TxSelect {} | Method::TxCommit {} | Method::TxRollback {} => Err(not_implemented(method)),
             Method::ConnectionStartOk { .. }
             | Method::ConnectionSecureOk { .. }
             | Method::ConnectionTuneOk { .. }
             | Method::ConnectionOpen { .. }
             | Method::ConnectionClose { .. }
             | Method::ConnectionCloseOk {}
-            | Method::ConnectionUpdateSecret { .. } => {
-                let text = format!("{} on channel {}", method.name(), number.0);
-                Err(ConnectionError::new(ReplyCode::ChannelError, text, method.ids()).into())
-            }
-            Method::ConnectionStart { .. }
+            | Method::ConnectionUpdateSecret { .. }
+            | Method::ChannelFlowOk { .. }
+            | Method::ChannelCloseOk {}
+            | Method::BasicCancelOk { .. }
+            | Method::ConnectionStart { .. }
             | Method::ConnectionSecure { .. }
             | Method::ConnectionTune { .. }
             | Method::ConnectionOpenOk {}
@@ -250,11 +249,15 @@ impl Shard {
         Ok(())
     }
 
+    pub(super) fn channel(&mut self, slot: u32, number: ChannelNumber) -> Option<&mut Channel> {
+        self.rooms.outward.connections.get_mut(slot)?.channel(number)
+    }
+
     pub(super) fn with_channel(
         &mut self,
         slot: u32,
         number: ChannelNumber,
-        change: impl FnOnce(&mut crate::connection::channel::Channel),
+        change: impl FnOnce(&mut Channel),
     ) {
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot)
             && let Some(channel) = connection.channel(number)
@@ -263,8 +266,4 @@ impl Shard {
             change(channel);
         }
     }
-}
-
-fn not_implemented(method: &Method<'_>) -> Failure {
-    ConnectionError::new(ReplyCode::NotImplemented, method.name(), method.ids()).into()
 }

@@ -3,8 +3,10 @@
 use super::Shard;
 use crate::amqp::frame::{self, FRAME_HEAD_LEN, FRAME_OVERHEAD, Frame, FrameError, FrameKind};
 use crate::amqp::method::Method;
+use crate::amqp::refusal::{frame_error, method_error, unexpected_frame};
 use crate::amqp::reply::{ConnectionError, ReplyCode};
-use crate::connection::channel::{ChannelState, CloseOk};
+use crate::connection::channel::{Blocked, ChannelState, CloseOk};
+use crate::connection::content::Assembly;
 use crate::connection::handshake::{HeaderOutcome, Progress, Refusal};
 use crate::connection::publish::{self, Scan};
 use crate::connection::{ClosedBy, Connection, Failure, Partial, Phase};
@@ -31,6 +33,7 @@ impl Shard {
     /// Takes what came from the socket: every complete frame is run to its end.
     pub fn receive(&mut self, slot: u32, bytes: &[u8], now: u64) -> Received {
         self.now = now;
+        self.see_alarm();
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
             connection.heartbeat.received(now);
         }
@@ -59,6 +62,7 @@ impl Shard {
             Phase::Open if connection.leaving.is_some() => Step::Took(bytes.len()),
             // Also when the channel or the connection has ended meanwhile: the next frame begins behind it.
             Phase::Open | Phase::Closing(_) if connection.partial.is_some() => self.partial_body(slot, bytes),
+            Phase::Open if self.alarmed => self.frame_step(slot, bytes),
             Phase::Open => {
                 match publish::scan(bytes, connection.frame_max) {
                     Scan::Publish(publish, taken) => {
@@ -143,7 +147,7 @@ impl Shard {
             Ok(Some((frame, taken))) => self.frame(slot, &frame, &bytes[..taken]),
             Ok(None) => self.incomplete(slot, bytes),
             Err(error) => {
-                self.fail(slot, ChannelNumber(0), frame_error(error).into());
+                self.fail(slot, ChannelNumber(0), frame_error(error, bytes).into());
                 Step::Took(bytes.len())
             }
         }
@@ -159,7 +163,10 @@ impl Shard {
         }
         let number = channel_of(head);
         let Some(channel) = connection.channel(number) else { return Step::NeedMore };
-        if channel.is_parked() || channel.state != ChannelState::Open || !channel.assembly.in_body() {
+        if channel.is_parked() || self.alarmed || channel.blocked != Blocked::No {
+            return Step::NeedMore;
+        }
+        if channel.state != ChannelState::Open || !channel.assembly.in_body() {
             return Step::NeedMore;
         }
         if let Err(failure) = channel.assembly.body_begins(head, payload as u64) {
@@ -181,7 +188,9 @@ impl Shard {
         if ended {
             connection.partial = None;
             if bytes[taken - 1] != frame::FRAME_END {
-                self.fail(slot, number, frame_error(FrameError::BadEnd(bytes[taken - 1])).into());
+                // Its payload is not kept apart, so that RabbitMQ's text ends here without its first octets.
+                let error = frame_error(FrameError::BadEnd(bytes[taken - 1]), &[FrameKind::Body.octet()]);
+                self.fail(slot, number, error.into());
                 return Step::Took(bytes.len());
             }
         }
@@ -201,12 +210,7 @@ impl Shard {
         let number = frame.channel;
         if frame.kind == FrameKind::Heartbeat {
             if number != ChannelNumber(0) {
-                let text = format!("type 8, all octets = <<>>: a heartbeat on channel {}", number.0);
-                self.fail(
-                    slot,
-                    number,
-                    ConnectionError::new(ReplyCode::UnexpectedFrame, text, (0, 0)).into(),
-                );
+                self.fail(slot, number, unexpected_frame(frame).into());
             }
             return Step::Took(raw.len());
         }
@@ -217,6 +221,9 @@ impl Shard {
             // What is read is kept; from PARKED_BYTES_MAX on `may_read` says no.
             channel.parked.push(raw);
             connection.parked_bytes += raw.len();
+            return Step::Took(raw.len());
+        }
+        if self.waits_for_alarm(slot, frame, raw) {
             return Step::Took(raw.len());
         }
         if let Err(failure) = self.run_frame(slot, frame, raw) {
@@ -235,8 +242,7 @@ impl Shard {
             (_, ChannelNumber(0)) => self.connection_frame(slot, frame),
             (Phase::Open, number) => self.channel_frame(slot, number, frame, raw),
             (Phase::Header | Phase::Handshake(_) | Phase::Refused { .. }, _) => {
-                let text = "a channel method before connection.open";
-                Err(ConnectionError::new(ReplyCode::ChannelError, text, (0, 0)).into())
+                Err(unexpected_frame(frame).into())
             }
         }
     }
@@ -261,10 +267,9 @@ impl Shard {
 
     fn connection_frame(&mut self, slot: u32, frame: &Frame<'_>) -> Result<(), Failure> {
         if frame.kind != FrameKind::Method {
-            let text = "a content frame on channel 0";
-            return Err(ConnectionError::new(ReplyCode::UnexpectedFrame, text, (0, 0)).into());
+            return Err(unexpected_frame(frame).into());
         }
-        let method = Method::decode(frame.payload).map_err(ConnectionError::from)?;
+        let method = method_of(frame)?;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         match &mut connection.phase {
             Phase::Handshake(handshake) => {
@@ -329,13 +334,11 @@ impl Shard {
         }
         match frame.kind {
             FrameKind::Method => {
-                if !matches!(channel.assembly, crate::connection::content::Assembly::Idle) {
-                    return Err(crate::connection::content::unexpected(
-                        &channel.assembly,
-                        "non content header frame",
-                    ));
+                // Behind a content that waits for the alarm to go, only what settles comes here.
+                if !matches!(channel.assembly, Assembly::Idle) && channel.blocked == Blocked::No {
+                    return Err(channel.assembly.unexpected());
                 }
-                let method = Method::decode(frame.payload).map_err(ConnectionError::from)?;
+                let method = method_of(frame)?;
                 self.channel_method(slot, number, &method)
             }
             FrameKind::Header => {
@@ -364,10 +367,9 @@ impl Shard {
     /// The first method on a channel number can only be channel.open.
     fn unopened(&mut self, slot: u32, number: ChannelNumber, frame: &Frame<'_>) -> Result<(), Failure> {
         let method = match frame.kind {
-            FrameKind::Method => Method::decode(frame.payload).map_err(ConnectionError::from)?,
+            FrameKind::Method => method_of(frame)?,
             FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => {
-                let text = "expected 'channel.open'";
-                return Err(ConnectionError::new(ReplyCode::ChannelError, text, (0, 0)).into());
+                return Err(Assembly::Idle.unexpected());
             }
         };
         match method {
@@ -410,13 +412,8 @@ fn channel_of(frame: &[u8]) -> ChannelNumber {
     ChannelNumber(u16::from_be_bytes([frame[1], frame[2]]))
 }
 
-fn frame_error(error: FrameError) -> ConnectionError {
-    let text = match error {
-        FrameError::UnknownKind(kind) => format!("unknown frame type {kind}"),
-        FrameError::TooLarge { size, max } => format!("frame of {size} bytes exceeds frame_max {max}"),
-        FrameError::BadEnd(octet) => format!("frame ends with {octet} instead of 206"),
-    };
-    ConnectionError::new(ReplyCode::FrameError, text, (0, 0))
+fn method_of<'a>(frame: &Frame<'a>) -> Result<Method<'a>, ConnectionError> {
+    Method::decode_from_client(frame.payload).map_err(|error| method_error(error, frame))
 }
 
 impl Connection {

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::command::Question;
+use super::reply_to::PSEUDO_QUEUE;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
 use crate::amqp::wire::ShortStr;
@@ -29,6 +30,10 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let id = connection.id;
         let Some(channel) = connection.channel(number) else { return Ok(()) };
+        if channel.transaction.is_some() {
+            let known = channel.settle_at_commit(tag, multiple, requeue);
+            return if known { Ok(()) } else { Err(unknown_tag(tag, method)) };
+        }
         let limited = channel.limit.is_some();
         // The tags are lent out while the queues hear of each, as those are other rooms.
         let mut unacked = std::mem::take(&mut channel.unacked);
@@ -39,11 +44,7 @@ impl Shard {
         if limited {
             self.rooms.outward.list_lending(id, number);
         }
-        if known {
-            return Ok(());
-        }
-        let text = format!("unknown delivery tag {tag}");
-        Err(ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()).into())
+        if known { Ok(()) } else { Err(unknown_tag(tag, method)) }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one method")]
@@ -58,11 +59,8 @@ impl Shard {
         nowait: bool,
     ) -> Result {
         let tag = if tag.is_empty() { self.names.make("amq.ctag-") } else { owned(&tag) };
+        self.refuse_tag_in_use(slot, number, &tag)?;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
-        if connection.consumer_by_tag(number, &tag).is_some() {
-            let text = format!("attempt to reuse consumer tag '{}'", String::from_utf8_lossy(&tag));
-            return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (60, 20)).into());
-        }
         let window = connection.window();
         let handle =
             connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, id, window));
@@ -84,6 +82,15 @@ impl Shard {
         Ok(())
     }
 
+    pub(super) fn refuse_tag_in_use(&mut self, slot: u32, number: ChannelNumber, tag: &[u8]) -> Result {
+        let connection = self.rooms.outward.connections.get_mut(slot);
+        if connection.is_none_or(|connection| connection.consumer_by_tag(number, tag).is_none()) {
+            return Ok(());
+        }
+        let text = format!("attempt to reuse consumer tag '{}'", String::from_utf8_lossy(tag));
+        Err(ConnectionError::new(ReplyCode::NotAllowed, text, (60, 20)).into())
+    }
+
     pub(super) fn cancel(
         &mut self,
         slot: u32,
@@ -91,6 +98,9 @@ impl Shard {
         tag: ShortStr<'_>,
         nowait: bool,
     ) -> Result {
+        if self.cancel_replies(slot, number, &tag) {
+            return self.reply(slot, number, nowait, &Method::BasicCancelOk { consumer_tag: tag });
+        }
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let found = connection.consumer_by_tag(number, &tag);
         let Some((handle, queue, consumer)) = found else {
@@ -113,8 +123,13 @@ impl Shard {
         else {
             return Ok(());
         };
+        if queue.starts_with(PSEUDO_QUEUE) {
+            return self.declare_reply_to(slot, number, &queue, nowait);
+        }
         if passive {
-            let (id, name) = self.queue_of(slot, number, &queue, method)?;
+            // Here alone an empty name does not mean the last queue.
+            let name = Box::from(&*text::strip_cr_lf(&queue));
+            let id = self.queue_named(slot, &name, method)?;
             self.ask(slot, number, id, Question::Counts, Pending::QueueCounts { nowait, name });
             return Ok(());
         }
@@ -145,7 +160,7 @@ impl Shard {
         let requester = self.requester(slot, number);
         let request = match *method {
             Method::QueueBind { queue, exchange, routing_key, arguments, .. } => {
-                let queue_name = self.queue_name(slot, number, &queue)?;
+                let queue_name = self.queue_name(slot, number, &queue, method)?;
                 // An empty key with an empty queue name means the queue's name, too (AMQP 0-9-1, queue.bind).
                 let key = if queue.is_empty() && routing_key.is_empty() {
                     queue_name.clone()
@@ -163,7 +178,7 @@ impl Shard {
             }
             Method::QueueUnbind { queue, exchange, routing_key, arguments } => Request::Unbind {
                 requester,
-                queue: self.queue_name(slot, number, &queue)?,
+                queue: self.queue_name(slot, number, &queue, method)?,
                 exchange: owned(&exchange),
                 routing_key: owned(&routing_key),
                 arguments: Box::from(arguments.as_bytes()),
@@ -218,7 +233,7 @@ impl Shard {
         nowait: bool,
         method: &Method<'_>,
     ) -> Result {
-        let name = self.queue_name(slot, number, queue)?;
+        let name = self.queue_name(slot, number, queue, method)?;
         if self.router.queue(&name).is_none() {
             // Deleting what is not there is no error.
             return self.reply(slot, number, nowait, &Method::QueueDeleteOk { message_count: 0 });
@@ -249,6 +264,10 @@ impl Shard {
         };
         if passive {
             let name = text::strip_cr_lf(&exchange);
+            if name.is_empty() {
+                let text = "operation not permitted on the default exchange";
+                return Err(ChannelError::new(ReplyCode::AccessRefused, text, method.ids()).into());
+            }
             if self.router.exchange(&name).is_none() {
                 return Err(
                     ChannelError::new(ReplyCode::NotFound, text::no_exchange(&name), method.ids()).into()
@@ -270,7 +289,13 @@ impl Shard {
     }
 
     /// The name that a method means: an empty one is the queue last declared on the channel.
-    fn queue_name(&mut self, slot: u32, number: ChannelNumber, name: &[u8]) -> Result<Box<[u8]>> {
+    fn queue_name(
+        &mut self,
+        slot: u32,
+        number: ChannelNumber,
+        name: &[u8],
+        method: &Method<'_>,
+    ) -> Result<Box<[u8]>> {
         if !name.is_empty() {
             return Ok(Box::from(&*text::strip_cr_lf(name)));
         }
@@ -282,7 +307,7 @@ impl Shard {
             .and_then(|connection| connection.channel(number))
             .and_then(|channel| channel.last_queue.clone());
         last.ok_or_else(|| {
-            ChannelError::new(ReplyCode::NotFound, "no previously declared queue", (50, 10)).into()
+            ChannelError::new(ReplyCode::NotFound, "no previously declared queue", method.ids()).into()
         })
     }
 
@@ -294,16 +319,21 @@ impl Shard {
         name: &[u8],
         method: &Method<'_>,
     ) -> Result<(QueueId, Box<[u8]>)> {
-        let name = self.queue_name(slot, number, name)?;
-        let Some(route) = self.router.queue(&name) else {
-            return Err(ChannelError::new(ReplyCode::NotFound, text::no_queue(&name), method.ids()).into());
+        let name = self.queue_name(slot, number, name, method)?;
+        let id = self.queue_named(slot, &name, method)?;
+        Ok((id, name))
+    }
+
+    fn queue_named(&self, slot: u32, name: &[u8], method: &Method<'_>) -> Result<QueueId> {
+        let Some(route) = self.router.queue(name) else {
+            return Err(ChannelError::new(ReplyCode::NotFound, text::no_queue(name), method.ids()).into());
         };
         let connection = self.rooms.outward.connections.get(slot).map(|connection| connection.id);
         if route.spec.exclusive.is_some() && route.spec.exclusive != connection {
-            let text = text::locked_queue(&name);
+            let text = text::locked_queue(name);
             return Err(ChannelError::new(ReplyCode::ResourceLocked, text, method.ids()).into());
         }
-        Ok((route.id, name))
+        Ok(route.id)
     }
 }
 
@@ -316,6 +346,11 @@ impl Connection {
             (*end.tag == *tag).then_some((handle, end.queue, end.consumer?))
         })
     }
+}
+
+fn unknown_tag(tag: u64, method: &Method<'_>) -> Failure {
+    let text = format!("unknown delivery tag {tag}");
+    ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()).into()
 }
 
 pub(super) fn owned(name: &[u8]) -> Box<[u8]> {

@@ -4,8 +4,8 @@
 use haremq::amqp::frame::{self, FrameKind, PROTOCOL_HEADER};
 use haremq::amqp::{ContentHeader, LongStr, Method, Properties, ShortStr, Table, TableWriter};
 use haremq::ids::ChannelNumber;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read as _, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 pub struct Wire {
@@ -13,6 +13,16 @@ pub struct Wire {
     received: Vec<u8>,
     /// Heartbeats are not shown, but counted.
     pub heartbeats: usize,
+}
+
+/// What a broker may do next.
+pub enum Next {
+    Frame(Reply),
+    /// Eight octets that are no frame: the protocol header, to a client that began with another.
+    Header([u8; 8]),
+    /// Nothing came for as long as the patience lasts.
+    Nothing,
+    Closed,
 }
 
 /// A frame with its own bytes.
@@ -94,7 +104,10 @@ impl Wire {
     /// Sends connection.start-ok. `wants_refusals`: the capability to be told why a login failed.
     pub fn login(&mut self, mechanism: &'static str, response: &[u8], wants_refusals: bool) {
         let capabilities = |table: TableWriter| {
-            table.bool("authentication_failure_close", wants_refusals).bool("consumer_cancel_notify", true)
+            table
+                .bool("authentication_failure_close", wants_refusals)
+                .bool("consumer_cancel_notify", true)
+                .bool("connection.blocked", true)
         };
         let properties = TableWriter::new().table("capabilities", capabilities).finish();
         let client_properties = Table::decode(&properties).expect("a table that we wrote");
@@ -135,14 +148,31 @@ impl Wire {
 
     /// The next frame that is no heartbeat; None when the broker closed the socket.
     pub fn frame(&mut self) -> Option<Reply> {
+        match self.next() {
+            Next::Frame(reply) => Some(reply),
+            Next::Closed => None,
+            Next::Header(_) => panic!("a protocol header among frames"),
+            Next::Nothing => panic!("the broker sent nothing"),
+        }
+    }
+
+    /// Heartbeats left out.
+    pub fn next(&mut self) -> Next {
         loop {
-            if let Some(reply) = self.decode() {
-                match reply.kind {
-                    FrameKind::Heartbeat => self.heartbeats += 1,
-                    FrameKind::Method | FrameKind::Header | FrameKind::Body => return Some(reply),
-                }
-            } else if !self.read() {
-                return None;
+            if self.received.starts_with(b"AMQP")
+                && let Some(header) = self.received.first_chunk::<8>().copied()
+            {
+                self.received.drain(..8);
+                return Next::Header(header);
+            }
+            match if self.received.starts_with(b"A") { None } else { self.decode() } {
+                Some(reply) if reply.kind == FrameKind::Heartbeat => self.heartbeats += 1,
+                Some(reply) => return Next::Frame(reply),
+                None => match self.read() {
+                    Read::Some => {}
+                    Read::Nothing => return Next::Nothing,
+                    Read::Closed => return Next::Closed,
+                },
             }
         }
     }
@@ -171,8 +201,24 @@ impl Wire {
 
     /// All that comes until the socket closes, as it is.
     pub fn rest(&mut self) -> Vec<u8> {
-        while self.read() {}
-        std::mem::take(&mut self.received)
+        loop {
+            match self.read() {
+                Read::Some => {}
+                Read::Nothing => panic!("the broker neither sent nor closed"),
+                Read::Closed => return std::mem::take(&mut self.received),
+            }
+        }
+    }
+
+    /// Says that nothing more will come.
+    pub fn end(&mut self) {
+        // A broker may have closed first.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Whom it is connected to.
+    pub fn address(&self) -> SocketAddr {
+        self.stream.peer_addr().expect("a connected socket")
     }
 
     /// Reads and forgets what comes, until nothing came for `silence` or the socket closed.
@@ -212,19 +258,24 @@ impl Wire {
         Some(reply)
     }
 
-    /// False when the broker closed the socket.
-    fn read(&mut self) -> bool {
+    fn read(&mut self) -> Read {
         let mut chunk = [0; 64 << 10];
-        match self.stream.read(&mut chunk) {
-            Ok(0) => false,
+        match self.stream.read(&mut chunk).map_err(|error| error.kind()) {
+            Ok(0) | Err(ErrorKind::ConnectionReset) => Read::Closed,
             Ok(count) => {
                 self.received.extend_from_slice(&chunk[..count]);
-                true
+                Read::Some
             }
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
-            Err(error) => panic!("the broker sent nothing: {error}"),
+            Err(ErrorKind::WouldBlock | ErrorKind::TimedOut) => Read::Nothing,
+            Err(error) => panic!("a socket that fails: {error}"),
         }
     }
+}
+
+enum Read {
+    Some,
+    Nothing,
+    Closed,
 }
 
 pub fn encoded(channel: u16, method: Method<'_>) -> Vec<u8> {

@@ -45,6 +45,9 @@ pub enum Act {
     Limit,
     Recover,
     Confirm,
+    Select,
+    Commit,
+    Rollback,
     CloseChannel,
     CloseConnection,
     Drop,
@@ -69,9 +72,12 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Delete, 6),
     (Act::Contend, 16),
     (Act::Qos, 12),
-    (Act::Limit, 14),
+    (Act::Limit, 24),
     (Act::Recover, 6),
     (Act::Confirm, 8),
+    (Act::Select, 5),
+    (Act::Commit, 20),
+    (Act::Rollback, 8),
     (Act::CloseChannel, 6),
     (Act::CloseConnection, 1),
     (Act::Drop, 1),
@@ -80,7 +86,7 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Provoke, 1),
 ];
 
-pub const ACTS: usize = 23;
+pub const ACTS: usize = 26;
 
 impl Plan {
     pub fn draw(dice: &mut Dice) -> Plan {
@@ -92,6 +98,9 @@ impl Plan {
                 *weight = (*weight).max(base);
             }
         }
+        // Or nothing that is published in tx mode.
+        let [select, commit] = [Act::Select, Act::Commit].map(|act| act as usize);
+        acts[commit] = acts[commit].max(if acts[select] > 0 { 20 } else { 0 });
         Plan {
             shards: dice.between(2, 4) as u16,
             clients: dice.between(2, 7),

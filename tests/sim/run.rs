@@ -43,6 +43,7 @@ impl World {
                 *steps += 1;
             }
             self.rest()?;
+            self.settle_a_little()?;
             self.probe()?;
         }
         self.all_leave()?;
@@ -79,6 +80,24 @@ impl World {
             self.plan.pipeline = self.plan.pipeline.max(2);
         }
         self.actor(0, 1)
+    }
+
+    /// At rest, each channel settles something and nothing else happens: whoever has room thereby must be served.
+    fn settle_a_little(&mut self) -> Verdict {
+        for _ in 0..SETTLED_AT_REST {
+            for client in 1..self.clients.len() {
+                if self.clients[client].phase != Phase::Open {
+                    continue;
+                }
+                let channels = self.clients[client].channels.iter();
+                let holding = channels.filter(|(_, channel)| !channel.closing && !channel.tags.is_empty());
+                let actors: Vec<Actor> =
+                    holding.map(|(&number, channel)| Actor { client, number, channel: channel.at }).collect();
+                actors.into_iter().for_each(|actor| self.settle(actor));
+            }
+            self.rest()?;
+        }
+        Ok(())
     }
 
     /// At rest, the counts of every queue are known well.
@@ -176,6 +195,9 @@ impl World {
         report
     }
 }
+
+/// Rounds in which clients settle while nothing else happens.
+const SETTLED_AT_REST: usize = 3;
 
 impl Report {
     pub fn add(&mut self, other: &Report) {

@@ -44,6 +44,7 @@ impl World {
             handshake: HandshakeConfig::default(),
             connections_max: 1_000,
             unauthenticated_max: 1_000,
+            secret: [seed, 1],
         };
         let ends = mesh::connect(plan.shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let hosts = ends
@@ -93,7 +94,7 @@ impl World {
     }
 
     pub fn say(&mut self, client: usize, number: u16, method: &Method<'_>) {
-        let Some(method) = self.faults.towards_broker(*method) else { return };
+        let Some(method) = self.faults.towards_broker(client, number, *method) else { return };
         if self.log {
             let last = self.oracle.publications.len().wrapping_sub(1);
             let publish = matches!(method, Method::BasicPublish { .. });
@@ -264,7 +265,7 @@ impl World {
         others.into_iter().any(|(_, (connection, units))| {
             let Some(same) = units.iter().find(|other| other.number() == number) else { return false };
             let first = !matches!(same.method(), Method::BasicDeliver { redelivered: true, .. });
-            first || self.oracle.gives_back_within(*connection, same.channel, units)
+            first || self.oracle.gives_back_within(*connection, same, units)
         })
     }
 

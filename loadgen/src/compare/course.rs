@@ -14,6 +14,8 @@ pub struct Course {
     pub peers: Vec<Peer>,
     pub repeats: usize,
     pub seconds: f64,
+    /// How often a disturbed run is repeated.
+    pub again: usize,
     /// Whether 9f runs under SCHED_RR, and if not, why.
     pub realtime: Result<(), String>,
     /// What each peer was started with, for the record.
@@ -41,6 +43,7 @@ impl Course {
             peers: peers(options)?,
             repeats: options.repeats.unwrap_or(repeats).max(1),
             seconds,
+            again: options.again,
             realtime: Ok(()),
             configurations: String::new(),
         })

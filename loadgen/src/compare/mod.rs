@@ -37,7 +37,7 @@ pub fn run(options: &CompareOptions) -> Result<bool, Failure> {
     }
     folder.write_what_is_known(&course)?;
     say(&format!("{} runs, {} at least; into {}", course.bouts(), course.duration(), folder.path.display()));
-    let ring = Ring { folder: folder.raw(), foreign_cores_max: FOREIGN_CORES_MAX, again: options.again };
+    let ring = Ring { folder: folder.raw(), foreign_cores_max: FOREIGN_CORES_MAX, again: course.again };
     let bouts = fight(&course, &ring)?;
     folder.write_results(&course, &bouts)?;
     eprintln!();

@@ -136,10 +136,11 @@ fn limits(page: &mut String, course: &Course, bouts: &[Bout]) {
     if let Some(foreign) = foreign {
         _ = writeln!(
             page,
-            "- Others used {:.2} cores in the median run, {:.2} at most. Runs above 0.15 were repeated; {disturbed} of {} stayed above it \
-             (marked \\* in the summary).",
+            "- Others used {:.2} cores in the median run, {:.2} at most. Runs above 0.15 were repeated up to {} times; \
+             {disturbed} of {} stayed above it (marked \\* in the summary).",
             foreign.median,
             foreign.max,
+            course.again,
             bouts.len()
         );
     }

@@ -32,7 +32,14 @@ impl RabbitMq {
         let output = starting.wait_with_output().map_err(|error| format!("bash: {error}"))?;
         match output.status.success() {
             true => Ok(()),
-            false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            // The folder with the log goes with us, so what it says last is told here.
+            false => {
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                let log = fs::read_to_string(self.folder.0.join("log/console")).unwrap_or_default();
+                let last = log.lines().rev().take(LOG_LINES_TOLD).collect::<Vec<_>>();
+                let lines = said.trim().lines().chain(last.into_iter().rev());
+                Err(lines.collect::<Vec<_>>().join("\n"))
+            }
         }
     }
 
@@ -90,6 +97,7 @@ fn script(port: u16, folder: &Scratch, what: &str) -> Command {
 const SCRIPT: &str = include_str!("../../../tests/conformance/rabbitmq.sh");
 /// Below the ports that the system gives to clients, and their companions too.
 const PORTS: std::ops::Range<u16> = 6000..10_000;
+const LOG_LINES_TOLD: usize = 10;
 const DISTRIBUTION_ABOVE: u16 = 20_000;
 const EPMD_ABOVE: u16 = 21_000;
 const _: () = assert!(PORTS.end + EPMD_ABOVE < 32_768);

@@ -1,6 +1,6 @@
 //! The name and the password inside a start-ok, in the two ways that clients wrap them.
 
-use crate::amqp::{ReplyCode, Table};
+use crate::amqp::{ReplyCode, Table, refusal};
 
 type Refused = (ReplyCode, String);
 
@@ -9,8 +9,9 @@ type Refused = (ReplyCode, String);
 /// The text may repeat what the client sent, as RabbitMQ's does: it is for the client, not for a log.
 pub fn credentials<'a>(mechanism: &[u8], response: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Refused> {
     match mechanism {
-        b"PLAIN" => plain(response)
-            .ok_or_else(|| (ReplyCode::SyntaxError, format!("response {} invalid", erlang_binary(response)))),
+        b"PLAIN" => plain(response).ok_or_else(|| {
+            (ReplyCode::SyntaxError, format!("response {} invalid", refusal::binary(response)))
+        }),
         b"AMQPLAIN" => {
             amqplain(response).map_err(|what| (ReplyCode::SyntaxError, format!("AMQPLAIN auth info {what}")))
         }
@@ -42,15 +43,4 @@ fn amqplain(response: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
         return Err("uses unsupported type for LOGIN or PASSWORD field");
     };
     Ok((user, password))
-}
-
-/// Octets as RabbitMQ prints them: a string if all of them are printable, else numbers. The rest of a long one would be
-/// cut off the reply text anyway.
-fn erlang_binary(octets: &[u8]) -> String {
-    let shown = &octets[..octets.len().min(255)];
-    if shown.iter().all(|octet| matches!(octet, b' '..=b'~')) {
-        return format!("<<\"{}\">>", shown.escape_ascii());
-    }
-    let numbers: Vec<String> = shown.iter().map(u8::to_string).collect();
-    format!("<<{}>>", numbers.join(","))
 }

@@ -180,7 +180,7 @@ fn a_malformed_amqplain_response_is_502() {
 #[test]
 fn a_malformed_plain_response_is_502() {
     let cases: [(&[u8], &str); 7] = [
-        (b"", "response <<\"\">> invalid"),
+        (b"", "response <<>> invalid"),
         (b"guest", "response <<\"guest\">> invalid"),
         (b"\0", "response <<0>> invalid"),
         (b"\0g", "response <<0,103>> invalid"),

@@ -1,8 +1,7 @@
 //! Where we are more generous than RabbitMQ, or bounded in our own way.
 
 use crate::common::Broker;
-use crate::common::wire::{Tune, Wire, consume, content_header, declare_exclusive, encoded};
-use haremq::amqp::Method;
+use crate::common::wire::{Tune, Wire, consume, declare_exclusive};
 
 /// The least frame_max of the specification; RabbitMQ asks for 8192.
 #[test]
@@ -20,17 +19,4 @@ fn the_smallest_frames_carry_large_bodies() {
         small.expect(1, "basic.deliver");
         assert!(small.content().1 == body, "{size} bytes came back changed");
     }
-}
-
-#[test]
-fn a_body_that_is_announced_too_large_is_refused_before_it_comes() {
-    let broker = Broker::start();
-    let mut wire = Wire::open(broker.amqp);
-    wire.channel(1);
-    let (exchange, routing_key) = ("".into(), "anywhere".into());
-    let publish = Method::BasicPublish { exchange, routing_key, mandatory: false, immediate: false };
-    wire.bytes(&[encoded(1, publish), content_header(1, (128 << 20) + 1)].concat());
-    let text = "PRECONDITION_FAILED - message size 134217729 is larger than configured max size 134217728";
-    assert_eq!(wire.channel_closed(1), (406, text.to_owned()));
-    wire.channel(1);
 }

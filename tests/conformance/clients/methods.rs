@@ -1,5 +1,5 @@
-//! What no client library would send, or hides from its user: the order of frames, nowait, reuse of tags, and methods
-//! that are refused.
+//! What no client library would send, or hides from its user: the order of frames, nowait, and reuse of tags. What is
+//! refused stands in `errors`.
 
 use super::Target;
 use crate::common::wire::{Wire, consume, declare, declare_exclusive, encoded, publication, short};
@@ -195,46 +195,6 @@ fn an_access_request_of_old_clients_is_granted() {
     let request = Method::AccessRequest { realm: "/data".into(), exclusive, passive, active, write, read };
     let ok = wire.call(1, request, "access.request-ok");
     assert_eq!(ok.method(), Method::AccessRequestOk { ticket: 1 });
-}
-
-#[test]
-fn what_the_protocol_foresees_and_rabbitmq_refuses_is_refused() {
-    let target = Target::start();
-    let immediate = Method::BasicPublish {
-        exchange: "".into(),
-        routing_key: "x".into(),
-        mandatory: false,
-        immediate: true,
-    };
-    for (method, text) in [
-        (immediate, "NOT_IMPLEMENTED - immediate=true"),
-        (Method::ChannelFlow { active: false }, "NOT_IMPLEMENTED - active=false"),
-        (
-            Method::BasicQos { prefetch_size: 1, prefetch_count: 0, global: false },
-            "NOT_IMPLEMENTED - prefetch_size!=0 (1)",
-        ),
-    ] {
-        let mut wire = Wire::open(target.address);
-        wire.channel(1);
-        wire.send(1, method);
-        if method.is_content() {
-            wire.bytes_if_open(&crate::common::wire::content_header(1, 0));
-        }
-        assert_eq!(wire.closed(), (540, text.to_owned()));
-    }
-}
-
-#[test]
-fn a_channel_error_names_the_method_at_fault() {
-    let target = Target::start();
-    let mut wire = Wire::open(target.address);
-    wire.channel(1);
-    wire.send(1, passive("no such queue"));
-    let reply = wire.expect(1, "channel.close");
-    let Method::ChannelClose { class_id, method_id, .. } = reply.method() else {
-        unreachable!("its name was checked")
-    };
-    assert_eq!((class_id, method_id), (50, 10));
 }
 
 #[test]

@@ -36,14 +36,22 @@ impl Oracle {
         }
     }
 
-    /// Whether that channel ends with one of these units, or its client has asked for its end, or to recover.
+    /// Whether the channel of that delivery ends with one of these units, or its client has asked for its end, or to
+    /// recover, so that the message may come again.
     pub fn gives_back_within<'a>(
         &self,
         connection: ConnectionIx,
-        channel: u16,
+        delivery: &Unit,
         units: impl IntoIterator<Item = &'a Unit>,
     ) -> bool {
-        let record = &self.connections[connection];
+        let (record, channel) = (&self.connections[connection], delivery.channel);
+        if let Method::BasicDeliver { consumer_tag, .. } = delivery.method()
+            && let Some(&channel) = record.channels.get(&channel)
+            && let Some(&consumer) = self.channels[channel].consumers.get(&consumer_tag[..])
+            && self.consumers[consumer].no_ack
+        {
+            return false;
+        }
         let keeps = |&at: &ChannelIx| !self.channels[at].may_give_back();
         let mut closes = units.into_iter().filter(|unit| {
             matches!(unit.method(), Method::ChannelClose { .. }) && unit.channel == channel
@@ -140,6 +148,10 @@ impl Oracle {
             }
             Request::Declare { queue, .. } => {
                 self.unlock(channel, queue);
+                if !self.queues[queue].open_to(self.channels[channel].connection) {
+                    // It was not there any more, and belongs to another connection now.
+                    self.queues[queue].contended = true;
+                }
                 self.is_declared(queue);
             }
             Request::Bind { binding, .. } => {
@@ -162,6 +174,10 @@ impl Oracle {
             | Request::Close
             | Request::Confirm { .. }
             | Request::Recover { nowait: true, .. }
+            | Request::Hold(_)
+            | Request::Select
+            | Request::Commit
+            | Request::Rollback
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
         }
@@ -381,7 +397,12 @@ impl Oracle {
             !record.fact.sure_for(channel, told.at) || !record.open_to(connection)
         };
         match told.request {
-            Request::Publish(message) => !is_permanent(self.publications[message].exchange),
+            Request::Hold(message) => !is_permanent(self.publications[message].exchange),
+            // What was held before was routed then.
+            Request::Publish(message) => {
+                let publication = &self.publications[message];
+                !publication.held && !is_permanent(publication.exchange)
+            }
             Request::Settle { wrong, .. } => wrong,
             Request::Exchange { risky, .. } => risky,
             Request::Declare { queue, fresh, .. } => {
@@ -411,6 +432,9 @@ impl Oracle {
             | Request::Confirm { .. }
             | Request::Qos { .. }
             | Request::Recover { .. }
+            | Request::Select
+            | Request::Commit
+            | Request::Rollback
             | Request::Cancel { .. } => false,
         }
     }

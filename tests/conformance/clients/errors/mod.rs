@@ -1,0 +1,60 @@
+//! The error table: each way to be told off that RabbitMQ has, its code, its text, the method it names, and what stays
+//! open. A row may say what Debian's RabbitMQ, the oracle, does instead, with the reason why we do not.
+//!
+//! Not yet here, as HareMQ does not do it yet; what comes to work leaves this list for the tables:
+//!
+//! | what | code |
+//! |---|---|
+//! | queue arguments that are checked: `x-message-ttl`, `x-expires`, `x-max-length`, `x-overflow`, `x-max-priority`, dead letters, queue types | 406 |
+//! | `expiration` that is no number, which comes with message TTL | 406 |
+//! | `user_id` that is not the user, which comes with users besides guest | 406 |
+//! | permissions to configure, write and read, and those of topics | 403 |
+//! | exclusive consumers of a queue with a single active consumer | 403 |
+//! | protected queues; `basic.get` of quorum queues | 405 |
+//! | limits on queues, exchanges, connections and channels, of vhosts, users and the node | 406, 530 |
+//! | deliveries that are not acknowledged for half an hour | 406 |
+//! | a secret that is refused, which needs a backend that can refuse it | 530 |
+//! | the operator closes a connection | 320 |
+//!
+//! Elsewhere: the handshake's timeout, 320 when the broker stops (`broker/process.rs`), heartbeats (`heartbeats.rs`). Out
+//! of reach from a socket: guest from another machine (`src/auth.rs`), a method while tx.commit is under way (504, a
+//! race that RabbitMQ itself parks now), 65,536 consumers on a channel (530, takes RabbitMQ minutes), 541 of a defect.
+
+pub mod ask;
+pub mod case;
+mod channel;
+mod connection;
+mod content;
+mod equivalence;
+mod no_errors;
+mod opening;
+
+use case::{Case, run};
+
+#[test]
+fn every_row_of_the_error_table() {
+    let rows = [
+        opening::rows(),
+        channel::rows(),
+        equivalence::rows(),
+        content::rows(),
+        connection::rows(),
+        no_errors::rows(),
+    ]
+    .into_iter()
+    .flatten();
+    let rows: Vec<Case> =
+        rows.map(|row| if NOT_YET.contains(&row.name.as_str()) { row.later() } else { row }).collect();
+    run("row", &rows);
+}
+
+/// Rows that HareMQ cannot pass yet.
+const NOT_YET: &[&str] = &[
+    "transactions after confirms",
+    "confirms after transactions",
+    "commit without a transaction",
+    "rollback without a transaction",
+    "direct replies wanted without a consumer",
+    "a consumer of direct replies that would acknowledge",
+    "a second consumer of direct replies",
+];
