@@ -50,11 +50,6 @@ impl Session {
         self.name.ends_with(|last: char| last.is_ascii_digit())
     }
 
-    /// Whether its name ends with one of these.
-    pub fn is_about(&self, subjects: &[&str]) -> bool {
-        subjects.iter().any(|subject| self.name.ends_with(subject))
-    }
-
     /// All that one side sent.
     pub fn octets(&self, side: Side) -> Vec<u8> {
         self.turns.iter().filter(|turn| turn.0 == side).flat_map(|turn| turn.1.clone()).collect()
