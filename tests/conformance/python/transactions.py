@@ -154,8 +154,17 @@ class Settlements(Transactions):
         return self.channel.basic_get(self.work)[0].delivery_tag
 
     def test_acks_count_from_the_commit_on(self):
-        """The prefetch count is still used up."""
-        self.channel.basic_qos(prefetch_count=1)
+        """The prefetch count is still used up, that of a consumer and that of the channel."""
+        for of_channel in [False, True]:
+            with self.subTest(of_channel=of_channel):
+                self.take_one_by_one(of_channel)
+
+    def take_one_by_one(self, of_channel):
+        self.channel = self.connection.channel()
+        self.channel.tx_select()
+        self.work = self.queue()
+        self.publish(self.work, *numbered(4), channel=self.other)
+        self.channel.basic_qos(prefetch_count=1, global_qos=of_channel)
         consumer = Consumer(self.channel, self.work)
         self.wait_until(lambda: consumer.messages)
         consumer.ack()
