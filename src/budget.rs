@@ -4,8 +4,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// Shared by all shards. Above the limit the alarm is on and connections that publish are not read; it goes
-/// off again below nine tenths of it, so that it does not flutter.
+/// Shared by all shards. Above the limit the alarm is on and publishes wait; it goes off again below nine tenths of
+/// it, so that it does not flutter.
 #[derive(Debug)]
 pub struct Budget {
     limit_bytes: usize,
@@ -27,12 +27,17 @@ impl Budget {
 
     pub fn subtract(&self, bytes: usize) {
         let used = self.used_bytes.fetch_sub(bytes, Relaxed) - bytes;
-        if used < self.limit_bytes / 10 * 9 {
+        if self.is_low(used) {
             self.alarm.store(false, Relaxed);
         }
     }
 
+    /// Two shards that add and subtract at once may leave the flag as the slower of them saw it. It then stays off
+    /// until somebody adds, which does no harm; that it does not stay on, who asks makes sure.
     pub fn alarm(&self) -> bool {
+        if self.alarm.load(Relaxed) && self.is_low(self.used_bytes()) {
+            self.alarm.store(false, Relaxed);
+        }
         self.alarm.load(Relaxed)
     }
 
@@ -42,6 +47,10 @@ impl Budget {
 
     pub fn limit_bytes(&self) -> usize {
         self.limit_bytes
+    }
+
+    fn is_low(&self, used: usize) -> bool {
+        used < self.limit_bytes / 10 * 9
     }
 }
 
@@ -59,5 +68,14 @@ mod tests {
         budget.subtract(60);
         assert!(!budget.alarm());
         assert_eq!(budget.used_bytes(), 891);
+    }
+
+    #[test]
+    fn an_alarm_that_was_set_too_late_does_not_stay() {
+        let budget = Budget::new(1000);
+        budget.alarm.store(true, Relaxed);
+        assert!(!budget.alarm());
+        budget.add(950);
+        assert!(!budget.alarm(), "what was low is no alarm until the limit");
     }
 }

@@ -49,6 +49,14 @@ pub struct Requester {
     pub channel_generation: u32,
 }
 
+/// Where direct replies go: a channel, and the key that its consumer's name was made with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplyTo {
+    pub connection: ConnectionId,
+    pub channel: ChannelNumber,
+    pub key: [u64; 2],
+}
+
 /// Counts deliveries of a channel from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct DeliveryTag(pub u64);

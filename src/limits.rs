@@ -36,10 +36,15 @@ pub const OUTBOX_BYTES: usize = 1024 * 1024;
 pub const WINDOW_BYTES_MIN: usize = 4 * 1024;
 /// Bytes of replies in the outbox (a client that pipelines requests and never reads) at which reading stops.
 pub const OUTBOX_HOLD_BYTES: usize = 2 * OUTBOX_BYTES;
+/// Unsent bytes of a connection from which on direct replies to it are dropped: a requester that does not read.
+pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Capacity, bytes, that an emptied outbox may keep.
 pub const OUTBOX_KEEP_BYTES: usize = 512 * 1024;
 /// Bytes of frames behind parked channels, per connection, at which reading stops.
 pub const PARKED_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of publishes, and of what waits behind them, that a connection keeps during a memory alarm; then its socket
+/// is not read.
+pub const BLOCKED_PUBLISH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Size of a message page, bytes.
 pub const PAGE_BYTES: usize = 256 * 1024;
@@ -65,6 +70,10 @@ pub const COMMAND_RECORDS: usize = 16;
 
 /// Deliveries from backlogs in one piece of work.
 pub const PUMP_DELIVERIES: usize = 2_048;
+/// Bytes that a commit brings to queues in one piece of work, about 100 us.
+pub const COMMIT_BYTES: usize = 512 * 1024;
+/// As how many bytes a commit counts a message, each of its queues and each settlement besides its size.
+pub const COMMIT_ENTRY_BYTES: usize = 256;
 /// Entries requeued or freed in one piece of work.
 pub const SWEEP_ENTRIES: usize = 8_192;
 /// Bindings of a removed queue or exchange that a router forgets in one piece of work: about 200 us.

@@ -117,12 +117,14 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
     let memory_high = config.memory_high.resolve(machine::memory_bytes());
     tracing::info!(memory_high_bytes = memory_high, "from here on publishers are held back");
     let budget = Arc::new(Budget::new(usize::try_from(memory_high).unwrap_or(usize::MAX)));
+    let random = || getrandom::u64().map_err(|error| format!("no random numbers: {error}"));
     let shard_config = ShardConfig {
         handshake: HandshakeConfig::default(),
         connections_max: CONNECTIONS_MAX.div_ceil(usize::from(shards)),
         unauthenticated_max: UNAUTHENTICATED_MAX.div_ceil(usize::from(shards)),
+        secret: [random()?, random()?],
     };
-    let seed = getrandom::u64().map_err(|error| format!("no random numbers: {error}"))?;
+    let seed = random()?;
     let ends = mesh::connect::<Command>(shards, RING_COMMANDS);
     let bells = ends[0].bells();
     let make = |(id, end)| {

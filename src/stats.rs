@@ -29,6 +29,8 @@ counters! {
     delivered,
     /// Messages that no queue took.
     unroutable,
+    /// Direct replies whose requester was gone or did not read.
+    replies_dropped,
     /// Commands pushed into the rings.
     commands_sent,
     /// Commands taken from the rings.
@@ -37,8 +39,10 @@ counters! {
     spills,
     /// Times that a channel waited for another room's answer.
     parks,
-    /// Times that a connection was held back: rings or memory full, or a client that does not read.
+    /// Times that a connection was held back: rings full, publishes during a memory alarm, or a client that does not read.
     holds,
+    /// Times that the memory alarm held back the publishes of a connection.
+    blocks,
     /// Connections now.
     connections,
     /// Connections since the start.

@@ -162,6 +162,17 @@ impl<'a> Properties<'a> {
         self.field(Property::ClusterId)
     }
 
+    /// The same with another reply-to; none if there is none.
+    pub fn with_reply_to(&self, name: ShortStr<'_>) -> Option<Vec<u8>> {
+        let mut reader = self.locate(Property::ReplyTo)?;
+        let before = self.0.len() - reader.rest().len();
+        Property::ReplyTo.skip(&mut reader)?;
+        let mut bytes = self.0[..before].to_vec();
+        name.write(&mut Writer::new(&mut bytes));
+        bytes.extend_from_slice(reader.rest());
+        Some(bytes)
+    }
+
     fn field<T: Field<'a>>(&self, property: Property) -> Option<T> {
         T::read(&mut self.locate(property)?)
     }

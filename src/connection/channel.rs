@@ -3,6 +3,8 @@
 use super::confirms::Confirms;
 use super::content::Assembly;
 use super::limit::Limit;
+use super::reply_to::ReplyConsumer;
+use super::transaction::Transaction;
 use super::unacked::UnackedTags;
 use crate::ids::ChannelNumber;
 
@@ -14,12 +16,15 @@ pub struct Channel {
     pub state: ChannelState,
     /// The request that another room answers. Until then the channel is parked: one method at a time.
     pub pending: Option<Pending>,
+    pub blocked: Blocked,
     /// Whole frames that came while the channel was parked, in order.
     pub parked: ParkedFrames,
     pub assembly: Assembly,
     pub next_tag: u64,
     pub unacked: UnackedTags,
     pub confirms: Option<Confirms>,
+    /// In tx mode: what waits for commit or rollback.
+    pub transaction: Option<Box<Transaction>>,
     /// Stands in the shard's list of channels with a basic.ack to send.
     pub confirm_listed: bool,
     /// Prefetch count of the consumers to come.
@@ -31,6 +36,8 @@ pub struct Channel {
     pub held_back: Vec<u8>,
     /// The queue that an empty name means.
     pub last_queue: Option<Box<[u8]>>,
+    /// The consumer of direct replies.
+    pub reply_consumer: Option<Box<ReplyConsumer>>,
     /// Numbers of its consumers on the connection.
     pub consumers: Vec<u32>,
 }
@@ -59,6 +66,16 @@ pub enum TeardownStep {
         left: u32,
     },
     Done,
+}
+
+/// What of a channel waits for the memory alarm to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Blocked {
+    #[default]
+    No,
+    Publishes,
+    /// Other methods wait behind them, and whatever comes then waits behind those.
+    PublishesAndMore,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,6 +144,10 @@ pub enum Pending {
         left: Option<u32>,
         nowait: bool,
     },
+    /// The shards that have not yet done their part; none until they all have it.
+    TxCommit {
+        left: Option<u32>,
+    },
 }
 
 impl Channel {
@@ -136,24 +157,31 @@ impl Channel {
             generation,
             state: ChannelState::Open,
             pending: None,
+            blocked: Blocked::No,
             parked: ParkedFrames::default(),
             assembly: Assembly::Idle,
             next_tag: 1,
             unacked: UnackedTags::default(),
             confirms: None,
+            transaction: None,
             confirm_listed: false,
             prefetch: 0,
             limit: None,
             held_back: Vec::new(),
             last_queue: None,
+            reply_consumer: None,
             consumers: Vec::new(),
         }
     }
 
-    /// Open, waiting for nothing and not within a content.
+    /// Open, waiting for nothing (nor for the memory alarm to go), not within a content and not in tx mode: a publish can go straight to its queues.
     #[inline]
     pub fn takes_publish(&self) -> bool {
-        self.state == ChannelState::Open && self.pending.is_none() && matches!(self.assembly, Assembly::Idle)
+        self.state == ChannelState::Open
+            && self.pending.is_none()
+            && matches!(self.assembly, Assembly::Idle)
+            && self.transaction.is_none()
+            && self.blocked == Blocked::No
     }
 
     /// Frames must wait: for an answer, or for the end of this number's former life.

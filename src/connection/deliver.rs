@@ -28,7 +28,15 @@ pub struct ConsumerEnd {
     /// Stands in the connection's list of those that used some.
     pub listed: bool,
     pub loan: Loan,
-    template: Vec<u8>,
+    template: Template,
+}
+
+/// The method frame of a consumer's deliveries, ready but for what differs from one to the next.
+pub struct Template {
+    channel: ChannelNumber,
+    /// Where the delivery tag stands.
+    tag_at: usize,
+    frame: Vec<u8>,
 }
 
 impl ConsumerEnd {
@@ -39,13 +47,8 @@ impl ConsumerEnd {
         queue: QueueId,
         window: u32,
     ) -> ConsumerEnd {
-        let mut template = vec![1];
-        template.extend(channel.0.to_be_bytes());
-        template.extend([0, 0, 0, 0, 0, 60, 0, 60]);
-        template.push(tag.len() as u8);
-        template.extend_from_slice(&tag);
-        template.extend([0; 9]);
-        let mut end = ConsumerEnd {
+        let template = Template::new(channel, &tag);
+        ConsumerEnd {
             channel,
             tag,
             no_ack,
@@ -56,9 +59,34 @@ impl ConsumerEnd {
             listed: false,
             loan: Loan::default(),
             template,
-        };
-        end.set_route(b"\0\0");
-        end
+        }
+    }
+
+    /// Appends the frames of one delivery.
+    #[inline]
+    pub fn encode(
+        &mut self,
+        message: &Message<'_>,
+        tag: u64,
+        redelivered: bool,
+        frame_max: u32,
+        out: &mut Vec<u8>,
+    ) {
+        self.template.encode(message, tag, redelivered, frame_max, out);
+    }
+}
+
+impl Template {
+    pub fn new(channel: ChannelNumber, consumer_tag: &[u8]) -> Template {
+        let mut frame = vec![1];
+        frame.extend(channel.0.to_be_bytes());
+        frame.extend([0, 0, 0, 0, 0, 60, 0, 60]);
+        frame.push(consumer_tag.len() as u8);
+        frame.extend_from_slice(consumer_tag);
+        frame.extend([0; 9]);
+        let mut template = Template { channel, tag_at: TAG_AT + consumer_tag.len(), frame };
+        template.set_route(b"\0\0");
+        template
     }
 
     /// Appends the frames of one delivery.
@@ -74,29 +102,24 @@ impl ConsumerEnd {
         if self.route() != message.route {
             self.set_route(message.route);
         }
-        let start = out.len();
-        out.extend_from_slice(&self.template);
-        let tag_at = start + self.tag_at();
+        let tag_at = out.len() + self.tag_at;
+        out.extend_from_slice(&self.frame);
         out[tag_at..tag_at + 8].copy_from_slice(&tag.to_be_bytes());
         out[tag_at + 8] = u8::from(redelivered);
         append_content(message.content, self.channel, frame_max, out);
     }
 
-    fn tag_at(&self) -> usize {
-        TAG_AT + self.tag.len()
-    }
-
     fn route(&self) -> &[u8] {
-        &self.template[self.tag_at() + 9..self.template.len() - 1]
+        &self.frame[self.tag_at + 9..self.frame.len() - 1]
     }
 
     #[cold]
     fn set_route(&mut self, route: &[u8]) {
-        self.template.truncate(self.tag_at() + 9);
-        self.template.extend_from_slice(route);
-        self.template.push(FRAME_END);
-        let size = (self.template.len() - FRAME_OVERHEAD) as u32;
-        self.template[3..7].copy_from_slice(&size.to_be_bytes());
+        self.frame.truncate(self.tag_at + 9);
+        self.frame.extend_from_slice(route);
+        self.frame.push(FRAME_END);
+        let size = (self.frame.len() - FRAME_OVERHEAD) as u32;
+        self.frame[3..7].copy_from_slice(&size.to_be_bytes());
     }
 }
 

@@ -202,7 +202,7 @@ impl Connection {
     pub fn lend(&mut self, number: ChannelNumber, out: &mut Vec<Lending>) -> bool {
         let Connection { channels, consumers, .. } = self;
         let Some(channel) = channel_of(channels, number) else { return false };
-        let held = channel.unacked.delivered() as u32;
+        let held = channel.held() as u32;
         let Some(limit) = channel.limit.as_deref_mut() else { return false };
         limit.listed = false;
         if channel.state != ChannelState::Open || limit.changing.is_some() {
@@ -282,7 +282,7 @@ impl Connection {
             assert_eq!(limit.lent, loans().map(|loan| loan.lent).sum::<u32>());
             assert_eq!(limit.recalled, loans().map(|loan| loan.recalled).sum::<u32>());
             assert_eq!(limit.hungry.len(), loans().filter(|loan| loan.hungry).count());
-            let held = channel.unacked.delivered() as u32;
+            let held = channel.held() as u32;
             let open = channel.state == ChannelState::Open;
             assert!(!open || limit.lent == 0 || held + limit.lent <= limit.count, "more is lent than free");
         }

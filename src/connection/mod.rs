@@ -15,6 +15,8 @@ pub mod heartbeat;
 pub mod limit;
 mod outbox;
 pub mod publish;
+pub mod reply_to;
+pub mod transaction;
 mod unacked;
 
 pub use outbox::Outbox;
@@ -26,7 +28,10 @@ use crate::amqp::frame::HEARTBEAT_FRAME;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError};
 use crate::ids::{ChannelNumber, ConnectionId, ConsumerId, QueueId};
-use crate::limits::{FRAME_MIN_BYTES, OUTBOX_BYTES, OUTBOX_HOLD_BYTES, PARKED_BYTES_MAX, WINDOW_BYTES_MIN};
+use crate::limits::{
+    BLOCKED_PUBLISH_BYTES_MAX, FRAME_MIN_BYTES, OUTBOX_BYTES, OUTBOX_HOLD_BYTES, PARKED_BYTES_MAX,
+    WINDOW_BYTES_MIN,
+};
 use crate::message::Message;
 use crate::slots::Slots;
 use channel::{Channel, ChannelState};
@@ -51,8 +56,10 @@ pub struct Connection {
     /// The body frame that is only partly here.
     pub partial: Option<Partial>,
     pub parked_bytes: usize,
-    /// Has published: is held back when memory or rings are full.
+    /// Has published: is held back when rings are full.
     pub publishes: bool,
+    /// Publishes of it wait for the memory alarm to go.
+    pub blocked: bool,
     /// The shell was told not to read; it is told when it may again.
     pub held: bool,
     pub exclusive_queues: Vec<QueueId>,
@@ -145,6 +152,7 @@ impl Connection {
             partial: None,
             parked_bytes: 0,
             publishes: false,
+            blocked: false,
             held: false,
             exclusive_queues: Vec::new(),
             leaving: None,
@@ -249,10 +257,16 @@ impl Connection {
         true
     }
 
-    /// The client sends more than we may keep for it: requests without reading the replies, or frames behind a
-    /// parked channel.
+    /// The client sends more than we may keep for it: requests without reading the replies, frames behind a
+    /// parked channel, or publishes during a memory alarm.
     pub fn is_overfull(&self) -> bool {
-        self.outbox.len() > OUTBOX_HOLD_BYTES || self.parked_bytes > PARKED_BYTES_MAX
+        let parked_max = if self.blocked { BLOCKED_PUBLISH_BYTES_MAX } else { PARKED_BYTES_MAX };
+        self.outbox.len() > OUTBOX_HOLD_BYTES || self.parked_bytes > parked_max
+    }
+
+    /// Somebody may still read what is written.
+    pub fn is_heard(&self) -> bool {
+        self.is_open() && self.leaving != Some(ClosedBy::Gone)
     }
 
     /// Some channel waits for an answer, or frames wait for the end of a channel number's former life.

@@ -41,7 +41,7 @@ impl UnackedTag {
         self.number & !FETCHED
     }
 
-    fn is_fetched(&self) -> bool {
+    pub fn is_fetched(&self) -> bool {
         self.number & FETCHED != 0 && !self.is_hole()
     }
 
@@ -100,6 +100,16 @@ impl UnackedTags {
             self.compact();
         }
         true
+    }
+
+    /// Takes back what was settled and is not, each at its place.
+    pub fn put_back(&mut self, returned: impl Iterator<Item = UnackedTag>) {
+        self.entries.retain(|entry| !entry.is_hole());
+        self.holes = 0;
+        self.entries.extend(returned);
+        self.fetched = self.entries.iter().filter(|entry| entry.is_fetched()).count();
+        // Mostly two rows that are each in order, which this sort merges.
+        self.entries.make_contiguous().sort_by_key(|entry| entry.tag);
     }
 
     /// The oldest.

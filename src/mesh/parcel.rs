@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::ids::{ConnectionId, ConsumerId, QueueId, Requester};
+use crate::ids::{ConnectionId, ConsumerId, QueueId, ReplyTo, Requester};
 use crate::limits::{PAGED_BYTES_MAX, PARCEL_BYTES, PARCEL_RECORDS};
 use crate::message::Message;
 
@@ -23,6 +23,8 @@ pub enum Record {
     Publish { queue: QueueId, message: Span, counted: bool },
     /// To the consumer's shard.
     Deliver(Deliver),
+    /// To the requester's shard.
+    Reply { to: ReplyTo, message: Span },
     /// To the queue's shard: an unacked message is done with, or goes back to its place.
     Settle { queue: QueueId, unacked: u32, requeue: bool },
     /// To the queue's shard: the consumer's connection has room for so many bytes more.
@@ -42,7 +44,7 @@ pub enum Record {
 impl Record {
     pub fn has_message(&self) -> bool {
         match self {
-            Record::Publish { .. } | Record::Deliver(_) => true,
+            Record::Publish { .. } | Record::Deliver(_) | Record::Reply { .. } => true,
             Record::Settle { .. }
             | Record::Grant { .. }
             | Record::Lend { .. }

@@ -236,7 +236,7 @@ impl Shard {
     }
 
     /// The reply to a request that leaves nothing to tell.
-    fn done(&mut self, slot: u32, number: ChannelNumber, pending: &Pending) {
+    pub(super) fn done(&mut self, slot: u32, number: ChannelNumber, pending: &Pending) {
         let (nowait, method) = match *pending {
             Pending::ExchangeDeclare { nowait } => (nowait, Method::ExchangeDeclareOk {}),
             Pending::ExchangeDelete { nowait } => (nowait, Method::ExchangeDeleteOk {}),
@@ -244,6 +244,7 @@ impl Shard {
             Pending::ExchangeUnbind { nowait } => (nowait, Method::ExchangeUnbindOk {}),
             Pending::QueueBind { nowait } => (nowait, Method::QueueBindOk {}),
             Pending::QueueUnbind => (false, Method::QueueUnbindOk {}),
+            Pending::TxCommit { .. } => (false, Method::TxCommitOk {}),
             Pending::QueueDeclare { .. }
             | Pending::QueueCounts { .. }
             | Pending::QueuePurge { .. }
@@ -348,6 +349,10 @@ impl Shard {
                 return;
             };
             connection.parked_bytes -= taken;
+            if self.waits_for_alarm(slot, &frame, &bytes[..taken]) {
+                frames.advance(taken);
+                continue;
+            }
             if let Err(failure) = self.run_frame(slot, &frame, &bytes[..taken]) {
                 self.fail(slot, number, failure);
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::amqp::reply::ChannelError;
 use crate::exchange::Change;
-use crate::ids::{ConnectionId, ConsumerId, QueueId, Requester};
+use crate::ids::{ConnectionId, ConsumerId, QueueId, ReplyTo, Requester};
 use crate::limits::COMMAND_RECORDS;
 use crate::mesh::parcel::Parcel;
 use crate::queue::{ConsumerAt, Terms};
@@ -22,6 +22,8 @@ pub enum Command {
     /// Comes back as `BarrierPassed` when everything before it is done.
     Barrier(Requester),
     BarrierPassed(Requester),
+    /// To the requester's shard of direct replies: whether it is still there.
+    FindReplyTo(Box<(Requester, ReplyTo)>),
     /// To the consumer's shard: its queue is gone.
     ConsumerGone(ConsumerAt),
 
@@ -57,6 +59,7 @@ impl Command {
             | Command::Answer(_)
             | Command::Barrier(_)
             | Command::BarrierPassed(_)
+            | Command::FindReplyTo(_)
             | Command::ConsumerGone(_)
             | Command::Request(_)
             | Command::QueueCreated { .. }

@@ -32,6 +32,7 @@ impl Shard {
             Command::Answer(answer) => self.on_answer(*answer),
             Command::Barrier(requester) => self.send(from, Command::BarrierPassed(requester)),
             Command::BarrierPassed(requester) => self.barrier_passed(requester),
+            Command::FindReplyTo(sought) => self.find_reply_to(sought.0, &sought.1),
             Command::ConsumerGone(at) => self.consumer_gone(at),
             Command::Request(request) => self.control(|topology, out| topology.request(*request, out)),
             Command::QueueCreated { name, id } => {

@@ -2,10 +2,11 @@
 
 use super::Shard;
 use super::command::{Ask, Command, Question};
+use super::reply_to::PSEUDO_QUEUE;
 use super::requests::owned;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
-use crate::connection::channel::{ChannelState, CloseOk, Pending};
+use crate::connection::channel::{Channel, ChannelState, CloseOk, Pending};
 use crate::connection::{ClosedBy, Failure};
 use crate::ids::{ChannelNumber, QueueId, Requester, ShardId};
 use crate::topology::Request;
@@ -77,6 +78,9 @@ impl Shard {
             Method::BasicNack { delivery_tag, multiple, requeue } => {
                 self.settle(slot, number, delivery_tag, multiple, requeue, method)
             }
+            Method::BasicConsume { queue, consumer_tag, no_ack, nowait, .. } if *queue == *PSEUDO_QUEUE => {
+                self.consume_replies(slot, number, consumer_tag, no_ack, nowait)
+            }
             Method::BasicConsume { queue, consumer_tag, no_ack, exclusive, nowait, .. } => {
                 let queue = self.queue_of(slot, number, &queue, method)?;
                 self.consume(slot, number, queue, consumer_tag, no_ack, exclusive, nowait)
@@ -92,12 +96,10 @@ impl Shard {
             }
             Method::BasicRecover { requeue } => self.recover(slot, number, requeue, false, method),
             Method::BasicRecoverAsync { requeue } => self.recover(slot, number, requeue, true, method),
-            Method::ConfirmSelect { nowait } => {
-                self.with_channel(slot, number, |channel| {
-                    channel.confirms.get_or_insert_default();
-                });
-                self.reply(slot, number, nowait, &Method::ConfirmSelectOk {})
-            }
+            Method::ConfirmSelect { nowait } => self.confirm_select(slot, number, nowait),
+            Method::TxSelect {} => self.tx_select(slot, number),
+            Method::TxCommit {} => self.tx_commit(slot, number),
+            Method::TxRollback {} => self.tx_rollback(slot, number),
             Method::QueueDeclare { .. } => self.queue_declare(slot, number, method),
             Method::QueueBind { nowait, .. } => {
                 self.bind_or_unbind(slot, number, method, Pending::QueueBind { nowait })
@@ -142,7 +144,6 @@ impl Shard {
             Method::ExchangeUnbind { nowait, .. } => {
                 self.bind_or_unbind_exchange(slot, number, method, Pending::ExchangeUnbind { nowait })
             }
-            Method::TxSelect {} | Method::TxCommit {} | Method::TxRollback {} => Err(not_implemented(method)),
             Method::ConnectionStartOk { .. }
             | Method::ConnectionSecureOk { .. }
             | Method::ConnectionTuneOk { .. }
@@ -248,11 +249,15 @@ impl Shard {
         Ok(())
     }
 
+    pub(super) fn channel(&mut self, slot: u32, number: ChannelNumber) -> Option<&mut Channel> {
+        self.rooms.outward.connections.get_mut(slot)?.channel(number)
+    }
+
     pub(super) fn with_channel(
         &mut self,
         slot: u32,
         number: ChannelNumber,
-        change: impl FnOnce(&mut crate::connection::channel::Channel),
+        change: impl FnOnce(&mut Channel),
     ) {
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot)
             && let Some(channel) = connection.channel(number)
@@ -261,8 +266,4 @@ impl Shard {
             change(channel);
         }
     }
-}
-
-fn not_implemented(method: &Method<'_>) -> Failure {
-    ConnectionError::new(ReplyCode::NotImplemented, method.name(), method.ids()).into()
 }

@@ -10,6 +10,7 @@
 
 mod answer;
 mod ask;
+mod blocked;
 mod command;
 mod confirm;
 mod control;
@@ -20,10 +21,12 @@ mod names;
 mod publish;
 mod receive;
 mod recover;
+mod reply_to;
 mod requests;
 mod rooms;
 pub mod start;
 mod teardown;
+mod transaction;
 
 pub use command::Command;
 pub use receive::Received;
@@ -38,7 +41,7 @@ use crate::connection::handshake::HandshakeConfig;
 use crate::connection::limit::Lending;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
 use crate::exchange::{Memo, Router};
-use crate::ids::{ChannelNumber, ConnectionId, ShardId};
+use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId};
 use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
 use crate::mesh::doorbell::Doorbell;
@@ -50,6 +53,7 @@ use confirm::Confirming;
 use control::Told;
 use deadlines::Deadlines;
 use names::Names;
+use reply_to::ReplyKeys;
 use rooms::{Outward, Rooms};
 
 /// Lives on: its core. Nothing in it is shared but the ends of the rings and the memory budget.
@@ -70,16 +74,25 @@ pub struct Shard {
     confirming: Confirming,
     deadlines: Deadlines,
     names: Names,
+    reply_keys: ReplyKeys,
     budget: Arc<Budget>,
     /// Channels whose unacked messages are being requeued piece by piece.
     requeueing: Vec<(ConnectionId, ChannelNumber)>,
-    /// Connections that are not read because rings or memory are full.
+    /// Channels whose commit goes on piece by piece.
+    committing: Vec<Requester>,
+    /// The memory alarm as the running batch sees it.
+    alarmed: bool,
+    /// Connections with publishes that wait for the alarm to go, first come first.
+    blocked: VecDeque<ConnectionId>,
+    /// Connections that are not read because rings are full.
     pressed: Vec<u32>,
     /// Connections that may be read again.
     resumed: Vec<u32>,
     /// Kept for their memory.
     grants: Vec<Grant>,
     lendings: Vec<Lending>,
+    /// A message on its way out of a transaction; kept for its memory.
+    record: Vec<u8>,
     unauthenticated: usize,
     shutting_down: bool,
     now: u64,
@@ -91,6 +104,8 @@ pub struct ShardConfig {
     /// Most connections of this shard, and most that have not logged in yet.
     pub connections_max: usize,
     pub unauthenticated_max: usize,
+    /// From the kernel's source of random numbers; the same for all shards. Names that must not be guessed come from it.
+    pub secret: [u64; 2],
 }
 
 /// The two ends of a connection's socket.
@@ -110,6 +125,7 @@ impl Shard {
         seed: u64,
     ) -> Shard {
         let shards = mesh.shards();
+        let reply_keys = ReplyKeys::new(config.secret);
         let outward = Outward {
             id,
             connections: Slots::default(),
@@ -125,6 +141,8 @@ impl Shard {
             outward,
             pump: VecDeque::new(),
             doomed: Vec::new(),
+            dropped: Vec::new(),
+            held: 0,
             waiters: Vec::new(),
         };
         Shard {
@@ -140,12 +158,17 @@ impl Shard {
             confirming: Confirming::new(shards),
             deadlines: Deadlines::default(),
             names: Names::new(seed ^ u64::from(id.0)),
+            reply_keys,
             budget,
             requeueing: Vec::new(),
+            committing: Vec::new(),
+            alarmed: false,
+            blocked: VecDeque::new(),
             pressed: Vec::new(),
             resumed: Vec::new(),
             grants: Vec::new(),
             lendings: Vec::new(),
+            record: Vec::new(),
             unauthenticated: 0,
             shutting_down: false,
             now: 0,
@@ -194,7 +217,7 @@ impl Shard {
     /// Whether the shell may read this socket now; if not, the slot comes out of `take_resumed` later, and the
     /// shell hands in again what `receive` left before it reads on.
     pub fn may_read(&mut self, slot: u32) -> bool {
-        let pressed = self.rooms.outward.mesh.spilled() || self.budget.alarm();
+        let pressed = self.rooms.outward.mesh.spilled();
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return false };
         if connection.held {
             return false;
@@ -268,7 +291,8 @@ impl Shard {
     /// Takes commands from the rings and goes on with work that a budget left over. True if there was any.
     pub fn drain(&mut self, now: u64) -> bool {
         self.now = now;
-        let mut any = self.has_work();
+        self.see_alarm();
+        let mut any = self.has_work() || self.rooms.outward.mesh.can_post();
         for peer in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
             any |= self.drain_ring(peer);
         }
@@ -277,6 +301,8 @@ impl Shard {
             self.take_told();
             self.work_on_topology();
             self.requeue_some();
+            self.commit_some();
+            self.unblock_one();
             self.rooms.sweep();
             self.end_batch();
         }
@@ -288,7 +314,10 @@ impl Shard {
         !self.rooms.pump.is_empty()
             || !self.rooms.doomed.is_empty()
             || !self.rooms.outward.lending.is_empty()
+            || !self.rooms.dropped.is_empty()
             || !self.requeueing.is_empty()
+            || self.may_commit()
+            || self.may_unblock()
             || !self.told.is_empty()
             || self.router.has_work()
             || self.topology.as_ref().is_some_and(|topology| topology.has_work())
@@ -379,7 +408,7 @@ impl Shard {
     }
 
     fn resume_pressed(&mut self) {
-        if self.pressed.is_empty() || self.rooms.outward.mesh.spilled() || self.budget.alarm() {
+        if self.pressed.is_empty() || self.rooms.outward.mesh.spilled() {
             return;
         }
         for slot in std::mem::take(&mut self.pressed) {

@@ -28,9 +28,23 @@ impl Shard {
         buffer: Option<&Bytes>,
         confirms: bool,
     ) -> Result<(), Failure> {
-        if publish.message.property_flags() & USER_ID != 0 {
-            self.check_user_id(slot, &publish.message)?;
+        if publish.message.property_flags() & (USER_ID | REPLY_TO) != 0
+            && let Some(record) = self.look_at_properties(slot, publish)?
+        {
+            let publish = Publish { message: Message::from_record(&record), ..*publish };
+            return self.route(slot, &publish, Some(&record), confirms);
         }
+        self.route(slot, publish, buffer, confirms)
+    }
+
+    #[inline]
+    fn route(
+        &mut self,
+        slot: u32,
+        publish: &Publish<'_>,
+        buffer: Option<&Bytes>,
+        confirms: bool,
+    ) -> Result<(), Failure> {
         let (list, has_bcc) = self.resolve(slot, &publish.message)?;
         if has_bcc {
             let record = without_bcc(&publish.message);
@@ -67,8 +81,24 @@ impl Shard {
         }
     }
 
-    /// Nobody publishes in the name of another.
+    /// What a few properties ask for. The answer is the message's record if one of them had to change.
     #[cold]
+    pub(super) fn look_at_properties(
+        &mut self,
+        slot: u32,
+        publish: &Publish<'_>,
+    ) -> Result<Option<Bytes>, Failure> {
+        let flags = publish.message.property_flags();
+        if flags & USER_ID != 0 {
+            self.check_user_id(slot, &publish.message)?;
+        }
+        if flags & REPLY_TO == 0 {
+            return Ok(None);
+        }
+        Ok(self.with_own_reply_to(slot, publish)?.map(Bytes::from))
+    }
+
+    /// Nobody publishes in the name of another.
     fn check_user_id(&self, slot: u32, message: &Message<'_>) -> Result<(), Failure> {
         let header = ContentHeader::decode(message.header()).expect("it was checked when it came");
         let claimed = header.properties.user_id();
@@ -86,7 +116,7 @@ impl Shard {
 
     /// The queues of a message, mostly those of the publish before; and whether it has a BCC header.
     #[inline]
-    fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<(ListIndex, bool), Failure> {
+    pub(super) fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<(ListIndex, bool), Failure> {
         let memo = &mut self.memos[slot as usize];
         if message.property_flags() & HEADERS == 0
             && let Some(list) = memo.find(message.route, &self.router)
@@ -114,14 +144,21 @@ impl Shard {
         let Some(Assembled { record, mandatory }) = assembled else { return Ok(()) };
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let confirms = connection.channel(channel).is_some_and(|channel| channel.confirms.is_some());
+        let transactional = connection.channel(channel).is_some_and(|channel| channel.transaction.is_some());
         let publish = Publish { channel, message: Message::from_record(&record), mandatory };
+        if transactional {
+            return self.hold_publish(slot, &publish, Some(&record));
+        }
         self.publish(slot, &publish, Some(&record), confirms)
     }
 
     /// No queue takes it: with `mandatory` it goes back, before its confirm.
     #[cold]
-    fn unroutable(&mut self, slot: u32, publish: &Publish<'_>) {
-        self.rooms.outward.counters.unroutable += 1;
+    pub(super) fn unroutable(&mut self, slot: u32, publish: &Publish<'_>) {
+        // A mandatory reply is returned as well, as no queue took it: so does RabbitMQ 3.13.
+        if !self.reply_directly(&publish.message) {
+            self.rooms.outward.counters.unroutable += 1;
+        }
         if !publish.mandatory {
             return;
         }
@@ -142,7 +179,7 @@ impl Shard {
 
 /// Brings a message to several queues, or to one elsewhere; answers how many other shards it went to. Each
 /// shard gets it once, and the last of its records there is counted for the confirm.
-fn spread(
+pub(super) fn spread(
     here: ShardId,
     rooms: &mut super::rooms::Rooms,
     targets: &[QueueId],
@@ -173,7 +210,7 @@ fn spread(
 
 /// The record of a message whose BCC header is for the router alone.
 #[cold]
-fn without_bcc(message: &Message<'_>) -> Bytes {
+pub(super) fn without_bcc(message: &Message<'_>) -> Bytes {
     let header = ContentHeader::decode(message.header()).expect("the content was checked when it came in");
     let headers = header.properties.headers().unwrap_or_default().without(b"BCC");
     let properties = header.properties.with_headers(&headers);
@@ -197,4 +234,6 @@ fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
 const HEADERS: u16 = 1 << 13;
 /// The property flag of user-id.
 const USER_ID: u16 = 1 << 4;
+/// The property flag of reply-to.
+const REPLY_TO: u16 = 1 << 9;
 const PUBLISH: (u16, u16) = (60, 40);

@@ -5,7 +5,7 @@ use crate::amqp::frame::{self, FRAME_HEAD_LEN, FRAME_OVERHEAD, Frame, FrameError
 use crate::amqp::method::Method;
 use crate::amqp::refusal::{frame_error, method_error, unexpected_frame};
 use crate::amqp::reply::{ConnectionError, ReplyCode};
-use crate::connection::channel::{ChannelState, CloseOk};
+use crate::connection::channel::{Blocked, ChannelState, CloseOk};
 use crate::connection::content::Assembly;
 use crate::connection::handshake::{HeaderOutcome, Progress, Refusal};
 use crate::connection::publish::{self, Scan};
@@ -33,6 +33,7 @@ impl Shard {
     /// Takes what came from the socket: every complete frame is run to its end.
     pub fn receive(&mut self, slot: u32, bytes: &[u8], now: u64) -> Received {
         self.now = now;
+        self.see_alarm();
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
             connection.heartbeat.received(now);
         }
@@ -61,6 +62,7 @@ impl Shard {
             Phase::Open if connection.leaving.is_some() => Step::Took(bytes.len()),
             // Also when the channel or the connection has ended meanwhile: the next frame begins behind it.
             Phase::Open | Phase::Closing(_) if connection.partial.is_some() => self.partial_body(slot, bytes),
+            Phase::Open if self.alarmed => self.frame_step(slot, bytes),
             Phase::Open => {
                 match publish::scan(bytes, connection.frame_max) {
                     Scan::Publish(publish, taken) => {
@@ -161,7 +163,10 @@ impl Shard {
         }
         let number = channel_of(head);
         let Some(channel) = connection.channel(number) else { return Step::NeedMore };
-        if channel.is_parked() || channel.state != ChannelState::Open || !channel.assembly.in_body() {
+        if channel.is_parked() || self.alarmed || channel.blocked != Blocked::No {
+            return Step::NeedMore;
+        }
+        if channel.state != ChannelState::Open || !channel.assembly.in_body() {
             return Step::NeedMore;
         }
         if let Err(failure) = channel.assembly.body_begins(head, payload as u64) {
@@ -216,6 +221,9 @@ impl Shard {
             // What is read is kept; from PARKED_BYTES_MAX on `may_read` says no.
             channel.parked.push(raw);
             connection.parked_bytes += raw.len();
+            return Step::Took(raw.len());
+        }
+        if self.waits_for_alarm(slot, frame, raw) {
             return Step::Took(raw.len());
         }
         if let Err(failure) = self.run_frame(slot, frame, raw) {
@@ -326,7 +334,9 @@ impl Shard {
         }
         match frame.kind {
             FrameKind::Method => {
-                if !matches!(channel.assembly, Assembly::Idle) {
+                // Behind a content that waits for the alarm to go, only what settles comes here.
+                let within = !matches!(channel.assembly, Assembly::Idle);
+                if within && channel.blocked == Blocked::No {
                     return Err(channel.assembly.unexpected());
                 }
                 let method = method_of(frame)?;

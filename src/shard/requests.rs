@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::command::Question;
+use super::reply_to::PSEUDO_QUEUE;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
 use crate::amqp::wire::ShortStr;
@@ -29,6 +30,10 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let id = connection.id;
         let Some(channel) = connection.channel(number) else { return Ok(()) };
+        if channel.transaction.is_some() {
+            let known = channel.settle_at_commit(tag, multiple, requeue);
+            return if known { Ok(()) } else { Err(unknown_tag(tag, method)) };
+        }
         let limited = channel.limit.is_some();
         // The tags are lent out while the queues hear of each, as those are other rooms.
         let mut unacked = std::mem::take(&mut channel.unacked);
@@ -39,11 +44,7 @@ impl Shard {
         if limited {
             self.rooms.outward.list_lending(id, number);
         }
-        if known {
-            return Ok(());
-        }
-        let text = format!("unknown delivery tag {tag}");
-        Err(ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()).into())
+        if known { Ok(()) } else { Err(unknown_tag(tag, method)) }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one method")]
@@ -58,11 +59,8 @@ impl Shard {
         nowait: bool,
     ) -> Result {
         let tag = if tag.is_empty() { self.names.make("amq.ctag-") } else { owned(&tag) };
+        self.refuse_tag_in_use(slot, number, &tag)?;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
-        if connection.consumer_by_tag(number, &tag).is_some() {
-            let text = format!("attempt to reuse consumer tag '{}'", String::from_utf8_lossy(&tag));
-            return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (60, 20)).into());
-        }
         let window = connection.window();
         let handle =
             connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, id, window));
@@ -84,6 +82,15 @@ impl Shard {
         Ok(())
     }
 
+    pub(super) fn refuse_tag_in_use(&mut self, slot: u32, number: ChannelNumber, tag: &[u8]) -> Result {
+        let connection = self.rooms.outward.connections.get_mut(slot);
+        if connection.is_none_or(|connection| connection.consumer_by_tag(number, tag).is_none()) {
+            return Ok(());
+        }
+        let text = format!("attempt to reuse consumer tag '{}'", String::from_utf8_lossy(tag));
+        Err(ConnectionError::new(ReplyCode::NotAllowed, text, (60, 20)).into())
+    }
+
     pub(super) fn cancel(
         &mut self,
         slot: u32,
@@ -91,6 +98,9 @@ impl Shard {
         tag: ShortStr<'_>,
         nowait: bool,
     ) -> Result {
+        if self.cancel_replies(slot, number, &tag) {
+            return self.reply(slot, number, nowait, &Method::BasicCancelOk { consumer_tag: tag });
+        }
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let found = connection.consumer_by_tag(number, &tag);
         let Some((handle, queue, consumer)) = found else {
@@ -113,6 +123,9 @@ impl Shard {
         else {
             return Ok(());
         };
+        if queue.starts_with(PSEUDO_QUEUE) {
+            return self.declare_reply_to(slot, number, &queue, nowait);
+        }
         if passive {
             // Here alone an empty name does not mean the last queue.
             let name = Box::from(&*text::strip_cr_lf(&queue));
@@ -333,6 +346,11 @@ impl Connection {
             (*end.tag == *tag).then_some((handle, end.queue, end.consumer?))
         })
     }
+}
+
+fn unknown_tag(tag: u64, method: &Method<'_>) -> Failure {
+    let text = format!("unknown delivery tag {tag}");
+    ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()).into()
 }
 
 pub(super) fn owned(name: &[u8]) -> Box<[u8]> {

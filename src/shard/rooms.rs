@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use super::command::{Command, Waiter};
 use crate::connection::Connection;
-use crate::ids::{ChannelNumber, ConnectionId, ConsumerId, QueueId, ShardId};
+use crate::connection::transaction::Dropped;
+use crate::ids::{ChannelNumber, ConnectionId, ConsumerId, QueueId, ReplyTo, ShardId};
 use crate::limits::{PUMP_DELIVERIES, SWEEP_ENTRIES};
 use crate::mesh::Mesh;
 use crate::mesh::parcel::{Deliver, Parcel, Record, Span};
@@ -24,6 +25,10 @@ pub struct Rooms {
     pub pump: VecDeque<u32>,
     /// What deleted and purged queues held, to be freed piece by piece.
     pub doomed: Vec<Doomed>,
+    /// Messages in transactions that were rolled back, to be freed piece by piece.
+    pub dropped: Vec<Dropped>,
+    /// Messages that transactions keep, dropped ones included.
+    pub held: u64,
     /// Who waits for a queue to be gone, by its slot.
     pub waiters: Vec<(QueueId, Waiter)>,
 }
@@ -112,6 +117,10 @@ impl Rooms {
                 *stored = shared.map(|at| (span, at));
                 return counted;
             }
+            Record::Reply { to, message } => {
+                let (message, buffer) = parcel.message(message);
+                self.outward.reply(&to, &message, buffer);
+            }
             Record::Deliver(deliver) => self.delivered(parcel, &deliver),
             Record::Settle { queue, unacked, requeue } => self.settle(queue, unacked, requeue),
             Record::Grant { queue, consumer, bytes } => self.grant(queue, consumer, bytes),
@@ -144,6 +153,17 @@ impl Rooms {
         {
             doomed.pop();
         }
+        self.sweep_dropped();
+    }
+
+    fn sweep_dropped(&mut self) {
+        let Some(last) = self.dropped.last_mut() else { return };
+        let piece = last.len().min(SWEEP_ENTRIES);
+        self.held -= piece as u64;
+        last.drain(..piece).for_each(|publish| self.pages.release(publish.message));
+        if last.is_empty() {
+            self.dropped.pop();
+        }
     }
 
     /// Lines a queue up to be served, if there is reason to.
@@ -157,12 +177,13 @@ impl Rooms {
         }
     }
 
-    /// Every reference in the pages belongs to an entry of a queue; nobody is lined up without reason.
+    /// Every reference in the pages belongs to an entry of a queue or to a transaction; nobody is lined up without reason.
     pub fn invariants(&self) {
         let entries: usize =
             self.queues.iter().map(|(_, queue)| queue.ready_count() + queue.unacked_count()).sum();
-        assert!(self.pages.live() >= entries as u64);
-        assert!(!self.doomed.is_empty() || self.pages.live() == entries as u64);
+        let known = entries as u64 + self.held;
+        assert!(self.pages.live() >= known);
+        assert!(!self.doomed.is_empty() || self.pages.live() == known);
         for (slot, queue) in self.queues.iter() {
             queue.invariants();
             assert!(!queue.can_serve() || queue.listed, "queue {slot} could serve and is not lined up");
@@ -260,6 +281,20 @@ impl Outward {
         true
     }
 
+    /// Brings a direct reply to its requester's connection.
+    pub fn reply(&mut self, to: &ReplyTo, message: &Message<'_>, buffer: Option<&Bytes>) {
+        if to.connection.shard != self.id {
+            let message = self.mesh.message(to.connection.shard, message, buffer);
+            self.mesh.record(to.connection.shard, Record::Reply { to: *to, message });
+        } else if self.connection(to.connection).is_some_and(|here| here.deliver_reply(to, message)) {
+            self.counters.delivered += 1;
+            self.unflushed += message.window_bytes() as usize;
+            self.touch(to.connection.slot);
+        } else {
+            self.counters.replies_dropped += 1;
+        }
+    }
+
     /// Lines a connection up to be flushed.
     pub fn touch(&mut self, slot: u32) {
         if let Some(connection) = self.connections.get_mut(slot)
@@ -277,7 +312,7 @@ impl Outward {
 
 /// The stored form of a message: the first queue stores it, the others share it.
 #[inline]
-fn store(
+pub fn store(
     pages: &mut Pages,
     message: &Message<'_>,
     buffer: Option<&Bytes>,

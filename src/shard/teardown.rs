@@ -42,6 +42,9 @@ impl Shard {
         }
         channel.state = ChannelState::Closing { step: TeardownStep::AwaitAnswer, close_ok };
         channel.assembly = Default::default();
+        channel.blocked = Default::default();
+        self.roll_back_at_close(slot, number);
+        let Some(channel) = self.channel(slot, number) else { return };
         let parked = std::mem::take(&mut channel.parked);
         self.teardown_step(slot, number);
         // None of it is done any more, but a close of the client's may be among it and must be answered.
@@ -82,7 +85,12 @@ impl Shard {
         else {
             return;
         };
-        if channel.generation == to.channel_generation && !self.recover_count_down(to) {
+        if channel.generation != to.channel_generation {
+            return;
+        }
+        if matches!(channel.pending, Some(Pending::TxCommit { .. })) {
+            self.commit_accepted(to);
+        } else if !self.recover_count_down(to) {
             self.count_down(to.connection.slot, to.channel);
         }
     }
@@ -114,6 +122,9 @@ impl Shard {
         let deadline = self.now + CLOSE_OK_TIMEOUT_NS;
         self.rooms.outward.touch(slot);
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
+        if by == ClosedBy::Gone {
+            connection.drop_blocked();
+        }
         let parked = connection.any_parked();
         match &mut connection.phase {
             Phase::Closing(closing) => {
@@ -352,7 +363,9 @@ impl Shard {
     }
 
     fn free_connection(&mut self, slot: u32) {
-        self.rooms.outward.connections.remove(slot);
+        if self.rooms.outward.connections.remove(slot).is_some_and(|connection| connection.blocked) {
+            self.blocked.retain(|id| id.slot != slot);
+        }
         self.memos[slot as usize] = Default::default();
     }
 

@@ -27,8 +27,12 @@ pub struct Hall {
 impl Hall {
     pub fn new(shards: u16) -> Hall {
         let budget = Arc::new(Budget::new(usize::MAX));
-        let config =
-            ShardConfig { handshake: HandshakeConfig::default(), connections_max: 9, unauthenticated_max: 9 };
+        let config = ShardConfig {
+            handshake: HandshakeConfig::default(),
+            connections_max: 9,
+            unauthenticated_max: 9,
+            secret: [7, 7],
+        };
         let shards = mesh::connect::<Command>(shards, RING_COMMANDS)
             .into_iter()
             .enumerate()

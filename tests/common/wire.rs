@@ -104,7 +104,10 @@ impl Wire {
     /// Sends connection.start-ok. `wants_refusals`: the capability to be told why a login failed.
     pub fn login(&mut self, mechanism: &'static str, response: &[u8], wants_refusals: bool) {
         let capabilities = |table: TableWriter| {
-            table.bool("authentication_failure_close", wants_refusals).bool("consumer_cancel_notify", true)
+            table
+                .bool("authentication_failure_close", wants_refusals)
+                .bool("consumer_cancel_notify", true)
+                .bool("connection.blocked", true)
         };
         let properties = TableWriter::new().table("capabilities", capabilities).finish();
         let client_properties = Table::decode(&properties).expect("a table that we wrote");

@@ -56,8 +56,12 @@ impl Stage {
     fn new(seed: u64) -> Stage {
         let mut dice = Dice::new(seed);
         let budget = Arc::new(Budget::new(1 << 40));
-        let config =
-            ShardConfig { handshake: HandshakeConfig::default(), connections_max: 9, unauthenticated_max: 9 };
+        let config = ShardConfig {
+            handshake: HandshakeConfig::default(),
+            connections_max: 9,
+            unauthenticated_max: 9,
+            secret: [seed, 1],
+        };
         let ends = mesh::connect(1 + dice.roll(3) as u16, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let mut hosts: Vec<Host> = ends
             .map(|(end, id)| Host::new(Shard::new(id, config.clone(), end, budget.clone(), seed)))

@@ -75,6 +75,9 @@ impl World {
             Act::Limit => self.set_prefetch(actor, true),
             Act::Recover => self.recover(actor),
             Act::Confirm => self.select_confirms(actor),
+            Act::Select => self.select_transactions(actor),
+            Act::Commit => self.commit(actor),
+            Act::Rollback => self.roll_back(actor),
             Act::CloseChannel => self.close_channel(actor),
             Act::CloseConnection => self.close_connection(actor.client),
             Act::Drop => self.drop_connection(actor.client),
@@ -167,7 +170,10 @@ impl World {
         }
         let Some(&tag) = self.dice.pick(&channel.tags) else { return self.want_more(actor) };
         let multiple = self.dice.chance(40);
-        channel.tags.retain(|&other| if multiple { other > tag } else { other != tag });
+        let is_settled = |other: &u64| if multiple { *other <= tag } else { *other == tag };
+        let settled = channel.tags.extract_if(.., |other| is_settled(other));
+        let in_tx_mode = self.oracle.channels[actor.channel].transaction.is_some();
+        channel.uncommitted.extend(settled.filter(|_| in_tx_mode));
         let ack = self.dice.roll(10) < self.plan.acks as usize;
         let requeue = !ack && self.dice.chance(70);
         let reject = !ack && !multiple && self.dice.chance(50);
@@ -286,6 +292,9 @@ impl World {
     }
 
     fn select_confirms(&mut self, actor: Actor) {
+        if self.oracle.channels[actor.channel].transaction.is_some() {
+            return;
+        }
         let nowait = self.dice.chance(30);
         self.oracle.select_confirms(actor.channel, nowait);
         self.say(actor.client, actor.number, &Method::ConfirmSelect { nowait });
@@ -365,11 +374,12 @@ impl World {
         self.say(actor.client, actor.number, &method);
     }
 
-    /// What costs the connection.
+    /// What costs the connection: RabbitMQ does not do that either.
     fn provoke(&mut self, actor: Actor) {
         self.oracle.connections[self.clients[actor.client].connection].provoked = true;
-        self.oracle.about_exchange(actor.channel, Method::TxSelect.ids(), true, true);
-        self.say(actor.client, actor.number, &Method::TxSelect);
+        let flow = Method::ChannelFlow { active: false };
+        self.oracle.about_exchange(actor.channel, flow.ids(), true, true);
+        self.say(actor.client, actor.number, &flow);
     }
 
     pub fn name(&mut self, prefix: &str) -> Vec<u8> {

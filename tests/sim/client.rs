@@ -40,6 +40,8 @@ pub struct Channel {
     pub awaited: VecDeque<Awaited>,
     /// Unsettled, in order.
     pub tags: Vec<u64>,
+    /// Settled since the last commit or rollback, if it is in tx mode.
+    pub uncommitted: Vec<u64>,
     pub consumers: Vec<ConsumerIx>,
     /// get-empty answers.
     pub empty: u32,
@@ -148,6 +150,7 @@ impl Channel {
             closing: false,
             awaited: VecDeque::from([Awaited::Other]),
             tags: Vec::new(),
+            uncommitted: Vec::new(),
             consumers: Vec::new(),
             empty: 0,
         }

@@ -1,5 +1,7 @@
 //! Faults planted between the broker and the oracle, as a bug of the broker would show. None of them is in the broker.
 
+use std::collections::VecDeque;
+
 use haremq::amqp::Method;
 
 use crate::dice::Dice;
@@ -38,9 +40,11 @@ pub enum Fault {
     UnbindElsewhere,
     DeleteElsewhere,
     ConsumeWithoutAcks,
+    RollbackAsCommit,
+    CommitAsRollback,
 }
 
-pub const ALL: [Fault; 28] = [
+pub const ALL: [Fault; 30] = [
     Fault::DropDelivery,
     Fault::RepeatDelivery,
     Fault::LateDelivery,
@@ -69,6 +73,8 @@ pub const ALL: [Fault; 28] = [
     Fault::UnbindElsewhere,
     Fault::DeleteElsewhere,
     Fault::ConsumeWithoutAcks,
+    Fault::RollbackAsCommit,
+    Fault::CommitAsRollback,
 ];
 
 /// Plants one kind of fault now and then.
@@ -76,12 +82,14 @@ pub struct Faults {
     fault: Option<Fault>,
     dice: Dice,
     late: Option<(ConnectionIx, Unit)>,
+    /// Commits and rollbacks that wait for their answers, and whether the broker was told the other.
+    ends: VecDeque<(ConnectionIx, u16, bool)>,
     pub planted: u32,
 }
 
 impl Faults {
     pub fn new(fault: Option<Fault>, seed: u64) -> Faults {
-        Faults { fault, dice: Dice::new(!seed), late: None, planted: 0 }
+        Faults { fault, dice: Dice::new(!seed), late: None, ends: VecDeque::new(), planted: 0 }
     }
 
     /// What reaches the client instead of these units.
@@ -100,8 +108,20 @@ impl Faults {
     }
 
     /// What the broker is told instead of this method; nothing, if it is swallowed. `other` is a name that means nothing.
-    pub fn towards_broker<'a>(&mut self, method: Method<'a>) -> Option<Method<'a>> {
+    pub fn towards_broker<'a>(
+        &mut self,
+        client: ConnectionIx,
+        number: u16,
+        method: Method<'a>,
+    ) -> Option<Method<'a>> {
         let Some(fault) = self.fault else { return Some(method) };
+        if matches!(method, Method::ChannelOpen) {
+            // Of the number's former life no answer comes any more.
+            self.ends.retain(|(of, channel, _)| (*of, *channel) != (client, number));
+        }
+        if matches!(method, Method::TxCommit | Method::TxRollback) {
+            return Some(self.end_of_transaction(fault, client, number, method));
+        }
         let other = "nowhere".into();
         let tampered = match (fault, method) {
             (Fault::SwallowAck, Method::BasicAck { .. }) => None,
@@ -180,6 +200,38 @@ impl Faults {
         self.fault == Some(Fault::RecoverLosesOne) && self.now(PERCENT_TO_BROKER)
     }
 
+    /// The broker may be told to roll back instead of to commit, or to commit instead.
+    fn end_of_transaction<'a>(
+        &mut self,
+        fault: Fault,
+        client: ConnectionIx,
+        number: u16,
+        method: Method<'a>,
+    ) -> Method<'a> {
+        let instead = match (fault, method) {
+            (Fault::CommitAsRollback, Method::TxCommit) => Method::TxRollback,
+            (Fault::RollbackAsCommit, Method::TxRollback) => Method::TxCommit,
+            _ => method,
+        };
+        let swapped = instead != method && self.now(PERCENT_TO_BROKER);
+        self.ends.push_back((client, number, swapped));
+        if swapped { instead } else { method }
+    }
+
+    /// The client gets the answer to what it said.
+    fn restore_answer(&mut self, connection: ConnectionIx, unit: &mut Unit) {
+        let is_it =
+            |(of, number, _): &(ConnectionIx, u16, bool)| (*of, *number) == (connection, unit.channel);
+        let Some(at) = self.ends.iter().position(is_it) else { return };
+        let swapped = self.ends.remove(at).is_some_and(|(_, _, swapped)| swapped);
+        let instead = match unit.method() {
+            Method::TxCommitOk if swapped => Method::TxRollbackOk,
+            Method::TxRollbackOk if swapped => Method::TxCommitOk,
+            _ => return,
+        };
+        unit.set_method(&instead);
+    }
+
     fn now(&mut self, percent: usize) -> bool {
         let now = self.dice.chance(percent);
         self.planted += u32::from(now);
@@ -187,6 +239,9 @@ impl Faults {
     }
 
     fn pass(&mut self, fault: Fault, connection: ConnectionIx, mut unit: Unit, out: &mut Vec<Unit>) {
+        if matches!(unit.method(), Method::TxCommitOk | Method::TxRollbackOk) {
+            self.restore_answer(connection, &mut unit);
+        }
         let method = unit.method();
         let is_delivery = matches!(method, Method::BasicDeliver { .. });
         let is_return = matches!(method, Method::BasicReturn { .. });

@@ -18,6 +18,7 @@ mod oracle;
 mod plan;
 mod run;
 mod topology;
+mod transactions;
 mod wire;
 mod world;
 
@@ -46,6 +47,8 @@ fn whatever_the_order_of_turns_every_promise_is_kept() {
     assert!(broken.is_empty(), "{} of {seeds} seeds:\n{}\n", broken.len(), broken.join("\n"));
     assert!(total.spills >= 1_000, "full rings occurred only {} times", total.spills);
     assert!(total.parks >= 1_000, "parked channels occurred only {} times", total.parks);
+    assert!(total.tally.committed >= 1_000, "only {} messages were committed", total.tally.committed);
+    assert!(total.tally.rolled_back >= 100, "only {} messages were rolled back", total.tally.rolled_back);
 }
 
 #[test]

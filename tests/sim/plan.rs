@@ -45,6 +45,9 @@ pub enum Act {
     Limit,
     Recover,
     Confirm,
+    Select,
+    Commit,
+    Rollback,
     CloseChannel,
     CloseConnection,
     Drop,
@@ -72,6 +75,9 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Limit, 14),
     (Act::Recover, 6),
     (Act::Confirm, 8),
+    (Act::Select, 5),
+    (Act::Commit, 40),
+    (Act::Rollback, 8),
     (Act::CloseChannel, 6),
     (Act::CloseConnection, 1),
     (Act::Drop, 1),
@@ -80,7 +86,7 @@ const BASE: [(Act, u32); ACTS] = [
     (Act::Provoke, 1),
 ];
 
-pub const ACTS: usize = 23;
+pub const ACTS: usize = 26;
 
 impl Plan {
     pub fn draw(dice: &mut Dice) -> Plan {
@@ -88,7 +94,7 @@ impl Plan {
         let mut acts = BASE.map(|(_, weight)| weight * mood(dice));
         // Without these nothing happens at all.
         for (weight, (act, base)) in acts.iter_mut().zip(BASE) {
-            if matches!(act, Act::Publish | Act::Declare | Act::Settle) {
+            if matches!(act, Act::Publish | Act::Declare | Act::Settle | Act::Commit) {
                 *weight = (*weight).max(base);
             }
         }

@@ -44,6 +44,7 @@ impl World {
             handshake: HandshakeConfig::default(),
             connections_max: 1_000,
             unauthenticated_max: 1_000,
+            secret: [seed, 1],
         };
         let ends = mesh::connect(plan.shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let hosts = ends
@@ -93,7 +94,7 @@ impl World {
     }
 
     pub fn say(&mut self, client: usize, number: u16, method: &Method<'_>) {
-        let Some(method) = self.faults.towards_broker(*method) else { return };
+        let Some(method) = self.faults.towards_broker(client, number, *method) else { return };
         if self.log {
             let last = self.oracle.publications.len().wrapping_sub(1);
             let publish = matches!(method, Method::BasicPublish { .. });

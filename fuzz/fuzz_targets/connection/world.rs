@@ -47,6 +47,7 @@ impl World {
             handshake: HandshakeConfig::default(),
             connections_max: 100,
             unauthenticated_max: 100,
+            secret: [1, 2],
         };
         let ends = mesh::connect(shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let hosts = ends

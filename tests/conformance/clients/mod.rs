@@ -25,10 +25,15 @@ pub struct Target {
 
 impl Target {
     pub fn start() -> Target {
+        Target::start_with(&["--shards", "2"])
+    }
+
+    /// A `haremq` of the test's own has these arguments.
+    pub fn start_with(arguments: &[&str]) -> Target {
         match std::env::var("HAREMQ_TEST_URI") {
             Ok(uri) => Target { address: address_of(&uri), uri, ours: None },
             Err(_) => {
-                let broker = Broker::start();
+                let broker = Broker::start_with(arguments);
                 Target { uri: broker.uri(), address: broker.amqp, ours: Some(broker) }
             }
         }

@@ -60,6 +60,7 @@ impl Oracle {
         if self.channels[channel].leaving.is_some() {
             return;
         }
+        self.forget_transaction(channel);
         let mut windows = Vec::new();
         for consumer in self.consumers_of(channel) {
             windows.push((self.consumers[consumer].queue, self.consumers[consumer].no_ack));
@@ -184,6 +185,10 @@ impl Oracle {
             | Request::Close
             | Request::Confirm { .. }
             | Request::Qos { .. }
+            | Request::Hold(_)
+            | Request::Select
+            | Request::Commit
+            | Request::Rollback
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
         }

@@ -162,6 +162,10 @@ impl Oracle {
             | Request::Close
             | Request::Confirm { .. }
             | Request::Recover { nowait: true, .. }
+            | Request::Hold(_)
+            | Request::Select
+            | Request::Commit
+            | Request::Rollback
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
         }
@@ -381,7 +385,12 @@ impl Oracle {
             !record.fact.sure_for(channel, told.at) || !record.open_to(connection)
         };
         match told.request {
-            Request::Publish(message) => !is_permanent(self.publications[message].exchange),
+            Request::Hold(message) => !is_permanent(self.publications[message].exchange),
+            // What was held before was routed then.
+            Request::Publish(message) => {
+                let publication = &self.publications[message];
+                !publication.held && !is_permanent(publication.exchange)
+            }
             Request::Settle { wrong, .. } => wrong,
             Request::Exchange { risky, .. } => risky,
             Request::Declare { queue, fresh, .. } => {
@@ -411,6 +420,9 @@ impl Oracle {
             | Request::Confirm { .. }
             | Request::Qos { .. }
             | Request::Recover { .. }
+            | Request::Select
+            | Request::Commit
+            | Request::Rollback
             | Request::Cancel { .. } => false,
         }
     }

@@ -19,6 +19,7 @@ mod model;
 mod rest;
 mod routing;
 mod told;
+mod transactions;
 
 pub use facts::{Fact, Window};
 pub use model::*;
@@ -60,6 +61,8 @@ pub struct Tally {
     pub got: u64,
     pub got_nothing: u64,
     pub confirmed: u64,
+    pub committed: u64,
+    pub rolled_back: u64,
     pub returned: u64,
     pub replies: u64,
     pub channel_errors: u64,
@@ -108,6 +111,8 @@ impl Tally {
         self.got += other.got;
         self.got_nothing += other.got_nothing;
         self.confirmed += other.confirmed;
+        self.committed += other.committed;
+        self.rolled_back += other.rolled_back;
         self.returned += other.returned;
         self.replies += other.replies;
         self.channel_errors += other.channel_errors;

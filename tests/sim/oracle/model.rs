@@ -47,6 +47,8 @@ pub struct ChannelRecord {
     /// What the client wrote and is not known to be done.
     pub told: VecDeque<Told>,
     pub confirms: bool,
+    /// In tx mode: what waits for commit or rollback.
+    pub transaction: Option<Transaction>,
     /// By seqno - 1.
     pub seqnos: Vec<PublicationIx>,
     pub confirmed: u64,
@@ -68,6 +70,19 @@ pub struct ChannelRecord {
     pub leaving: Option<Vec<(QueueIx, bool)>>,
     /// When its end began: from then on its messages may be ready again.
     pub left: u64,
+}
+
+#[derive(Default)]
+pub struct Transaction {
+    pub publishes: Vec<PublicationIx>,
+    pub settlements: Vec<Settlement>,
+}
+
+/// What one ack, nack or reject settles.
+pub struct Settlement {
+    pub tags: Vec<(u64, Held)>,
+    pub requeue: bool,
+    pub ids: (u16, u16),
 }
 
 /// A message that waits for this channel's ack.
@@ -97,6 +112,11 @@ pub enum Request {
         limit: u16,
     },
     Publish(PublicationIx),
+    /// A publish in tx mode: routed now, so that an error comes now.
+    Hold(PublicationIx),
+    Select,
+    Commit,
+    Rollback,
     /// What it settles; `wrong` names a tag that does not exist. `serial` tells it from others.
     Settle {
         serial: u64,
@@ -224,6 +244,8 @@ pub struct Publication {
     pub at: u64,
     pub state: Routing,
     pub returned: bool,
+    /// In tx mode: it goes to its queues with the commit, later than it is routed.
+    pub held: bool,
     pub seqno: Option<u64>,
     pub confirmed: bool,
 }
@@ -282,7 +304,10 @@ impl Request {
             Request::Qos { .. } => (60, 10),
             Request::Recover { nowait: false, .. } => (60, 110),
             Request::Recover { nowait: true, .. } => (60, 100),
-            Request::Publish(_) => (60, 40),
+            Request::Publish(_) | Request::Hold(_) => (60, 40),
+            Request::Select => (90, 10),
+            Request::Commit => (90, 20),
+            Request::Rollback => (90, 30),
             Request::Settle { ids, .. } | Request::Exchange { ids, .. } => *ids,
             Request::Declare { .. } | Request::Passive { .. } => (50, 10),
             Request::Bind { .. } => (50, 20),
@@ -298,8 +323,11 @@ impl Request {
     /// Whether an answer is due.
     pub fn awaits_reply(&self) -> bool {
         match self {
-            Request::Publish(_) | Request::Settle { .. } => false,
+            Request::Publish(_) | Request::Hold(_) | Request::Settle { .. } => false,
             Request::Open
+            | Request::Select
+            | Request::Commit
+            | Request::Rollback
             | Request::Close
             | Request::Qos { .. }
             | Request::Passive { .. }

@@ -60,7 +60,10 @@ impl Oracle {
     pub(super) fn surely_reaches(&self, message: PublicationIx, queue: QueueIx) -> bool {
         let publication = &self.publications[message];
         let record = &self.queues[queue];
-        let sure = |fact: &Fact| fact.sure_for(publication.channel, publication.at);
+        // What waits for a commit misses a queue that its own channel deletes meanwhile.
+        let sure = |fact: &Fact| {
+            fact.sure_for(publication.channel, publication.at) && (!publication.held || fact.is_sure())
+        };
         if record.contended || !sure(&record.fact) || !is_permanent(publication.exchange) {
             return false;
         }

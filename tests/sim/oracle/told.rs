@@ -22,6 +22,7 @@ impl Oracle {
             state: Life::Open,
             told: VecDeque::new(),
             confirms: false,
+            transaction: None,
             seqnos: Vec::new(),
             confirmed: 0,
             last_tag: 0,
@@ -219,10 +220,13 @@ impl Oracle {
             at: self.time + 1,
             state: Routing::Never,
             returned: false,
+            held: false,
             seqno: None,
             confirmed: false,
         });
-        if self.tell(channel, Request::Publish(message)) {
+        if self.channels[channel].transaction.is_some() {
+            self.hold(channel, message);
+        } else if self.tell(channel, Request::Publish(message)) {
             self.tally.published += 1;
             let record = &mut self.channels[channel];
             self.publications[message].state = Routing::Written;
@@ -246,12 +250,22 @@ impl Oracle {
         for (tag, _) in &settled {
             record.held.remove(tag);
         }
-        let copies = settled.iter().map(|(_, held)| (held.queue, held.message)).collect();
+        let settlement = Settlement { tags: settled, requeue, ids };
+        match &mut record.transaction {
+            Some(transaction) => transaction.settlements.push(settlement),
+            None => self.settled(channel, settlement),
+        }
+    }
+
+    /// It is to be done now.
+    pub(super) fn settled(&mut self, channel: ChannelIx, settlement: Settlement) {
+        let Settlement { tags, requeue, ids } = settlement;
+        let copies = tags.iter().map(|(_, held)| (held.queue, held.message)).collect();
         let serial = self.time;
         if !self.tell(channel, Request::Settle { serial, copies, requeue, ids, wrong: false }) {
             return;
         }
-        for (_, Held { queue, message, consumer }) in settled {
+        for (_, Held { queue, message, consumer }) in tags {
             if let Some(consumer) = consumer {
                 self.consumers[consumer].held -= 1;
                 self.channels[channel].delivered -= 1;
@@ -305,7 +319,7 @@ impl Oracle {
     }
 
     /// False if the server has closed the channel, which the client does not know yet: the request is never done.
-    fn tell(&mut self, channel: ChannelIx, request: Request) -> bool {
+    pub(super) fn tell(&mut self, channel: ChannelIx, request: Request) -> bool {
         let at = self.tick();
         let record = &mut self.channels[channel];
         let open = record.state == Life::Open && self.connections[record.connection].state == Life::Open;

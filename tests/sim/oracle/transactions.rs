@@ -1,0 +1,53 @@
+//! What clients write in tx mode: it is told once more, as something to be done, when the commit is written.
+
+use super::*;
+
+impl Oracle {
+    pub fn select_transactions(&mut self, channel: ChannelIx) {
+        if self.tell(channel, Request::Select) {
+            self.channels[channel].transaction.get_or_insert_default();
+        }
+    }
+
+    /// Until the commit is written nobody may see it.
+    pub(super) fn hold(&mut self, channel: ChannelIx, message: PublicationIx) {
+        if self.tell(channel, Request::Hold(message))
+            && let Some(transaction) = &mut self.channels[channel].transaction
+        {
+            transaction.publishes.push(message);
+            self.publications[message].held = true;
+            self.tally.published += 1;
+        }
+    }
+
+    pub fn commit(&mut self, channel: ChannelIx) {
+        let Some(transaction) = self.take_transaction(channel) else { return };
+        for message in transaction.publishes {
+            if self.tell(channel, Request::Publish(message)) {
+                self.publications[message].state = Routing::Written;
+                self.tally.committed += 1;
+            }
+        }
+        for settlement in transaction.settlements {
+            self.settled(channel, settlement);
+        }
+        self.tell(channel, Request::Commit);
+    }
+
+    pub fn roll_back(&mut self, channel: ChannelIx) {
+        self.forget_transaction(channel);
+        self.tell(channel, Request::Rollback);
+    }
+
+    /// Its messages are never published, and its tags are unsettled.
+    pub(super) fn forget_transaction(&mut self, channel: ChannelIx) {
+        let Some(transaction) = self.take_transaction(channel) else { return };
+        self.tally.rolled_back += transaction.publishes.len() as u64;
+        let tags = transaction.settlements.into_iter().flat_map(|settlement| settlement.tags);
+        self.channels[channel].held.extend(tags);
+    }
+
+    fn take_transaction(&mut self, channel: ChannelIx) -> Option<Transaction> {
+        self.channels[channel].transaction.as_mut().map(std::mem::take)
+    }
+}
