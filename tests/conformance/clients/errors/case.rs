@@ -12,13 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 pub struct Case {
-    pub name: String,
+    name: String,
     stage: Stage,
     act: Act,
     outcome: Outcome,
     /// What Debian's RabbitMQ does instead, and why we do not.
     rabbitmq: Option<(Outcome, &'static str)>,
-    later: bool,
 }
 
 type Act = Box<dyn Fn(&mut Scene<'_>) + Send + Sync>;
@@ -97,7 +96,7 @@ impl Case {
         outcome: Outcome,
         act: impl Fn(&mut Scene<'_>) + Send + Sync + 'static,
     ) -> Case {
-        Case { name: name.into(), stage, act: Box::new(act), outcome, rabbitmq: None, later: false }
+        Case { name: name.into(), stage, act: Box::new(act), outcome, rabbitmq: None }
     }
 
     /// The client sends these bytes.
@@ -108,11 +107,6 @@ impl Case {
 
     pub fn rabbitmq(self, outcome: Outcome, because: &'static str) -> Case {
         Case { rabbitmq: Some((outcome, because)), ..self }
-    }
-
-    /// HareMQ does not do it yet.
-    pub fn later(self) -> Case {
-        Case { later: true, ..self }
     }
 
     fn expected(&self, oracle: bool, q: &str) -> Outcome {
@@ -272,9 +266,6 @@ fn run_some(place: Place, table: &str, queue: &str, cases: &[Case], taken: &Atom
     loop {
         let number = taken.fetch_add(1, Ordering::Relaxed);
         let Some(case) = cases.get(number) else { return wrong };
-        if case.later && !place.is_oracle {
-            continue;
-        }
         let q = format!("{table}-{}-{number}", std::process::id());
         match catch_unwind(AssertUnwindSafe(|| case.run(place, &mut other, &q))) {
             Ok(Ok(())) => {}
