@@ -22,7 +22,11 @@ use crate::launch::READY;
 pub fn serve(port: u16) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    thread::spawn(move || signals.forever().for_each(|_| std::process::exit(0)));
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            std::process::exit(0);
+        }
+    });
     println!("{READY}");
     let consumers = Arc::new(Consumers::default());
     for stream in listener.incoming() {

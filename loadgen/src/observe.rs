@@ -67,7 +67,7 @@ impl Observer {
 
     /// What the time between two samples cost.
     pub fn cost(&self, begin: &Sample, end: &Sample) -> Cost {
-        let wall = (end.at - begin.at) as f64;
+        let wall = end.at.saturating_sub(begin.at).max(1) as f64;
         // /proc counts in ticks of 10 ms: a shorter span tells nothing.
         let (begin, end) = (begin.unless(wall < SPAN_NS_MIN), end.unless(wall < SPAN_NS_MIN));
         let own = (end.own_cpu - begin.own_cpu) as f64;
@@ -105,8 +105,9 @@ impl Sample {
         Sample { at, ..self }
     }
 
+    /// 0 if a run ended before it was to begin.
     pub fn seconds_until(&self, end: &Sample) -> f64 {
-        (end.at - self.at) as f64 / NS_PER_SECOND as f64
+        end.at.saturating_sub(self.at) as f64 / NS_PER_SECOND as f64
     }
 }
 

@@ -43,7 +43,7 @@ fn verify_fails_when_a_broker_does() {
     let port = peer::serve(Fault::Refuse(250));
     let output = loadgen(&["verify", "--uri", &format!("amqp://guest:guest@127.0.0.1:{port}")]);
     let said = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}{}", text(&output.stderr));
     assert!(said.starts_with("FAILED  default exchange, automatic acks"), "{said}");
     assert!(said.contains("channel.close 404 NOT_FOUND"), "{said}");
 }

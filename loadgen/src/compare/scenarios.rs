@@ -72,7 +72,7 @@ const SCENARIOS: &[Scenario] = &[
     rate("5", "topic exchange, 10,000 bindings, 10,000 routing keys in turn"),
     rate("5u", "topic exchange, 10,000 bindings, no routing key twice"),
     rate("6", "headers exchange, 100 bindings"),
-    rate("6u", "headers exchange, 10,000 bindings, no headers twice"),
+    rate("6u", "headers exchange, 10,000 bindings, no headers twice (RabbitMQ: at most 300 in flight)"),
     rate("7", "direct exchange, 10,000 bindings"),
     rate("10", "500 connections with a queue each"),
     beside_null(rate("11", "16 KB")),

@@ -1,7 +1,7 @@
 //! Starts a broker for one run, on free ports and with a scratch folder, and stops it again.
 
 mod child;
-mod haremq;
+mod own;
 mod rabbitmq;
 
 use std::env;
@@ -18,7 +18,7 @@ use child::Child;
 use rabbitmq::RabbitMq;
 
 pub use child::READY;
-pub use haremq::binary;
+pub use own::binary;
 pub use rabbitmq::settings as rabbitmq_settings;
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -56,7 +56,7 @@ impl Recipe {
     pub fn of(options: &RunOptions) -> Result<Recipe, String> {
         Ok(match options.broker {
             Kind::Haremq => Recipe::Haremq {
-                binary: options.haremq.clone().map_or_else(haremq::binary, Ok)?,
+                binary: options.haremq.clone().map_or_else(own::binary, Ok)?,
                 arguments: options
                     .broker_args
                     .iter()
@@ -85,7 +85,7 @@ impl Recipe {
         let (port, process) = match self {
             Recipe::Haremq { binary, arguments } => {
                 let port = free_port()?;
-                (port, Process::Child(haremq::spawn(binary, arguments, port)?))
+                (port, Process::Child(own::spawn(binary, arguments, port)?))
             }
             Recipe::RabbitMq => {
                 let port = rabbitmq::free_port()?;

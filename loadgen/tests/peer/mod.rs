@@ -1,5 +1,6 @@
 //! A broker of one queue in a few lines: what is published on one connection is delivered on another, with a fault in it.
 #![allow(clippy::unwrap_used)] // test code, outside of #[test] functions
+#![allow(dead_code)] // each file of tests needs some of the faults
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
