@@ -116,7 +116,8 @@ fn check_new_replies(world: &mut World, seen: &mut Seen) {
             (request, outcome) => panic!("{request:?} answered with {outcome:?}"),
         }
     }
-    for id in world.gone[seen.gone..].to_vec() {
+    let gone = world.gone[seen.gone..].to_vec();
+    for id in gone {
         check_leads_nowhere(world, id);
         seen.queues_gone += 1;
     }
