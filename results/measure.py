@@ -7,7 +7,7 @@ The generator shares the cores with the broker, so latency tails are partly the 
 SCHED_FIFO beside the firehose; agreement runs under SCHED_RR, so that what else goes on does not fall on one side of it;
 the rest runs as it comes.
 
-Sections (all by default): acks, spread, fairness, mixed, paced, memory, idle, agreement. Each broker is started fresh for each
+Sections (all by default): acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, matching. Each broker is started fresh for each
 run; the runs of peers are interleaved. RabbitMQ is Debian's, started by tests/conformance/rabbitmq.sh.
 
 agreement asks whether loadgen's rate is the one that an independent client sees: a C program on rabbitmq-c
@@ -26,6 +26,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+
+import bindings
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BIN = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release")
@@ -293,6 +295,37 @@ def agreement():
     row("median", f"{own:,.0f}", f"{other:,.0f}", f"{own / other:.2f}", "", "", "")
 
 
+def bindings_come_and_go():
+    """With the broker and the client under SCHED_RR, as what is asked is the broker's time."""
+    table("10,000 binds on one channel, seconds (median of %d)" % REPEATS, "shards", "exchange", "how", "bindings before", "s")
+    deletions = []
+    with under(ROUND_ROBIN):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
+        for shards in ("1", "2"):
+            runs = []
+            for _ in range(REPEATS):
+                with HareMQ("--shards", shards):
+                    runs.append(bindings.measure(AMQP))
+            for kind, how, before in runs[0]:
+                row(shards, kind, how, f"{before:,}", f"{median(run[kind, how, before] for run in runs):.3f}")
+            with HareMQ("--shards", shards):
+                deletions.append((shards, *bindings.delete_beside_a_publisher(AMQP)))
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    table("20 queues with 10,000 topic bindings deleted beside a publisher to the same exchange: its round trips, ms", "shards",
+          "a deletion, median", "trips during deletions", "their p50", "p99", "max", "p99 of all trips")
+    for shards, each, during, everything in deletions:
+        at = lambda them, share: f"{them[int((len(them) - 1) * share)]:.2f}"
+        row(shards, at(each, 0.5), len(during), at(during, 0.5), at(during, 0.99), at(during, 1), at(everything, 0.99))
+
+
+def matching():
+    """The benches of routing, on the last core and first in line, as the caches of others would be measured otherwise."""
+    command = ["chrt", "-f", "20", "taskset", "-c", str(os.cpu_count() - 1), "cargo", "bench", "--bench"]
+    for bench, arguments in [("route", []), ("topic_tail", [])]:
+        said = subprocess.run([*command, bench, *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        LINES.extend(["", f"## cargo bench --bench {bench}", "", "```text", said.strip(), "```"])
+
+
 def independent(name):
     """A run of the C client; it exits 1 if a message is lost, doubled or out of order."""
     with tempfile.TemporaryDirectory() as folder:
@@ -344,7 +377,7 @@ def versions():
         f"tcp congestion control: {open('/proc/sys/net/ipv4/tcp_congestion_control').read().strip()}", ""])
 
 
-SECTIONS = [acks, spread, fairness, mixed, paced, memory, idle, agreement]
+SECTIONS = [acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, matching]
 
 if __name__ == "__main__":
     OUT, LINES = sys.argv[1], []

@@ -39,3 +39,34 @@ fn a_message_goes_from_a_publisher_over_its_queue_to_a_consumer_on_three_shards(
     assert_eq!(hall.shards.iter_mut().map(|shard| shard.counters().queues).sum::<u64>(), 1);
     hall.shards.iter().for_each(Shard::invariants);
 }
+
+/// Publishes that repeat each other take a shorter way than the others, and none overtakes another.
+#[test]
+fn a_burst_arrives_in_its_order_whatever_way_each_message_takes() {
+    let mut hall = Hall::new(1);
+    let (publisher, consumer) = (hall.connect(0), hall.connect(0));
+    hall.send(consumer, &declare("walk"));
+    hall.expect(consumer, "queue.declare-ok");
+    hall.send(consumer, &consume("walk", true));
+    hall.expect(consumer, "basic.consume-ok");
+    let bodies: Vec<Vec<u8>> =
+        (0..500u16).map(|number| number.to_be_bytes().repeat(1 + number as usize % 7)).collect();
+    let mut bytes = Vec::new();
+    for (number, body) in bodies.iter().enumerate() {
+        bytes.extend(hall::publish("", "walk", body));
+        if number % 50 == 7 {
+            // By another key, to nobody: the run ends and the next begins.
+            bytes.extend(hall::publish("", "nobody", body));
+        }
+    }
+    hall.bytes(publisher, &bytes);
+    for body in &bodies {
+        assert_eq!(hall.delivery(consumer), *body);
+    }
+    let counters = hall.shards[0].counters();
+    assert_eq!(
+        (counters.published, counters.queued, counters.delivered, counters.unroutable),
+        (510, 500, 500, 10)
+    );
+    hall.shards.iter().for_each(Shard::invariants);
+}

@@ -62,6 +62,17 @@ impl ConsumerEnd {
         }
     }
 
+    /// Whether messages with that route need no change of the template.
+    pub fn is_ready_for(&self, route: &[u8]) -> bool {
+        self.template.route() == route
+    }
+
+    /// Appends the frames of one more delivery with the route that the template is ready for.
+    #[inline]
+    pub fn encode_again(&self, message: &Message<'_>, tag: u64, frame_max: u32, out: &mut Vec<u8>) {
+        self.template.encode_again(message, tag, false, frame_max, out);
+    }
+
     /// Appends the frames of one delivery.
     #[inline]
     pub fn encode(
@@ -102,6 +113,20 @@ impl Template {
         if self.route() != message.route {
             self.set_route(message.route);
         }
+        self.encode_again(message, tag, redelivered, frame_max, out);
+    }
+
+    /// The same for a message with the route of the one before.
+    #[inline]
+    pub fn encode_again(
+        &self,
+        message: &Message<'_>,
+        tag: u64,
+        redelivered: bool,
+        frame_max: u32,
+        out: &mut Vec<u8>,
+    ) {
+        debug_assert!(self.route() == message.route);
         let tag_at = out.len() + self.tag_at;
         out.extend_from_slice(&self.frame);
         out[tag_at..tag_at + 8].copy_from_slice(&tag.to_be_bytes());

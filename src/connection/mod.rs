@@ -257,6 +257,37 @@ impl Connection {
         true
     }
 
+    /// Encodes a run of deliveries without acks that have the route of the last one, as long as `next`, which hears the
+    /// window bytes so far, has a message. Answers how many there were, and their window bytes.
+    #[inline]
+    pub fn deliver_run<'m>(
+        &mut self,
+        handle: u32,
+        route: &[u8],
+        mut next: impl FnMut(u32) -> Option<Message<'m>>,
+    ) -> (u64, u32) {
+        let Some(end) = self.consumers.get_mut(handle) else { return (0, 0) };
+        let Some(channel) = self.channels.get_mut(usize::from(end.channel.0)).and_then(Option::as_deref_mut)
+        else {
+            return (0, 0);
+        };
+        if channel.state != ChannelState::Open || channel.recovers() || !end.is_ready_for(route) {
+            return (0, 0);
+        }
+        let (first_tag, out) = (channel.next_tag, self.outbox.buffer());
+        let mut bytes = 0;
+        while let Some(message) = next(bytes) {
+            end.encode_again(&message, channel.take_tag(), self.frame_max, out);
+            bytes += message.window_bytes();
+        }
+        end.used += bytes;
+        if bytes > 0 && !end.listed {
+            end.listed = true;
+            self.used.push(handle);
+        }
+        (channel.next_tag - first_tag, bytes)
+    }
+
     /// The client sends more than we may keep for it: requests without reading the replies, frames behind a
     /// parked channel, or publishes during a memory alarm.
     pub fn is_overfull(&self) -> bool {

@@ -43,6 +43,24 @@ pub fn scan(bytes: &[u8], frame_max: u32) -> Scan<'_> {
     }
 }
 
+/// The publish at the front of `bytes`, if its method frame is the same as `method`, octet for octet: most publishes of a
+/// burst repeat the one before but for their content. Answers the message, whose `route` is the one given, and its bytes.
+#[inline]
+pub fn repeated<'a>(
+    bytes: &'a [u8],
+    method: &[u8],
+    route: &'a [u8],
+    frame_max: u32,
+) -> Option<(Message<'a>, usize)> {
+    if !bytes.starts_with(method) {
+        return None;
+    }
+    match content_end(bytes, method.len(), [method[1], method[2]], frame_max) {
+        Content::End(end) => Some((Message { route, content: &bytes[method.len()..end] }, end)),
+        Content::Incomplete | Content::Other => None,
+    }
+}
+
 struct PublishMethod {
     channel: [u8; 2],
     bits: u8,
@@ -179,6 +197,20 @@ mod tests {
             );
             assert_eq!(publish.message.content, &bytes[22..whole]);
         }
+    }
+
+    #[test]
+    fn a_publish_that_repeats_the_one_before_is_found_by_its_method() {
+        let bytes = publish(0, &[b"hello"]);
+        let Scan::Publish(first, taken) = scan(&bytes, 4096) else { panic!("not found") };
+        let method = &bytes[..taken - first.message.content.len()];
+        let next = publish(0, &[b"other"]);
+        let (message, end) = repeated(&next, method, first.message.route, 4096).unwrap();
+        assert_eq!((message.content, end), (&next[22..], next.len()));
+        for cut in 0..next.len() {
+            assert!(repeated(&next[..cut], method, first.message.route, 4096).is_none(), "cut at {cut}");
+        }
+        assert!(repeated(&publish(1, &[b"other"]), method, first.message.route, 4096).is_none(), "mandatory");
     }
 
     #[test]

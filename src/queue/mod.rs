@@ -79,6 +79,28 @@ impl Queue {
         self.take_consumer(bytes)
     }
 
+    /// The consumer that takes whatever comes next, if it is the only one in line, needs no ack and no credit, and nothing
+    /// waits: a run of messages may go to it while its window lasts. `run_ended` must follow.
+    #[inline]
+    pub fn sole_taker(&mut self) -> Option<&mut Consumer> {
+        if self.dying || !self.ready.is_empty() || self.available.len() != 1 || self.lacks_credit() {
+            return None;
+        }
+        let consumer = self.consumers.get_mut(self.available[0]).expect("who is available is there");
+        (consumer.no_ack && consumer.credit == NO_LIMIT).then_some(consumer)
+    }
+
+    /// The sole taker has taken a run of messages: without room it leaves the line.
+    pub fn run_ended(&mut self) {
+        if let Some(&at) = self.available.front()
+            && let Some(consumer) = self.consumers.get_mut(at)
+            && !consumer.has_room()
+        {
+            consumer.line = Line::Out;
+            self.available.clear();
+        }
+    }
+
     /// Notes that a message handed out by `direct` waits for an ack.
     #[inline]
     pub fn track(&mut self, message: MessageRef, direct: &Direct) -> u32 {

@@ -9,7 +9,7 @@ use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::connection::Failure;
 use crate::connection::content::Assembled;
 use crate::connection::deliver::append_content;
-use crate::connection::publish::Publish;
+use crate::connection::publish::{Publish, repeated};
 use crate::exchange::text::lossy;
 use crate::exchange::{ListIndex, Resolved, RouteError};
 use crate::ids::{ChannelNumber, QueueId, ShardId};
@@ -34,6 +34,36 @@ impl Shard {
             return self.route(slot, &publish, Some(&record), confirms);
         }
         self.route(slot, publish, buffer, confirms)
+    }
+
+    /// Publishes that repeat the last one but for their content go straight through, if its queue is here and one consumer
+    /// here takes whatever comes. `bytes` begins with the last one, which took `taken`; answers the bytes of the others.
+    #[inline]
+    pub(super) fn publish_run(
+        &mut self,
+        slot: u32,
+        bytes: &[u8],
+        last: &Publish<'_>,
+        taken: usize,
+        frame_max: u32,
+    ) -> usize {
+        let Some(list) = self.memos[slot as usize].find(last.message.route, &self.router) else { return 0 };
+        let &[queue] = self.router.targets(list) else { return 0 };
+        if queue.shard != self.id {
+            return 0;
+        }
+        let (route, method) = (last.message.route, &bytes[..taken - last.message.content.len()]);
+        let mut at = taken;
+        let count = self.rooms.accept_run(queue, route, || {
+            let (message, end) = repeated(&bytes[at..], method, route, frame_max)?;
+            if message.property_flags() & (USER_ID | REPLY_TO | HEADERS) != 0 {
+                return None;
+            }
+            at += end;
+            Some(message)
+        });
+        self.rooms.outward.counters.published += count;
+        at - taken
     }
 
     #[inline]

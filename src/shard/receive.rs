@@ -69,9 +69,13 @@ impl Shard {
                         if let Some(channel) = connection.channel(publish.channel)
                             && channel.takes_publish()
                         {
-                            let confirms = channel.confirms.is_some();
+                            let (confirms, frame_max) = (channel.confirms.is_some(), connection.frame_max);
                             if let Err(failure) = self.publish(slot, &publish, None, confirms) {
                                 self.fail(slot, publish.channel, failure);
+                            } else if !confirms && self.local.is_empty() {
+                                return Step::Took(
+                                    taken + self.publish_run(slot, bytes, &publish, taken, frame_max),
+                                );
                             }
                             self.run_local();
                             return Step::Took(taken);

@@ -7,7 +7,7 @@ use super::command::{Command, Waiter};
 use crate::connection::Connection;
 use crate::connection::transaction::Dropped;
 use crate::ids::{ChannelNumber, ConnectionId, ConsumerId, QueueId, ReplyTo, ShardId};
-use crate::limits::{PUMP_DELIVERIES, SWEEP_ENTRIES};
+use crate::limits::{FLUSH_BYTES, PUMP_DELIVERIES, SWEEP_ENTRIES};
 use crate::mesh::Mesh;
 use crate::mesh::parcel::{Deliver, Parcel, Record, Span};
 use crate::message::Message;
@@ -75,6 +75,40 @@ impl Rooms {
         if !self.outward.deliver(id, direct.to, message, buffer, unacked, false) {
             self.put_back(id, unacked);
         }
+    }
+
+    /// Takes a run of messages with the same route straight through a queue of this shard to the one consumer here that
+    /// takes whatever comes, as long as `next` has one and windows and outbox have room. Answers how many there were.
+    #[inline]
+    pub fn accept_run<'m>(
+        &mut self,
+        id: QueueId,
+        route: &[u8],
+        mut next: impl FnMut() -> Option<Message<'m>>,
+    ) -> u64 {
+        let Rooms { queues, outward, .. } = self;
+        let Some(queue) = queues.live_mut(id.slot, id.generation) else { return 0 };
+        let Some(consumer) = queue.sole_taker() else { return 0 };
+        let ConsumerAt { connection, handle } = consumer.at;
+        if connection.shard != outward.id {
+            return 0;
+        }
+        let Some(here) = outward.connections.live_mut(connection.slot, connection.generation) else {
+            return 0;
+        };
+        let room = consumer.window.min(FLUSH_BYTES as i64 - outward.unflushed as i64);
+        let (count, bytes) =
+            here.deliver_run(handle, route, |taken| if i64::from(taken) < room { next() } else { None });
+        if count == 0 {
+            return 0;
+        }
+        consumer.window -= i64::from(bytes);
+        queue.run_ended();
+        outward.counters.queued += count;
+        outward.counters.delivered += count;
+        outward.unflushed += bytes as usize;
+        outward.touch(connection.slot);
+        count
     }
 
     /// An ack, or with `requeue` a return, for a queue on any shard.
