@@ -96,4 +96,4 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
 }
 
 const SEEDS: u64 = 200;
-const SEEDS_FOR_A_FAULT: u64 = 400;
+const SEEDS_FOR_A_FAULT: u64 = 2_000;
