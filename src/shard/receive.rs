@@ -40,7 +40,8 @@ impl Shard {
         let mut consumed = 0;
         let mut again = false;
         while consumed < bytes.len() {
-            if self.rooms.outward.unflushed >= FLUSH_BYTES {
+            // But for the first frame: else a backlog that is served at the end of each batch could keep a reader waiting.
+            if consumed > 0 && self.rooms.outward.unflushed >= FLUSH_BYTES {
                 again = true;
                 break;
             }
