@@ -80,6 +80,8 @@ pub const SWEEP_ENTRIES: usize = 8_192;
 pub const UNLINKS: usize = 1_024;
 /// Consumers of a channel with a limit of its own that are looked at in one piece of work.
 pub const LEND_CONSUMERS: usize = 256;
+/// Binds behind one another on a channel that go to the control shard together: about 200 us of its work.
+pub const BINDS_TOGETHER: usize = 64;
 /// Consumers of one channel.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 65_535;
 

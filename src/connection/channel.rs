@@ -115,6 +115,10 @@ pub enum Pending {
     QueueBind {
         nowait: bool,
     },
+    /// Several binds in a row; for each whether it is to be answered.
+    QueueBinds {
+        nowait: Box<[bool]>,
+    },
     QueueUnbind,
     QueuePurge {
         nowait: bool,
@@ -174,7 +178,8 @@ impl Channel {
         }
     }
 
-    /// Open, waiting for nothing (nor for the memory alarm to go), not within a content and not in tx mode: a publish can go straight to its queues.
+    /// Open, waiting for nothing (nor for the memory alarm to go), not within a content and not in tx mode: a publish can go
+    /// straight to its queues.
     #[inline]
     pub fn takes_publish(&self) -> bool {
         self.state == ChannelState::Open

@@ -42,6 +42,20 @@ impl Shard {
                     connection.reply(number, &declare_ok(&name, 0, 0));
                 });
             }
+            Outcome::Several { done, refused } => {
+                let Pending::QueueBinds { nowait } = pending else { return };
+                for &nowait in nowait.iter().take(done as usize) {
+                    self.write(slot, number, nowait, |connection| {
+                        connection.reply(number, &Method::QueueBindOk {});
+                    });
+                }
+                match refused.map(|refused| *refused) {
+                    Some(Outcome::SoftError(error)) => self.fail_pending(slot, number, error.into()),
+                    Some(Outcome::HardError(error)) => self.fail_pending(slot, number, error.into()),
+                    Some(outcome) => debug_assert!(false, "{outcome:?} is no refusal"),
+                    None => {}
+                }
+            }
             Outcome::NameTaken => self.fail_pending(slot, number, name_taken()),
             Outcome::SoftError(error) => self.fail_pending(slot, number, error.into()),
             Outcome::HardError(error) => self.fail_pending(slot, number, error.into()),
@@ -247,6 +261,7 @@ impl Shard {
             Pending::TxCommit { .. } => (false, Method::TxCommitOk {}),
             Pending::QueueDeclare { .. }
             | Pending::QueueCounts { .. }
+            | Pending::QueueBinds { .. }
             | Pending::QueuePurge { .. }
             | Pending::QueueDelete { .. }
             | Pending::Consume { .. }
@@ -349,6 +364,13 @@ impl Shard {
                 return;
             };
             connection.parked_bytes -= taken;
+            if let Some(binds) = self.bind_several(slot, number, bytes) {
+                if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+                    connection.parked_bytes -= binds - taken;
+                }
+                frames.advance(binds);
+                continue;
+            }
             if self.waits_for_alarm(slot, &frame, &bytes[..taken]) {
                 frames.advance(taken);
                 continue;

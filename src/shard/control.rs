@@ -97,6 +97,16 @@ impl Shard {
         if !self.router.is_applying()
             && let Some(version) = self.applying.take()
         {
+            self.applied = Some(version);
+            if self.id == ShardId::CONTROL {
+                self.tell_applied();
+            }
+        }
+    }
+
+    /// Tells control how far the router has come: once for all the changes of a batch.
+    pub(super) fn tell_applied(&mut self) {
+        if let Some(version) = self.applied.take() {
             self.send(ShardId::CONTROL, Command::Applied { version });
         }
     }

@@ -10,6 +10,7 @@
 
 mod answer;
 mod ask;
+mod binds;
 mod blocked;
 mod command;
 mod confirm;
@@ -65,6 +66,8 @@ pub struct Shard {
     told: VecDeque<Told>,
     /// The version of the change that the router is applying in pieces.
     applying: Option<u64>,
+    /// The version that it has applied and control has not been told of.
+    applied: Option<u64>,
     /// The last route of each connection, by its slot.
     memos: Vec<Memo>,
     /// On the control shard.
@@ -152,6 +155,7 @@ impl Shard {
             router: Router::new(seed),
             told: VecDeque::new(),
             applying: None,
+            applied: None,
             memos: Vec::new(),
             topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
             local: VecDeque::new(),
@@ -397,6 +401,7 @@ impl Shard {
             // Some that were to be served had to ask for credit.
             self.lend_and_pump();
         }
+        self.tell_applied();
         self.rooms.outward.mesh.post();
         self.resume_pressed();
     }

@@ -150,78 +150,6 @@ impl Shard {
         Ok(())
     }
 
-    pub(super) fn bind_or_unbind(
-        &mut self,
-        slot: u32,
-        number: ChannelNumber,
-        method: &Method<'_>,
-        pending: Pending,
-    ) -> Result {
-        let requester = self.requester(slot, number);
-        let request = match *method {
-            Method::QueueBind { queue, exchange, routing_key, arguments, .. } => {
-                let queue_name = self.queue_name(slot, number, &queue, method)?;
-                // An empty key with an empty queue name means the queue's name, too (AMQP 0-9-1, queue.bind).
-                let key = if queue.is_empty() && routing_key.is_empty() {
-                    queue_name.clone()
-                } else {
-                    owned(&routing_key)
-                };
-                let arguments = Box::from(arguments.as_bytes());
-                Request::Bind {
-                    requester,
-                    queue: queue_name,
-                    exchange: owned(&exchange),
-                    routing_key: key,
-                    arguments,
-                }
-            }
-            Method::QueueUnbind { queue, exchange, routing_key, arguments } => Request::Unbind {
-                requester,
-                queue: self.queue_name(slot, number, &queue, method)?,
-                exchange: owned(&exchange),
-                routing_key: owned(&routing_key),
-                arguments: Box::from(arguments.as_bytes()),
-            },
-            _ => return Ok(()),
-        };
-        self.request(slot, number, request, pending);
-        Ok(())
-    }
-
-    pub(super) fn bind_or_unbind_exchange(
-        &mut self,
-        slot: u32,
-        number: ChannelNumber,
-        method: &Method<'_>,
-        pending: Pending,
-    ) -> Result {
-        let requester = self.requester(slot, number);
-        let request = match *method {
-            Method::ExchangeBind { destination, source, routing_key, arguments, .. } => {
-                Request::BindExchange {
-                    requester,
-                    destination: owned(&destination),
-                    source: owned(&source),
-                    routing_key: owned(&routing_key),
-                    arguments: Box::from(arguments.as_bytes()),
-                }
-            }
-            Method::ExchangeUnbind { destination, source, routing_key, arguments, .. } => {
-                Request::UnbindExchange {
-                    requester,
-                    destination: owned(&destination),
-                    source: owned(&source),
-                    routing_key: owned(&routing_key),
-                    arguments: Box::from(arguments.as_bytes()),
-                }
-            }
-            _ => return Ok(()),
-        };
-        self.request(slot, number, request, pending);
-        Ok(())
-    }
-
     #[expect(clippy::too_many_arguments, reason = "the fields of one method")]
     pub(super) fn queue_delete(
         &mut self,
@@ -289,7 +217,7 @@ impl Shard {
     }
 
     /// The name that a method means: an empty one is the queue last declared on the channel.
-    fn queue_name(
+    pub(super) fn queue_name(
         &mut self,
         slot: u32,
         number: ChannelNumber,

@@ -491,6 +491,37 @@ fn an_error_names_the_method_that_caused_it() {
     assert_eq!((error.class_id, error.method_id), (50, 20));
 }
 
+fn several(binds: impl IntoIterator<Item = Request>) -> Request {
+    Request::Several { requester: requester(0, 0), binds: binds.into_iter().collect(), done: 0 }
+}
+
+#[test]
+fn several_binds_are_done_up_to_the_first_that_is_refused() {
+    let mut world = World::new(1);
+    let (id, _) = declared(world.ask(declare_queue(requester(0, 0), "q")));
+    let of = |queue, key| bind(requester(0, 0), "amq.direct", queue, key);
+    assert_eq!(world.ask(several([of("q", "a"), of("q", "b")])), Outcome::Several { done: 2, refused: None });
+    let outcome = world.ask(several([of("q", "c"), of("missing", "d"), of("q", "e")]));
+    let Outcome::Several { done: 1, refused: Some(refused) } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(soft_text(*refused), "NOT_FOUND - no queue 'missing' in vhost '/'");
+    for (key, reached) in [("a", &[id][..]), ("b", &[id]), ("c", &[id]), ("d", &[]), ("e", &[])] {
+        assert_eq!(targets(&mut world, "amq.direct", key), reached);
+    }
+}
+
+#[test]
+fn several_binds_wait_together_for_a_name_that_is_not_settled() {
+    let mut world = World::new(1);
+    declared(world.ask(declare_queue(requester(0, 0), "p")));
+    let (old, _) = declared(world.ask(declare_queue(requester(0, 0), "q")));
+    world.kill(old);
+    assert!(world.step_to_control(old.shard.index()));
+    let of = |queue| bind(requester(0, 0), "amq.fanout", queue, "");
+    let outcome = world.ask(several([of("p"), of("q"), of("p")]));
+    let Outcome::Several { done: 1, refused: Some(refused) } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(soft_text(*refused), "NOT_FOUND - no queue 'q' in vhost '/'");
+}
+
 #[test]
 fn a_reply_waits_for_the_slowest_shard() {
     let mut world = World::new(1);

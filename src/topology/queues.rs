@@ -132,6 +132,11 @@ impl Topology {
         None
     }
 
+    /// Whether a name is free or live.
+    pub(super) fn is_settled(&self, name: &[u8]) -> bool {
+        matches!(self.queues.get(name), Some(NamedQueue::Live(_)) | None)
+    }
+
     pub(super) fn live(&self, name: &[u8]) -> Result<&LiveQueue, Refusal> {
         match self.queues.get(name) {
             Some(NamedQueue::Live(live)) => Ok(live),

@@ -1,5 +1,7 @@
 //! What a connection may ask of the topology, and what it is answered.
 
+use std::collections::VecDeque;
+
 use crate::amqp::{ChannelError, ConnectionError, ReplyCode};
 use crate::exchange::{Name, text};
 use crate::ids::{QueueId, Requester};
@@ -40,6 +42,12 @@ pub enum Request {
         routing_key: Box<[u8]>,
         arguments: Box<[u8]>,
     },
+    /// Binds that came one behind the other: done in turn up to the first that is refused. `done` are out already.
+    Several {
+        requester: Requester,
+        binds: VecDeque<Request>,
+        done: u32,
+    },
     Unbind {
         requester: Requester,
         queue: Box<[u8]>,
@@ -70,6 +78,7 @@ impl Request {
             | Request::DeleteExchange { requester, .. }
             | Request::DeclareQueue { requester, .. }
             | Request::Bind { requester, .. }
+            | Request::Several { requester, .. }
             | Request::Unbind { requester, .. }
             | Request::BindExchange { requester, .. }
             | Request::UnbindExchange { requester, .. } => requester,
@@ -84,7 +93,7 @@ impl Request {
             Request::BindExchange { .. } => (40, 30),
             Request::UnbindExchange { .. } => (40, 40),
             Request::DeclareQueue { .. } => (50, 10),
-            Request::Bind { .. } => (50, 20),
+            Request::Bind { .. } | Request::Several { .. } => (50, 20),
             Request::Unbind { .. } => (50, 50),
         }
     }
@@ -94,6 +103,7 @@ impl Request {
         match self {
             Request::DeclareQueue { name, .. } => Some(name),
             Request::Bind { queue, .. } | Request::Unbind { queue, .. } => Some(queue),
+            Request::Several { binds, .. } => binds.front()?.queue_name(),
             Request::DeclareExchange { .. }
             | Request::DeleteExchange { .. }
             | Request::BindExchange { .. }
@@ -111,6 +121,7 @@ impl Request {
                 strip(queue);
                 strip(exchange);
             }
+            Request::Several { binds, .. } => binds.iter_mut().for_each(Request::strip_names),
             Request::BindExchange { destination, source, .. }
             | Request::UnbindExchange { destination, source, .. } => {
                 strip(destination);
@@ -132,6 +143,11 @@ pub enum Outcome {
     },
     /// Only for a `server_named` declare: try another name.
     NameTaken,
+    /// Of several binds so many are done, and the next is refused, if there was one.
+    Several {
+        done: u32,
+        refused: Option<Box<Outcome>>,
+    },
     SoftError(ChannelError),
     HardError(ConnectionError),
 }

@@ -117,12 +117,37 @@ impl Topology {
     /// Runs a request whose names are stripped, or puts it in line for its queue's name.
     pub(super) fn run(&mut self, request: Request, out: &mut Vec<Effect>) {
         let Some(request) = self.wait_for_name(request, out) else { return };
+        if let Request::Several { requester, binds, done } = request {
+            return self.run_several(requester, binds, done, out);
+        }
         let (to, method) = (request.requester(), request.method());
         match self.perform(request, out) {
             Ok(Progress::Done(outcome)) => self.reply(to, outcome, out),
             Ok(Progress::Later) => {}
             Err(refusal) => out.push(Effect::Reply { to, outcome: refusal.outcome(method) }),
         }
+    }
+
+    /// Runs binds in turn; the first one's name is settled. One whose name is not takes the rest along to wait.
+    fn run_several(
+        &mut self,
+        requester: Requester,
+        mut binds: VecDeque<Request>,
+        mut done: u32,
+        out: &mut Vec<Effect>,
+    ) {
+        while let Some(bind) = binds.pop_front() {
+            let method = bind.method();
+            if let Err(refusal) = self.perform(bind, out) {
+                let refused = Some(Box::new(refusal.outcome(method)));
+                return self.reply(requester, Outcome::Several { done, refused }, out);
+            }
+            done += 1;
+            if binds.front().and_then(Request::queue_name).is_some_and(|name| !self.is_settled(name)) {
+                return self.run(Request::Several { requester, binds, done }, out);
+            }
+        }
+        self.reply(requester, Outcome::Several { done, refused: None }, out);
     }
 
     fn perform(&mut self, request: Request, out: &mut Vec<Effect>) -> Result<Progress, Refusal> {
@@ -153,6 +178,7 @@ impl Topology {
                 let terms = Terms::new(&exchange, routing_key, &arguments);
                 self.bind_queue(requester.connection, &queue, terms, out)
             }
+            Request::Several { .. } => unreachable!("several binds are run one by one"),
             Request::Unbind { requester, queue, exchange, routing_key, arguments } => {
                 let terms = Terms::new(&exchange, routing_key, &arguments);
                 self.unbind_queue(requester.connection, &queue, terms, out)
