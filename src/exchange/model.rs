@@ -65,7 +65,7 @@ const EXCHANGES: [&str; 8] =
 /// Those that come and go.
 const OWN: [&str; 4] = ["logs", "jobs", "news", "last"];
 const KEYS: [&str; 8] = ["", "red", "green", "a.b", "a..b", "red.a.b", "a.b.red", "red.red.a.green.b"];
-const BINDING_KEYS: [&str; 14] = [
+const BINDING_KEYS: [&str; 15] = [
     "",
     "red",
     "green",
@@ -80,6 +80,7 @@ const BINDING_KEYS: [&str; 14] = [
     "#.*",
     "#.#.red.#",
     "a.*.#.red",
+    "red.#.red",
 ];
 const QUEUES: usize = 6;
 

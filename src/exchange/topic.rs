@@ -21,9 +21,11 @@ pub(super) struct Trie {
     nodes: Vec<Node>,
     edges: Edges,
     free: Vec<u32>,
-    /// The nodes that the words so far lead to, and those of one word before.
+    /// The nodes that the last word led to, and those of one word before.
     live: Vec<u32>,
     before: Vec<u32>,
+    /// The children by `#` that were reached: they stay, as any word may follow.
+    resting: Vec<u32>,
     /// Counts words over all matches; a node that carries the number was reached by that word.
     step: u32,
     hashing: RandomState,
@@ -62,6 +64,7 @@ impl Trie {
             free: Vec::new(),
             live: Vec::new(),
             before: Vec::new(),
+            resting: Vec::new(),
             step: 0,
             hashing,
         }
@@ -107,20 +110,27 @@ impl Trie {
         self.begin();
         let first = self.step;
         self.live.clear();
+        self.resting.clear();
         self.reach(ROOT, first, found);
         for word in words(routing_key) {
             let hash = WordHash::of(&self.hashing, word);
             self.step += 1;
+            // Those that this word adds are for the next.
+            let resting = self.resting.len();
             std::mem::swap(&mut self.live, &mut self.before);
             self.live.clear();
             for at in 0..self.before.len() {
                 self.follow(self.before[at], word, hash, first, found);
             }
-            if self.live.is_empty() {
+            for at in 0..resting {
+                self.follow(self.resting[at], word, hash, first, found);
+            }
+            if self.live.is_empty() && self.resting.is_empty() {
                 return;
             }
         }
-        let leads = self.live.iter().map(|&node| self.nodes[node as usize].leads);
+        let alive = self.live.iter().chain(&self.resting);
+        let leads = alive.map(|&node| self.nodes[node as usize].leads);
         found.extend(leads.filter(|&leads| leads != Leads::NOWHERE));
     }
 
@@ -132,8 +142,7 @@ impl Trie {
     /// One word further from a node.
     #[inline]
     fn follow(&mut self, at: u32, word: &[u8], hash: WordHash, first: u32, found: &mut Vec<Leads>) {
-        let Node { star, literals, ref by, .. } = self.nodes[at as usize];
-        let is_rest = matches!(by, By::Rest);
+        let Node { star, literals, .. } = self.nodes[at as usize];
         if literals > 0
             && let Some(child) = self.literal(at, word, hash)
         {
@@ -141,9 +150,6 @@ impl Trie {
         }
         if star != NONE {
             self.reach(star, first, found);
-        }
-        if is_rest {
-            self.reach(at, first, found);
         }
     }
 
@@ -159,23 +165,27 @@ impl Trie {
     /// which the match began.
     #[inline]
     fn reach(&mut self, at: u32, first: u32, found: &mut Vec<Leads>) {
-        let step = self.step;
         let node = &mut self.nodes[at as usize];
-        if node.seen == step {
+        if node.seen == self.step {
             return;
         }
-        node.seen = step;
+        node.seen = self.step;
         let rest = node.rest;
-        self.live.push(at);
+        if node.star != NONE || node.literals > 0 || node.leads != Leads::NOWHERE {
+            self.live.push(at);
+        }
         if rest == NONE {
             return;
         }
         let end = &mut self.nodes[rest as usize];
+        if end.seen >= first {
+            return;
+        }
+        end.seen = self.step;
         if end.star != NONE || end.literals > 0 {
-            self.reach(rest, first, found);
-        } else if end.seen < first {
-            // A `#` at the end of all binding keys through it has matched whatever comes: it need not be kept alive.
-            end.seen = step;
+            self.resting.push(rest);
+        } else {
+            // A `#` at the end of all binding keys through it has matched whatever comes.
             found.push(end.leads);
         }
     }
@@ -340,6 +350,7 @@ mod tests {
             ("#.*", &["a", "a.b", "."], &[""]),
             ("*.#", &["a", "a.b", "."], &[""]),
             ("#.a.#.b.#.c.#", &["a.b.c", "x.a.x.b.x.c.x"], &["c.b.a", "a.b"]),
+            ("a.#.a", &["a.a", "a.b.a", "a.a.a"], &["a", "a.b"]),
             ("a*.#b", &["a*.#b"], &["ax.b"]),
         ] {
             yes.iter().for_each(|key| assert!(matches(binding_key, key), "{binding_key} takes {key}"));
