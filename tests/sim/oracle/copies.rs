@@ -151,7 +151,8 @@ impl Oracle {
         self.channels[channel].last_tag = tag;
         self.tally.redelivered += u64::from(redelivered);
         if !no_ack {
-            self.channels[channel].held.insert(tag, Held { queue, message, consumer });
+            let held = Held { queue, message, consumer, rolled_back: false };
+            self.channels[channel].held.insert(tag, held);
             if let Some(consumer) = consumer {
                 self.consumers[consumer].held += 1;
                 self.channels[channel].delivered += 1;

@@ -140,7 +140,7 @@ impl Oracle {
             Request::Recover { copies, since, nowait: false } => {
                 // recover-ok comes behind all that it concerns, and when it is back.
                 self.recovered_at(&copies, since, Arrived::At(at));
-                self.release(channel, None, Arrived::At(at));
+                self.release_unseen(channel);
                 self.channels[channel].recovering -= 1;
                 let record = &mut self.channels[channel];
                 let unseen = |told: &Told| matches!(told.request, Request::Recover { nowait: true, .. });

@@ -91,6 +91,8 @@ pub struct Held {
     pub queue: QueueIx,
     pub message: PublicationIx,
     pub consumer: Option<ConsumerIx>,
+    /// Its settlement was rolled back: a recover that was written before the rollback passes it over.
+    pub rolled_back: bool,
 }
 
 #[derive(Clone, Debug)]
