@@ -327,7 +327,7 @@ impl Oracle {
 impl ChannelRecord {
     /// What it holds may be ready again.
     pub(super) fn may_give_back(&self) -> bool {
-        self.state != Life::Open || self.recovering > 0
+        self.leaving.is_some() || self.recovering > 0
     }
 }
 
