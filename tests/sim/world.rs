@@ -222,7 +222,9 @@ impl World {
     fn see_written(&mut self, written: Vec<(ConnectionIx, Vec<Unit>)>) -> Verdict {
         let mut streams: Vec<Stream> = Vec::new();
         for (connection, units) in written {
-            streams.push((connection, self.faults.towards_client(connection, units).into()));
+            let units = self.faults.towards_client(connection, units);
+            self.oracle.foresee_ends(connection, &units);
+            streams.push((connection, units.into()));
         }
         while streams.iter().any(|(_, units)| !units.is_empty()) {
             let heard = self.hear_what_makes_sense(&mut streams, true)?;
@@ -265,7 +267,7 @@ impl World {
         others.into_iter().any(|(_, (connection, units))| {
             let Some(same) = units.iter().find(|other| other.number() == number) else { return false };
             let first = !matches!(same.method(), Method::BasicDeliver { redelivered: true, .. });
-            first || self.oracle.gives_back_within(*connection, same, units)
+            first || self.oracle.gives_back(*connection, same)
         })
     }
 

@@ -151,7 +151,8 @@ impl Oracle {
         self.channels[channel].last_tag = tag;
         self.tally.redelivered += u64::from(redelivered);
         if !no_ack {
-            self.channels[channel].held.insert(tag, Held { queue, message, consumer });
+            let held = Held { queue, message, consumer, rolled_back: false };
+            self.channels[channel].held.insert(tag, held);
             if let Some(consumer) = consumer {
                 self.consumers[consumer].held += 1;
                 self.channels[channel].delivered += 1;
@@ -326,7 +327,7 @@ impl Oracle {
 impl ChannelRecord {
     /// What it holds may be ready again.
     pub(super) fn may_give_back(&self) -> bool {
-        self.state != Life::Open || self.recovering > 0
+        self.leaving.is_some() || self.recovering > 0
     }
 }
 

@@ -109,7 +109,7 @@ impl Oracle {
     pub(super) fn finish(&mut self, channel: ChannelIx) {
         let at = self.time;
         self.leave(channel);
-        self.release(channel, Some(self.channels[channel].left), Arrived::At(at));
+        self.release(channel, self.channels[channel].left, Arrived::At(at));
         let consumers = self.consumers_of(channel);
         for &consumer in &consumers {
             self.consumer_ends(consumer);
@@ -132,7 +132,7 @@ impl Oracle {
         for Told { request, .. } in std::mem::take(&mut self.channels[channel].told) {
             self.perhaps(channel, request);
         }
-        self.release(channel, Some(self.channels[channel].left), Arrived::NotYet);
+        self.release(channel, self.channels[channel].left, Arrived::NotYet);
         self.end_channel(channel, state);
     }
 
@@ -241,9 +241,27 @@ impl Oracle {
         if no_ack { &mut record.lossy } else { &mut record.hidden }
     }
 
-    /// What the channel held is ready again, since then at the earliest; or since it was sent.
-    pub(super) fn release(&mut self, channel: ChannelIx, since: Option<u64>, arrived: Arrived) {
-        for (_, held) in std::mem::take(&mut self.channels[channel].held) {
+    /// What the channel held is ready again, since then at the earliest.
+    pub(super) fn release(&mut self, channel: ChannelIx, since: u64, arrived: Arrived) {
+        let held = std::mem::take(&mut self.channels[channel].held);
+        self.give_back(channel, held, Some(since), arrived);
+    }
+
+    /// recover-ok: what the channel was sent since it asked is ready again, since it was sent at the earliest.
+    pub(super) fn release_unseen(&mut self, channel: ChannelIx) {
+        let is_sent = |_: &u64, held: &mut Held| !held.rolled_back;
+        let sent = self.channels[channel].held.extract_if(.., is_sent).collect();
+        self.give_back(channel, sent, None, Arrived::At(self.time));
+    }
+
+    fn give_back(
+        &mut self,
+        channel: ChannelIx,
+        held: BTreeMap<u64, Held>,
+        since: Option<u64>,
+        arrived: Arrived,
+    ) {
+        for held in held.into_values() {
             if let Some(consumer) = held.consumer {
                 self.consumers[consumer].held -= 1;
                 self.channels[channel].delivered -= 1;

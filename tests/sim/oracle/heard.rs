@@ -36,14 +36,23 @@ impl Oracle {
         }
     }
 
-    /// Whether the channel of that delivery ends with one of these units, or its client has asked for its end, or to
-    /// recover, so that the message may come again.
-    pub fn gives_back_within<'a>(
-        &self,
-        connection: ConnectionIx,
-        delivery: &Unit,
-        units: impl IntoIterator<Item = &'a Unit>,
-    ) -> bool {
+    /// What the broker is about to be heard to end had perhaps ended before anything else of the same turn was written.
+    pub fn foresee_ends(&mut self, connection: ConnectionIx, units: &[Unit]) {
+        for unit in units {
+            let ended = match unit.method() {
+                Method::ChannelClose { .. } => {
+                    self.connections[connection].channels.get(&unit.channel).copied().into_iter().collect()
+                }
+                Method::ConnectionClose { .. } => self.channels_of(connection),
+                _ => Vec::new(),
+            };
+            ended.into_iter().for_each(|channel| self.leave(channel));
+        }
+    }
+
+    /// Whether the channel of that delivery ends, or its client has asked for its end, or to recover, so that the
+    /// message may come again.
+    pub fn gives_back(&self, connection: ConnectionIx, delivery: &Unit) -> bool {
         let (record, channel) = (&self.connections[connection], delivery.channel);
         if let Method::BasicDeliver { consumer_tag, .. } = delivery.method()
             && let Some(&channel) = record.channels.get(&channel)
@@ -53,13 +62,7 @@ impl Oracle {
             return false;
         }
         let keeps = |&at: &ChannelIx| !self.channels[at].may_give_back();
-        let mut closes = units.into_iter().filter(|unit| {
-            matches!(unit.method(), Method::ChannelClose { .. }) && unit.channel == channel
-                || matches!(unit.method(), Method::ConnectionClose { .. })
-        });
-        record.state != Life::Open
-            || !record.channels.get(&channel).is_some_and(keeps)
-            || closes.next().is_some()
+        record.state != Life::Open || !record.channels.get(&channel).is_some_and(keeps)
     }
 
     fn hear_connection(&mut self, connection: ConnectionIx, method: &Method<'_>) -> Verdict {
@@ -140,7 +143,7 @@ impl Oracle {
             Request::Recover { copies, since, nowait: false } => {
                 // recover-ok comes behind all that it concerns, and when it is back.
                 self.recovered_at(&copies, since, Arrived::At(at));
-                self.release(channel, None, Arrived::At(at));
+                self.release_unseen(channel);
                 self.channels[channel].recovering -= 1;
                 let record = &mut self.channels[channel];
                 let unseen = |told: &Told| matches!(told.request, Request::Recover { nowait: true, .. });

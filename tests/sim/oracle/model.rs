@@ -66,7 +66,7 @@ pub struct ChannelRecord {
     pub consumers: BTreeMap<Vec<u8>, ConsumerIx>,
     /// The server's close and the client's have crossed.
     pub close_ok_due: bool,
-    /// The windows that its end has opened: at which queue, and whether messages may be lost.
+    /// It ends, or is about to. The windows that its end has opened: at which queue, and whether messages may be lost.
     pub leaving: Option<Vec<(QueueIx, bool)>>,
     /// When its end began: from then on its messages may be ready again.
     pub left: u64,
@@ -91,6 +91,8 @@ pub struct Held {
     pub queue: QueueIx,
     pub message: PublicationIx,
     pub consumer: Option<ConsumerIx>,
+    /// Its settlement was rolled back: a recover that was written before the rollback passes it over.
+    pub rolled_back: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -72,7 +72,7 @@ impl Oracle {
         let copies = held.map(|held| (held.queue, held.message)).collect();
         let since = self.time + 1;
         if self.tell(channel, Request::Recover { copies, since, nowait }) {
-            self.release(channel, Some(since), Arrived::Behind(channel));
+            self.release(channel, since, Arrived::Behind(channel));
             self.channels[channel].recovering += u32::from(!nowait);
             self.channels[channel].recovers_unseen |= nowait;
             let connection = self.channels[channel].connection;
@@ -265,7 +265,7 @@ impl Oracle {
         if !self.tell(channel, Request::Settle { serial, copies, requeue, ids, wrong: false }) {
             return;
         }
-        for (_, Held { queue, message, consumer }) in tags {
+        for (_, Held { queue, message, consumer, .. }) in tags {
             if let Some(consumer) = consumer {
                 self.consumers[consumer].held -= 1;
                 self.channels[channel].delivered -= 1;

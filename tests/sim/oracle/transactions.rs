@@ -44,7 +44,8 @@ impl Oracle {
         let Some(transaction) = self.take_transaction(channel) else { return };
         self.tally.rolled_back += transaction.publishes.len() as u64;
         let tags = transaction.settlements.into_iter().flat_map(|settlement| settlement.tags);
-        self.channels[channel].held.extend(tags);
+        let back = tags.map(|(tag, held)| (tag, Held { rolled_back: true, ..held }));
+        self.channels[channel].held.extend(back);
     }
 
     fn take_transaction(&mut self, channel: ChannelIx) -> Option<Transaction> {
