@@ -6,8 +6,8 @@ use super::*;
 use crate::wire::Unit;
 
 impl Oracle {
-    /// An error about a delivery changes nothing: within one turn of the broker, the outputs of several connections are
-    /// heard in any order, and what makes no sense yet is tried again behind the others.
+    /// An error about a message that is handed out changes nothing: within one turn of the broker, the outputs of several
+    /// connections are heard in any order, and what makes no sense yet is tried again behind the others.
     pub fn hear(&mut self, connection: ConnectionIx, unit: &Unit) -> Verdict {
         self.tick();
         let method = unit.method();
@@ -34,6 +34,17 @@ impl Oracle {
             }
             method => self.replied(channel, &method),
         }
+    }
+
+    /// Whether the unit hands out a message that its channel was not handed yet: it may make sense later.
+    pub fn is_yet_to_come(&self, connection: ConnectionIx, unit: &Unit) -> bool {
+        let (Method::BasicDeliver { delivery_tag: tag, .. } | Method::BasicGetOk { delivery_tag: tag, .. }) =
+            unit.method()
+        else {
+            return false;
+        };
+        let channel = self.connections[connection].channels.get(&unit.channel);
+        channel.is_some_and(|&channel| tag > self.channels[channel].last_tag)
     }
 
     /// Whether the channel of that delivery ends with one of these units, or its client has asked for its end, or to
