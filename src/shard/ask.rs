@@ -15,8 +15,13 @@ impl Shard {
             Some(_) => self.wait_for_end(requester, id, question),
             None => Some(absent(question)),
         };
-        if let Some(reply) = reply {
-            self.answer(requester, reply);
+        match reply {
+            // At once: a command that waits here may let a channel publish, whose delivery would overtake consume-ok.
+            Some(reply) if requester.connection.shard == self.id => {
+                self.on_answer(Answer { requester, reply })
+            }
+            Some(reply) => self.answer(requester, reply),
+            None => {}
         }
     }
 

@@ -51,6 +51,12 @@ fn whatever_the_order_of_turns_every_promise_is_kept() {
     assert!(total.tally.rolled_back >= 100, "only {} messages were rolled back", total.tally.rolled_back);
 }
 
+/// One channel consumes while another of the same shard, behind an answer that came meanwhile, publishes to that queue.
+#[test]
+fn no_delivery_overtakes_consume_ok() {
+    sure(6838);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..3 {

@@ -235,8 +235,8 @@ impl World {
         Ok(())
     }
 
-    /// Hears what makes sense now of each connection; false if there is nothing. A delivery that makes none must make it
-    /// behind the others. With `wait`, what a channel was given and gave back within the step comes before the same
+    /// Hears what makes sense now of each connection; false if there is nothing. A message to a consumer or for a get that
+    /// makes none must make it behind the others. With `wait`, what a channel was given and gave back within the step comes before the same
     /// message is given to another.
     fn hear_what_makes_sense(&mut self, streams: &mut [Stream], wait: bool) -> Verdict<bool> {
         let mut heard = false;
@@ -249,7 +249,7 @@ impl World {
                         heard = true;
                         self.pass_on(connection, unit);
                     }
-                    Err(_) if matches!(unit.method(), Method::BasicDeliver { .. }) => {
+                    Err(_) if early || self.oracle.is_yet_to_come(connection, &unit) => {
                         streams[at].1.push_front(unit);
                         break;
                     }
@@ -261,13 +261,20 @@ impl World {
     }
 
     fn is_given_back_elsewhere(&self, streams: &[Stream], at: usize, unit: &Unit) -> bool {
-        let Method::BasicDeliver { redelivered: true, .. } = unit.method() else { return false };
+        let is_again = |unit: &Unit| {
+            matches!(
+                unit.method(),
+                Method::BasicDeliver { redelivered: true, .. } | Method::BasicGetOk { redelivered: true, .. }
+            )
+        };
+        if !is_again(unit) {
+            return false;
+        }
         let number = unit.number();
         let others = streams.iter().enumerate().filter(|(other, _)| *other != at);
         others.into_iter().any(|(_, (connection, units))| {
             let Some(same) = units.iter().find(|other| other.number() == number) else { return false };
-            let first = !matches!(same.method(), Method::BasicDeliver { redelivered: true, .. });
-            first || self.oracle.gives_back(*connection, same)
+            !is_again(same) || self.oracle.gives_back_within(*connection, same, units)
         })
     }
 

@@ -6,8 +6,8 @@ use super::*;
 use crate::wire::Unit;
 
 impl Oracle {
-    /// An error about a delivery changes nothing: within one turn of the broker, the outputs of several connections are
-    /// heard in any order, and what makes no sense yet is tried again behind the others.
+    /// An error about a message that is handed out changes nothing: within one turn of the broker, the outputs of several
+    /// connections are heard in any order, and what makes no sense yet is tried again behind the others.
     pub fn hear(&mut self, connection: ConnectionIx, unit: &Unit) -> Verdict {
         self.tick();
         let method = unit.method();
@@ -50,9 +50,25 @@ impl Oracle {
         }
     }
 
-    /// Whether the channel of that delivery ends, or its client has asked for its end, or to recover, so that the
-    /// message may come again.
-    pub fn gives_back(&self, connection: ConnectionIx, delivery: &Unit) -> bool {
+    /// Whether the unit hands out a message that its channel was not handed yet: it may make sense later.
+    pub fn is_yet_to_come(&self, connection: ConnectionIx, unit: &Unit) -> bool {
+        let (Method::BasicDeliver { delivery_tag: tag, .. } | Method::BasicGetOk { delivery_tag: tag, .. }) =
+            unit.method()
+        else {
+            return false;
+        };
+        let channel = self.connections[connection].channels.get(&unit.channel);
+        channel.is_some_and(|&channel| tag > self.channels[channel].last_tag)
+    }
+
+    /// Whether the channel of that delivery ends with one of these units, or its client has asked for its end, or to
+    /// recover, so that the message may come again.
+    pub fn gives_back_within<'a>(
+        &self,
+        connection: ConnectionIx,
+        delivery: &Unit,
+        units: impl IntoIterator<Item = &'a Unit>,
+    ) -> bool {
         let (record, channel) = (&self.connections[connection], delivery.channel);
         if let Method::BasicDeliver { consumer_tag, .. } = delivery.method()
             && let Some(&channel) = record.channels.get(&channel)
@@ -62,7 +78,13 @@ impl Oracle {
             return false;
         }
         let keeps = |&at: &ChannelIx| !self.channels[at].may_give_back();
-        record.state != Life::Open || !record.channels.get(&channel).is_some_and(keeps)
+        let mut closes = units.into_iter().filter(|unit| {
+            matches!(unit.method(), Method::ChannelClose { .. }) && unit.channel == channel
+                || matches!(unit.method(), Method::ConnectionClose { .. })
+        });
+        record.state != Life::Open
+            || !record.channels.get(&channel).is_some_and(keeps)
+            || closes.next().is_some()
     }
 
     fn hear_connection(&mut self, connection: ConnectionIx, method: &Method<'_>) -> Verdict {
