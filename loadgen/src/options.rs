@@ -198,7 +198,7 @@ pub struct CompareOptions {
     /// How often a run that others disturbed (more than 0.15 cores) is repeated.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub again: usize,
-    /// Where the results go (default: results/<date>-<machine>).
+    /// Where the results go (default: results/DATE-MACHINE).
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
     /// The machine in a word or two, for the folder's name (default: from its processor).
