@@ -1,5 +1,6 @@
 //! How long a match can take: binding keys with four `#` each and routing keys of twenty words, from vocabularies of several
 //! sizes. With few words nearly every beginning of every binding key stays alive to the end. A row of percentiles, us, each.
+//! The same matches are made in three runs and the least of each counts: what interrupts the process is not the match's.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +18,9 @@ fn main() {
     );
     for vocabulary in [22, 30, 60, 200, 1_000] {
         let (mut times, reached) = run(vocabulary);
+        for _ in 1..RUNS {
+            times.iter_mut().zip(run(vocabulary).0).for_each(|(least, time)| *least = time.min(*least));
+        }
         times.sort_unstable();
         let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize] as f64 / 1e3;
         let mean = reached as f64 / times.len() as f64;
@@ -93,4 +97,5 @@ impl Dice {
 
 const BINDINGS: u32 = 10_000;
 const MATCHES: usize = 100_000;
+const RUNS: usize = 3;
 const EXCHANGE: &str = "amq.topic";
