@@ -26,11 +26,12 @@ struct Set {
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
-    stamp: Stamp,
-    list: ListIndex,
-    /// The list is here for this entry alone, and goes with it.
-    owned: bool,
+pub(super) struct Entry {
+    /// What the list holds with.
+    pub stamp: Stamp,
+    pub list: ListIndex,
+    /// The list is here for this entry alone, and goes with it: whoever remembers it elsewhere would not hear of that.
+    pub owned: bool,
     route_len: u8,
     route: [u8; ROUTE_BYTES_MAX],
 }
@@ -55,11 +56,11 @@ impl RouteCache {
         (route.len() <= ROUTE_BYTES_MAX).then_some(Hashed { tag, set: hash as usize % SETS })
     }
 
-    /// The list of a route, and the stamp that it holds with.
-    pub fn find(&self, hashed: Hashed, route: &[u8]) -> Option<(Stamp, ListIndex)> {
+    /// What is kept of a route.
+    pub fn find(&self, hashed: Hashed, route: &[u8]) -> Option<&Entry> {
         let set = self.sets.get(hashed.set)?;
         let way = (0..WAYS).find(|&way| set.tags[way] == hashed.tag && set.entries[way].route() == route)?;
-        Some((set.entries[way].stamp, set.entries[way].list))
+        Some(&set.entries[way])
     }
 
     /// Whether the route came along lately; from now on it did.
@@ -136,7 +137,8 @@ mod tests {
         assert!(!cache.glance(hashed) && cache.glance(hashed));
         let stamp = Stamp { exchange: 7, epoch: 9 };
         assert_eq!(cache.keep(hashed, b"\x01xa", stamp, ListIndex::FOR_TESTS, true), None);
-        assert_eq!(cache.find(hashed, b"\x01xa"), Some((stamp, ListIndex::FOR_TESTS)));
+        let entry = cache.find(hashed, b"\x01xa").unwrap();
+        assert_eq!((entry.stamp, entry.list, entry.owned), (stamp, ListIndex::FOR_TESTS, true));
         assert!(cache.find(hashed, b"\x01xb").is_none(), "another route with the same hash is another");
         let replaced = cache.keep(hashed, b"\x01xa", stamp, ListIndex::EMPTY, false);
         assert_eq!(replaced, Some(ListIndex::FOR_TESTS), "an owned list comes back");

@@ -393,6 +393,39 @@ fn a_route_holds_until_its_exchange_or_one_that_it_leads_to_changes() {
     assert!(!router.stands(before), "the alternate of an exchange on the way has come");
 }
 
+/// The cache forgets by overwriting, and gives its lists to others; a connection that remembers a route does not hear of it.
+#[test]
+fn what_a_connection_remembers_outlives_the_cache() {
+    let mut router = Router::new(1);
+    let ids = [0, 1, 2].map(|slot| QueueId { shard: ShardId(0), slot, generation: 1 });
+    for (id, keys) in ids.into_iter().zip([["a.#", "#.z"], ["#.z", "#.y"], ["b.#", "c.#"]]) {
+        router.apply(&Change::QueueAdded { id, spec: queue(&queue_name(id.slot as usize)) });
+        for key in keys {
+            let (source, key) = (bytes("amq.topic"), bytes(key));
+            let destination = Destination::Queue(id);
+            router.apply(&Change::Bound { source, destination, key, arguments: bytes("") });
+        }
+    }
+    let (mut memo, mine, content) = (Memo::default(), route(b"amq.topic", b"a.z"), content(None));
+    // The second time the union of both queues is kept in the cache.
+    for _ in 0..3 {
+        let resolved = router.resolve(&Message { route: &mine, content: &content }).unwrap();
+        if let Some(stamp) = resolved.stamp {
+            memo.keep(&mine, stamp, resolved.list);
+        }
+    }
+    for number in 0..100_000 {
+        let others = format!("b.{number}.y");
+        (0..2).for_each(|_| _ = routed(&mut router, b"amq.topic", others.as_bytes()));
+    }
+    if let Some(list) = memo.find(&mine, &router) {
+        let mut reached = router.targets(list).to_vec();
+        reached.sort();
+        assert_eq!(reached, ids[..2], "another route has the list now");
+    }
+    assert_eq!(routed(&mut router, b"amq.topic", b"a.z"), Ok(ids[..2].to_vec()));
+}
+
 #[test]
 fn what_does_not_exist_or_is_internal_is_refused_in_rabbitmqs_words() {
     let mut router = Router::new(1);

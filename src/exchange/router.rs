@@ -94,7 +94,7 @@ pub struct Resolved {
     /// Valid until the next `resolve` or `apply`.
     pub list: ListIndex,
     /// Until when each message with this exchange and routing key, and without headers, has this list; none if that
-    /// depends on the message.
+    /// depends on the message, or if the list is a union, which goes when the next one or the cache needs its place.
     pub stamp: Option<Stamp>,
     /// The message has a BCC header, which must go before it is handed on.
     pub has_bcc: bool,
@@ -234,10 +234,11 @@ impl Router {
     fn resolve_by_walk(&mut self, stamp: Stamp, route: &[u8], keys: &RoutingKeys<'_>) -> Resolved {
         let hashed = self.cache.hash(route);
         if let Some(hashed) = hashed
-            && let Some((known, list)) = self.cache.find(hashed, route)
-            && known == stamp
+            && let Some(known) = self.cache.find(hashed, route)
+            && known.stamp == stamp
         {
-            return Resolved { list, stamp: Some(stamp), has_bcc: false };
+            let stamp = (!known.owned).then_some(stamp);
+            return Resolved { list: known.list, stamp, has_bcc: false };
         }
         let by_headers = self.walk_from(stamp.exchange, keys, Table::EMPTY);
         let (list, is_union) = match *self.walk.lists() {
@@ -245,14 +246,15 @@ impl Router {
             [list] => (list, false),
             _ => (self.unite(), true),
         };
+        let lasting = (!by_headers && !is_union).then_some(stamp);
         let Some(hashed) = hashed.filter(|&hashed| !by_headers && self.cache.glance(hashed)) else {
-            return Resolved { list, stamp: (!by_headers && !is_union).then_some(stamp), has_bcc: false };
+            return Resolved { list, stamp: lasting, has_bcc: false };
         };
         let list = if is_union { self.queue_lists.add_union(self.walk.queues()) } else { list };
         if let Some(unused) = self.cache.keep(hashed, route, stamp, list, is_union) {
             self.queue_lists.remove(unused);
         }
-        Resolved { list, stamp: Some(stamp), has_bcc: false }
+        Resolved { list, stamp: lasting, has_bcc: false }
     }
 
     /// The queues of all lists that the walk found, each once, as a list of its own until the next union.
