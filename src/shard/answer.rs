@@ -49,16 +49,12 @@ impl Shard {
                         connection.reply(number, &Method::QueueBindOk {});
                     });
                 }
-                match refused.map(|refused| *refused) {
-                    Some(Outcome::SoftError(error)) => self.fail_pending(slot, number, error.into()),
-                    Some(Outcome::HardError(error)) => self.fail_pending(slot, number, error.into()),
-                    Some(outcome) => debug_assert!(false, "{outcome:?} is no refusal"),
-                    None => {}
+                if let Some(error) = refused {
+                    self.fail_pending(slot, number, error.into());
                 }
             }
             Outcome::NameTaken => self.fail_pending(slot, number, name_taken()),
             Outcome::SoftError(error) => self.fail_pending(slot, number, error.into()),
-            Outcome::HardError(error) => self.fail_pending(slot, number, error.into()),
         }
         self.answered(to);
     }

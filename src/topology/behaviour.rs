@@ -503,7 +503,7 @@ fn several_binds_are_done_up_to_the_first_that_is_refused() {
     assert_eq!(world.ask(several([of("q", "a"), of("q", "b")])), Outcome::Several { done: 2, refused: None });
     let outcome = world.ask(several([of("q", "c"), of("missing", "d"), of("q", "e")]));
     let Outcome::Several { done: 1, refused: Some(refused) } = outcome else { panic!("{outcome:?}") };
-    assert_eq!(soft_text(*refused), "NOT_FOUND - no queue 'missing' in vhost '/'");
+    assert_eq!(refused.reply_text(), "NOT_FOUND - no queue 'missing' in vhost '/'");
     for (key, reached) in [("a", &[id][..]), ("b", &[id]), ("c", &[id]), ("d", &[]), ("e", &[])] {
         assert_eq!(targets(&mut world, "amq.direct", key), reached);
     }
@@ -519,7 +519,7 @@ fn several_binds_wait_together_for_a_name_that_is_not_settled() {
     let of = |queue| bind(requester(0, 0), "amq.fanout", queue, "");
     let outcome = world.ask(several([of("p"), of("q"), of("p")]));
     let Outcome::Several { done: 1, refused: Some(refused) } = outcome else { panic!("{outcome:?}") };
-    assert_eq!(soft_text(*refused), "NOT_FOUND - no queue 'q' in vhost '/'");
+    assert_eq!(refused.reply_text(), "NOT_FOUND - no queue 'q' in vhost '/'");
 }
 
 #[test]

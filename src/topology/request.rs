@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::amqp::{ChannelError, ConnectionError, ReplyCode};
+use crate::amqp::{ChannelError, ReplyCode};
 use crate::exchange::{Name, text};
 use crate::ids::{QueueId, Requester};
 
@@ -146,10 +146,9 @@ pub enum Outcome {
     /// Of several binds so many are done, and the next is refused, if there was one.
     Several {
         done: u32,
-        refused: Option<Box<Outcome>>,
+        refused: Option<ChannelError>,
     },
     SoftError(ChannelError),
-    HardError(ConnectionError),
 }
 
 /// Why a request is refused: code and explanation, until the method is known.
@@ -184,14 +183,9 @@ impl Refusal {
         Refusal::new(ReplyCode::AccessRefused, "operation not permitted on the default exchange")
     }
 
-    /// Of the codes used here only NOT_IMPLEMENTED closes the connection.
-    pub fn outcome(self, (class_id, method_id): (u16, u16)) -> Outcome {
-        let Refusal { code, text } = self;
-        if code == ReplyCode::NotImplemented {
-            Outcome::HardError(ConnectionError { code, text, class_id, method_id })
-        } else {
-            Outcome::SoftError(ChannelError { code, text, class_id, method_id })
-        }
+    /// What is refused here costs the channel and never the connection.
+    pub fn error(self, method: (u16, u16)) -> ChannelError {
+        ChannelError::new(self.code, self.text, method)
     }
 }
 

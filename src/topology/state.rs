@@ -124,7 +124,9 @@ impl Topology {
         match self.perform(request, out) {
             Ok(Progress::Done(outcome)) => self.reply(to, outcome, out),
             Ok(Progress::Later) => {}
-            Err(refusal) => out.push(Effect::Reply { to, outcome: refusal.outcome(method) }),
+            Err(refusal) => {
+                out.push(Effect::Reply { to, outcome: Outcome::SoftError(refusal.error(method)) });
+            }
         }
     }
 
@@ -139,7 +141,7 @@ impl Topology {
         while let Some(bind) = binds.pop_front() {
             let method = bind.method();
             if let Err(refusal) = self.perform(bind, out) {
-                let refused = Some(Box::new(refusal.outcome(method)));
+                let refused = Some(refusal.error(method));
                 return self.reply(requester, Outcome::Several { done, refused }, out);
             }
             done += 1;
