@@ -16,6 +16,7 @@ use crate::topology::Request;
 type Result<T = ()> = std::result::Result<T, Failure>;
 
 impl Shard {
+    /// One of the four methods that make or undo a binding.
     pub(super) fn bind_or_unbind(
         &mut self,
         slot: u32,
@@ -23,51 +24,7 @@ impl Shard {
         method: &Method<'_>,
         pending: Pending,
     ) -> Result {
-        let requester = self.requester(slot, number);
-        let request = match *method {
-            Method::QueueBind { .. } => self.bind_request(slot, number, method)?,
-            Method::QueueUnbind { queue, exchange, routing_key, arguments } => Request::Unbind {
-                requester,
-                queue: self.queue_name(slot, number, &queue, method)?,
-                exchange: owned(&exchange),
-                routing_key: owned(&routing_key),
-                arguments: Box::from(arguments.as_bytes()),
-            },
-            _ => return Ok(()),
-        };
-        self.request(slot, number, request, pending);
-        Ok(())
-    }
-
-    pub(super) fn bind_or_unbind_exchange(
-        &mut self,
-        slot: u32,
-        number: ChannelNumber,
-        method: &Method<'_>,
-        pending: Pending,
-    ) -> Result {
-        let requester = self.requester(slot, number);
-        let request = match *method {
-            Method::ExchangeBind { destination, source, routing_key, arguments, .. } => {
-                Request::BindExchange {
-                    requester,
-                    destination: owned(&destination),
-                    source: owned(&source),
-                    routing_key: owned(&routing_key),
-                    arguments: Box::from(arguments.as_bytes()),
-                }
-            }
-            Method::ExchangeUnbind { destination, source, routing_key, arguments, .. } => {
-                Request::UnbindExchange {
-                    requester,
-                    destination: owned(&destination),
-                    source: owned(&source),
-                    routing_key: owned(&routing_key),
-                    arguments: Box::from(arguments.as_bytes()),
-                }
-            }
-            _ => return Ok(()),
-        };
+        let request = self.binding_request(slot, number, method)?;
         self.request(slot, number, request, pending);
         Ok(())
     }
@@ -86,7 +43,7 @@ impl Shard {
             && frame.kind == FrameKind::Method
             && frame.channel == number
             && let Ok(method @ Method::QueueBind { nowait, .. }) = Method::decode(frame.payload)
-            && let Ok(bind) = self.bind_request(slot, number, &method)
+            && let Ok(bind) = self.binding_request(slot, number, &method)
         {
             binds.push_back(bind);
             answered.push(nowait);
@@ -100,16 +57,35 @@ impl Shard {
         Some(taken)
     }
 
-    fn bind_request(&mut self, slot: u32, number: ChannelNumber, method: &Method<'_>) -> Result<Request> {
-        let Method::QueueBind { queue, exchange, routing_key, arguments, .. } = *method else {
-            unreachable!("whoever asks has a queue.bind")
-        };
+    fn binding_request(&mut self, slot: u32, number: ChannelNumber, method: &Method<'_>) -> Result<Request> {
         let requester = self.requester(slot, number);
-        let queue_name = self.queue_name(slot, number, &queue, method)?;
-        // An empty key with an empty queue name means the queue's name, too (AMQP 0-9-1, queue.bind).
-        let routing_key =
-            if queue.is_empty() && routing_key.is_empty() { queue_name.clone() } else { owned(&routing_key) };
-        let (exchange, arguments) = (owned(&exchange), Box::from(arguments.as_bytes()));
-        Ok(Request::Bind { requester, queue: queue_name, exchange, routing_key, arguments })
+        Ok(match *method {
+            Method::QueueBind { queue, exchange, routing_key, arguments, .. } => {
+                let name = self.queue_name(slot, number, &queue, method)?;
+                // An empty key with an empty queue name means the queue's name, too (AMQP 0-9-1, queue.bind).
+                let unnamed = queue.is_empty() && routing_key.is_empty();
+                let routing_key = if unnamed { name.clone() } else { owned(&routing_key) };
+                let (exchange, arguments) = (owned(&exchange), owned(arguments.as_bytes()));
+                Request::Bind { requester, queue: name, exchange, routing_key, arguments }
+            }
+            Method::QueueUnbind { queue, exchange, routing_key, arguments } => Request::Unbind {
+                requester,
+                queue: self.queue_name(slot, number, &queue, method)?,
+                exchange: owned(&exchange),
+                routing_key: owned(&routing_key),
+                arguments: owned(arguments.as_bytes()),
+            },
+            Method::ExchangeBind { destination, source, routing_key, arguments, .. } => {
+                let (destination, source) = (owned(&destination), owned(&source));
+                let (routing_key, arguments) = (owned(&routing_key), owned(arguments.as_bytes()));
+                Request::BindExchange { requester, destination, source, routing_key, arguments }
+            }
+            Method::ExchangeUnbind { destination, source, routing_key, arguments, .. } => {
+                let (destination, source) = (owned(&destination), owned(&source));
+                let (routing_key, arguments) = (owned(&routing_key), owned(arguments.as_bytes()));
+                Request::UnbindExchange { requester, destination, source, routing_key, arguments }
+            }
+            method => unreachable!("{} is about no binding", method.name()),
+        })
     }
 }

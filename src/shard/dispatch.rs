@@ -139,10 +139,10 @@ impl Shard {
                 Err(ConnectionError::new(ReplyCode::ChannelError, text, method.ids()).into())
             }
             Method::ExchangeBind { nowait, .. } => {
-                self.bind_or_unbind_exchange(slot, number, method, Pending::ExchangeBind { nowait })
+                self.bind_or_unbind(slot, number, method, Pending::ExchangeBind { nowait })
             }
             Method::ExchangeUnbind { nowait, .. } => {
-                self.bind_or_unbind_exchange(slot, number, method, Pending::ExchangeUnbind { nowait })
+                self.bind_or_unbind(slot, number, method, Pending::ExchangeUnbind { nowait })
             }
             Method::ConnectionStartOk { .. }
             | Method::ConnectionSecureOk { .. }

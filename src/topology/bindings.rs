@@ -28,18 +28,33 @@ pub(super) enum End {
     Exchange(Name),
 }
 
-/// What a request says of a binding besides its destination.
+/// What a request says of a binding, its names as they came.
 pub(super) struct Terms<'a> {
     source: &'a [u8],
+    destination: To<'a>,
     key: Name,
     /// Sorted by name: their order is not part of the identity.
     arguments: Name,
 }
 
+#[derive(Clone, Copy)]
+pub(super) enum To<'a> {
+    Queue(&'a [u8]),
+    Exchange(&'a [u8]),
+}
+
 impl<'a> Terms<'a> {
-    pub fn new(source: &'a [u8], routing_key: Box<[u8]>, arguments: &[u8]) -> Terms<'a> {
+    pub fn new(source: &'a [u8], destination: To<'a>, routing_key: Box<[u8]>, arguments: &[u8]) -> Terms<'a> {
         let arguments = Table::from_checked(arguments).sorted().into();
-        Terms { source, key: routing_key.into(), arguments }
+        Terms { source, destination, key: routing_key.into(), arguments }
+    }
+
+    /// The default exchange has no bindings, neither from it nor to it.
+    fn check_not_default(&self) -> Result<(), Refusal> {
+        if let To::Exchange(destination) = self.destination {
+            check_not_default(destination)?;
+        }
+        check_not_default(self.source)
     }
 }
 
@@ -69,68 +84,32 @@ impl Binding {
 }
 
 impl Topology {
-    pub(super) fn bind_queue(
+    pub(super) fn bind(
         &mut self,
         connection: ConnectionId,
-        queue: &[u8],
         terms: Terms<'_>,
         out: &mut Vec<Effect>,
     ) -> Result<Progress, Refusal> {
-        check_not_default(terms.source)?;
-        let (source, kind) = self.source(&terms)?;
-        let binding = self.to_queue(source, queue, terms)?;
+        terms.check_not_default()?;
+        let (binding, kind) = self.binding(terms)?;
         check_arguments(kind, &binding.arguments)?;
-        self.check_access(connection, queue)?;
-        self.insert(binding, out);
-        Ok(Progress::Done(Outcome::Ok))
-    }
-
-    pub(super) fn bind_exchange(
-        &mut self,
-        destination: &[u8],
-        terms: Terms<'_>,
-        out: &mut Vec<Effect>,
-    ) -> Result<Progress, Refusal> {
-        check_not_default(destination)?;
-        check_not_default(terms.source)?;
-        let (source, kind) = self.source(&terms)?;
-        let binding = self.to_exchange(source, destination, terms)?;
-        check_arguments(kind, &binding.arguments)?;
+        self.check_access(connection, &binding.destination)?;
         self.insert(binding, out);
         Ok(Progress::Done(Outcome::Ok))
     }
 
     /// Unbinding what is not bound, or not there at all, is no error (rabbit_binding).
-    pub(super) fn unbind_queue(
+    pub(super) fn unbind(
         &mut self,
         connection: ConnectionId,
-        queue: &[u8],
         terms: Terms<'_>,
         out: &mut Vec<Effect>,
     ) -> Result<Progress, Refusal> {
-        check_not_default(terms.source)?;
-        if let Ok((source, _)) = self.source(&terms)
-            && let Ok(binding) = self.to_queue(source, queue, terms)
+        terms.check_not_default()?;
+        if let Ok((binding, _)) = self.binding(terms)
             && self.contains(&binding)
         {
-            self.check_access(connection, queue)?;
-            self.remove(binding, out);
-        }
-        Ok(Progress::Done(Outcome::Ok))
-    }
-
-    pub(super) fn unbind_exchange(
-        &mut self,
-        destination: &[u8],
-        terms: Terms<'_>,
-        out: &mut Vec<Effect>,
-    ) -> Result<Progress, Refusal> {
-        check_not_default(destination)?;
-        check_not_default(terms.source)?;
-        if let Ok((source, _)) = self.source(&terms)
-            && let Ok(binding) = self.to_exchange(source, destination, terms)
-            && self.contains(&binding)
-        {
+            self.check_access(connection, &binding.destination)?;
             self.remove(binding, out);
         }
         Ok(Progress::Done(Outcome::Ok))
@@ -233,25 +212,27 @@ impl Topology {
         }
     }
 
-    fn source(&self, terms: &Terms<'_>) -> Result<(Name, ExchangeKind), Refusal> {
-        let found = self.exchanges.get(terms.source).ok_or_else(|| Refusal::no_exchange(terms.source))?;
-        Ok((found.spec.name.clone(), found.spec.kind))
+    /// The binding that a request speaks of, if both its ends are there, and the type of its source.
+    fn binding(&self, terms: Terms<'_>) -> Result<(Binding, ExchangeKind), Refusal> {
+        let Terms { source, destination, key, arguments } = terms;
+        let source = &self.exchanges.get(source).ok_or_else(|| Refusal::no_exchange(source))?.spec;
+        let (destination, led_to) = match destination {
+            To::Queue(name) => {
+                let live = self.live(name)?;
+                (End::Queue(live.spec.name.clone()), Destination::Queue(live.id))
+            }
+            To::Exchange(name) => {
+                let found = self.exchanges.get(name).ok_or_else(|| Refusal::no_exchange(name))?;
+                let name = found.spec.name.clone();
+                (End::Exchange(name.clone()), Destination::Exchange(name))
+            }
+        };
+        let binding = Binding { source: source.name.clone(), destination, led_to, key, arguments };
+        Ok((binding, source.kind))
     }
 
-    fn to_queue(&self, source: Name, queue: &[u8], terms: Terms<'_>) -> Result<Binding, Refusal> {
-        let live = self.live(queue)?;
-        let (destination, led_to) = (End::Queue(live.spec.name.clone()), Destination::Queue(live.id));
-        Ok(Binding { source, destination, led_to, key: terms.key, arguments: terms.arguments })
-    }
-
-    fn to_exchange(&self, source: Name, exchange: &[u8], terms: Terms<'_>) -> Result<Binding, Refusal> {
-        let found = self.exchanges.get(exchange).ok_or_else(|| Refusal::no_exchange(exchange))?;
-        let name = found.spec.name.clone();
-        let (destination, led_to) = (End::Exchange(name.clone()), Destination::Exchange(name));
-        Ok(Binding { source, destination, led_to, key: terms.key, arguments: terms.arguments })
-    }
-
-    fn check_access(&self, connection: ConnectionId, queue: &[u8]) -> Result<(), Refusal> {
+    fn check_access(&self, connection: ConnectionId, destination: &End) -> Result<(), Refusal> {
+        let End::Queue(queue) = destination else { return Ok(()) };
         match self.live(queue)?.spec.exclusive {
             Some(owner) if owner != connection => Err(Refusal::locked_queue(queue)),
             Some(_) | None => Ok(()),

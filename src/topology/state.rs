@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::bindings::Terms;
+use super::bindings::{Terms, To};
 use super::exchanges::Exchange;
 use super::queues::{NamedQueue, Placement};
 use super::request::{Outcome, Refusal, Request};
@@ -177,19 +177,21 @@ impl Topology {
                 self.declare_queue(requester, spec, server_named, out)
             }
             Request::Bind { requester, queue, exchange, routing_key, arguments } => {
-                let terms = Terms::new(&exchange, routing_key, &arguments);
-                self.bind_queue(requester.connection, &queue, terms, out)
+                let terms = Terms::new(&exchange, To::Queue(&queue), routing_key, &arguments);
+                self.bind(requester.connection, terms, out)
             }
             Request::Several { .. } => unreachable!("several binds are run one by one"),
             Request::Unbind { requester, queue, exchange, routing_key, arguments } => {
-                let terms = Terms::new(&exchange, routing_key, &arguments);
-                self.unbind_queue(requester.connection, &queue, terms, out)
+                let terms = Terms::new(&exchange, To::Queue(&queue), routing_key, &arguments);
+                self.unbind(requester.connection, terms, out)
             }
-            Request::BindExchange { destination, source, routing_key, arguments, .. } => {
-                self.bind_exchange(&destination, Terms::new(&source, routing_key, &arguments), out)
+            Request::BindExchange { requester, destination, source, routing_key, arguments } => {
+                let terms = Terms::new(&source, To::Exchange(&destination), routing_key, &arguments);
+                self.bind(requester.connection, terms, out)
             }
-            Request::UnbindExchange { destination, source, routing_key, arguments, .. } => {
-                self.unbind_exchange(&destination, Terms::new(&source, routing_key, &arguments), out)
+            Request::UnbindExchange { requester, destination, source, routing_key, arguments } => {
+                let terms = Terms::new(&source, To::Exchange(&destination), routing_key, &arguments);
+                self.unbind(requester.connection, terms, out)
             }
         }
     }
