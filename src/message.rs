@@ -6,7 +6,7 @@
 //! ```
 //! A stored record is `route` followed by `content`.
 
-use crate::amqp::content::PROPERTIES_AT;
+use crate::amqp::content::{HEADERS_FLAG, PROPERTIES_AT};
 use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
 use crate::amqp::{Properties, Table};
 use crate::ids::ChannelNumber;
@@ -70,7 +70,7 @@ impl<'a> Message<'a> {
     /// The headers property, if the message has one; the content was checked when it came in.
     #[inline]
     pub fn headers(&self) -> Option<Table<'a>> {
-        if self.property_flags() & HEADERS == 0 {
+        if self.property_flags() & HEADERS_FLAG == 0 {
             return None;
         }
         Properties::of_checked(self.header()).headers()
@@ -85,8 +85,6 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The property flag of headers.
-const HEADERS: u16 = 1 << 13;
 /// The method frame of basic.deliver without its route, with a short consumer tag, bytes.
 const DELIVER_OVERHEAD: usize = 48;
 

@@ -42,6 +42,11 @@ impl<'a> ContentHeader<'a> {
     }
 }
 
+/// The flags of those properties that a broker looks at.
+pub const HEADERS_FLAG: u16 = Property::Headers.flag();
+pub const REPLY_TO_FLAG: u16 = Property::ReplyTo.flag();
+pub const USER_ID_FLAG: u16 = Property::UserId.flag();
+
 /// Where the properties stand in a header: behind class, weight and body size.
 pub const PROPERTIES_AT: usize = 12;
 
@@ -229,7 +234,7 @@ const ALL: [Property; 14] = [
 
 impl Property {
     #[inline]
-    fn flag(self) -> u16 {
+    const fn flag(self) -> u16 {
         0x8000 >> self as u16
     }
 

@@ -28,7 +28,7 @@ pub struct ConsumerEnd {
     /// Stands in the connection's list of those that used some.
     pub listed: bool,
     pub loan: Loan,
-    template: Template,
+    pub template: Template,
 }
 
 /// The method frame of a consumer's deliveries, ready but for what differs from one to the next.
@@ -60,30 +60,6 @@ impl ConsumerEnd {
             loan: Loan::default(),
             template,
         }
-    }
-
-    /// Whether messages with that route need no change of the template.
-    pub fn is_ready_for(&self, route: &[u8]) -> bool {
-        self.template.route() == route
-    }
-
-    /// Appends the frames of one more delivery with the route that the template is ready for.
-    #[inline]
-    pub fn encode_again(&self, message: &Message<'_>, tag: u64, frame_max: u32, out: &mut Vec<u8>) {
-        self.template.encode_again(message, tag, false, frame_max, out);
-    }
-
-    /// Appends the frames of one delivery.
-    #[inline]
-    pub fn encode(
-        &mut self,
-        message: &Message<'_>,
-        tag: u64,
-        redelivered: bool,
-        frame_max: u32,
-        out: &mut Vec<u8>,
-    ) {
-        self.template.encode(message, tag, redelivered, frame_max, out);
     }
 }
 
@@ -134,7 +110,8 @@ impl Template {
         append_content(message.content, self.channel, frame_max, out);
     }
 
-    fn route(&self) -> &[u8] {
+    /// The route of the last message.
+    pub fn route(&self) -> &[u8] {
         &self.frame[self.tag_at + 9..self.frame.len() - 1]
     }
 
@@ -232,7 +209,7 @@ mod tests {
         let content = content(b"hello");
         for (tag, route) in [(1, &b"\0\x01q"[..]), (2, b"\x02ex\x03key"), (300, b"\0\0")] {
             let mut out = Vec::new();
-            end.encode(&Message { route, content: &content }, tag, tag == 2, 131_072, &mut out);
+            end.template.encode(&Message { route, content: &content }, tag, tag == 2, 131_072, &mut out);
             let frames = frames(&out, 131_072);
             assert!(frames.iter().all(|frame| frame.1 == 7));
             assert_eq!(frames[2].2, b"hello");
@@ -251,7 +228,7 @@ mod tests {
         let body: Vec<u8> = (0..10_000u32).map(|at| at as u8).collect();
         let content = content(&body);
         let mut out = Vec::new();
-        end().encode(&Message { route: b"\0\0", content: &content }, 1, false, 4096, &mut out);
+        end().template.encode(&Message { route: b"\0\0", content: &content }, 1, false, 4096, &mut out);
         let frames = frames(&out, 4096 - 8);
         let received: Vec<u8> = frames
             .iter()

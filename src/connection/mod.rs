@@ -248,7 +248,7 @@ impl Connection {
         }
         let held_back = channel.recovers();
         let out = if held_back { &mut channel.held_back } else { self.outbox.buffer() };
-        end.encode(message, tag, redelivered, self.frame_max, out);
+        end.template.encode(message, tag, redelivered, self.frame_max, out);
         end.used += message.window_bytes();
         if !end.listed && !held_back {
             end.listed = true;
@@ -271,13 +271,13 @@ impl Connection {
         else {
             return (0, 0);
         };
-        if channel.state != ChannelState::Open || channel.recovers() || !end.is_ready_for(route) {
+        if channel.state != ChannelState::Open || channel.recovers() || end.template.route() != route {
             return (0, 0);
         }
         let (first_tag, out) = (channel.next_tag, self.outbox.buffer());
         let mut bytes = 0;
         while let Some(message) = next(bytes) {
-            end.encode_again(&message, channel.take_tag(), self.frame_max, out);
+            end.template.encode_again(&message, channel.take_tag(), false, self.frame_max, out);
             bytes += message.window_bytes();
         }
         end.used += bytes;

@@ -28,6 +28,9 @@ pub fn internal_exchange(name: &[u8]) -> String {
     format!("cannot publish to internal {}", exchange(name))
 }
 
+/// 403
+pub const DEFAULT_EXCHANGE: &str = "operation not permitted on the default exchange";
+
 /// 405: the queue is exclusive to another connection, or a declare disagrees about its being exclusive.
 pub fn locked_queue(name: &[u8]) -> String {
     format!(

@@ -105,13 +105,7 @@ impl Shard {
                 self.write(slot, number, nowait, |connection| connection.reply(number, &deleted));
             }
             (Pending::QueueCounts { nowait, name }, Reply::Counts { messages, consumers }) => {
-                if let Some(channel) = self
-                    .rooms
-                    .outward
-                    .connections
-                    .get_mut(slot)
-                    .and_then(|connection| connection.channel(number))
-                {
+                if let Some(channel) = self.channel(slot, number) {
                     channel.last_queue = Some(name.clone());
                 }
                 self.write(slot, number, nowait, |connection| {
@@ -236,9 +230,7 @@ impl Shard {
     }
 
     fn ask_counts(&mut self, to: Requester, queue: crate::ids::QueueId, pending: Pending) {
-        if let Some(channel) =
-            self.rooms.outward.connection(to.connection).and_then(|connection| connection.channel(to.channel))
-        {
+        if let Some(channel) = self.rooms.outward.channel(to.connection, to.channel) {
             channel.pending = Some(pending);
         }
         let ask = Ask { requester: to, queue, question: Question::Counts };
@@ -292,13 +284,7 @@ impl Shard {
 
     /// An error for a channel that may be going already; then nobody wants to hear of it.
     fn fail_pending(&mut self, slot: u32, number: ChannelNumber, failure: Failure) {
-        let open = self
-            .rooms
-            .outward
-            .connections
-            .get_mut(slot)
-            .and_then(|connection| connection.channel(number))
-            .is_some_and(|channel| channel.state == ChannelState::Open);
+        let open = self.channel(slot, number).is_some_and(|channel| channel.state == ChannelState::Open);
         if open {
             self.fail(slot, number, failure);
         }
@@ -315,9 +301,7 @@ impl Shard {
     /// The channel waits no longer: its teardown goes on, or the frames that came meanwhile are run.
     pub(super) fn answered(&mut self, to: Requester) {
         let (slot, number) = (to.connection.slot, to.channel);
-        let Some(channel) =
-            self.rooms.outward.connection(to.connection).and_then(|connection| connection.channel(number))
-        else {
+        let Some(channel) = self.rooms.outward.channel(to.connection, number) else {
             return;
         };
         if channel.pending.is_some() {
@@ -332,9 +316,7 @@ impl Shard {
 
     /// Runs the frames that waited, until the channel is parked again.
     pub(super) fn replay(&mut self, slot: u32, number: ChannelNumber) {
-        if let Some(channel) =
-            self.rooms.outward.connections.get_mut(slot).and_then(|connection| connection.channel(number))
-        {
+        if let Some(channel) = self.channel(slot, number) {
             let frames = std::mem::take(&mut channel.parked);
             self.run_parked(slot, number, frames);
         }

@@ -63,6 +63,7 @@ pub struct Shard {
     config: ShardConfig,
     rooms: Rooms,
     router: Router,
+    /// Changes and replies of control that wait behind a change that is applied in pieces.
     told: VecDeque<Told>,
     /// The version of the change that the router is applying in pieces.
     applying: Option<u64>,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Shard, short};
-use crate::amqp::content::{ContentHeader, Properties};
+use crate::amqp::content::{HEADERS_FLAG, Properties, REPLY_TO_FLAG, USER_ID_FLAG};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::connection::Failure;
@@ -27,7 +27,7 @@ impl Shard {
         buffer: Option<&Bytes>,
         confirms: bool,
     ) -> Result<(), Failure> {
-        if publish.message.property_flags() & (USER_ID | REPLY_TO) != 0
+        if publish.message.property_flags() & (USER_ID_FLAG | REPLY_TO_FLAG) != 0
             && let Some(record) = self.look_at_properties(slot, publish)?
         {
             let publish = Publish { message: Message::from_record(&record), ..*publish };
@@ -56,7 +56,7 @@ impl Shard {
         let mut at = taken;
         let count = self.rooms.accept_run(queue, route, || {
             let (message, end) = repeated(&bytes[at..], method, route, frame_max)?;
-            if message.property_flags() & (USER_ID | REPLY_TO | HEADERS) != 0 {
+            if message.property_flags() & (USER_ID_FLAG | REPLY_TO_FLAG | HEADERS_FLAG) != 0 {
                 return None;
             }
             at += end;
@@ -118,10 +118,10 @@ impl Shard {
         publish: &Publish<'_>,
     ) -> Result<Option<Bytes>, Failure> {
         let flags = publish.message.property_flags();
-        if flags & USER_ID != 0 {
+        if flags & USER_ID_FLAG != 0 {
             self.check_user_id(slot, &publish.message)?;
         }
-        if flags & REPLY_TO == 0 {
+        if flags & REPLY_TO_FLAG == 0 {
             return Ok(None);
         }
         Ok(self.with_own_reply_to(slot, publish)?.map(Bytes::from))
@@ -129,8 +129,7 @@ impl Shard {
 
     /// Nobody publishes in the name of another.
     fn check_user_id(&self, slot: u32, message: &Message<'_>) -> Result<(), Failure> {
-        let header = ContentHeader::decode(message.header()).expect("it was checked when it came");
-        let claimed = header.properties.user_id();
+        let claimed = Properties::of_checked(message.header()).user_id();
         let session =
             self.rooms.outward.connections.get(slot).and_then(|connection| connection.session.as_ref());
         match (claimed, session) {
@@ -147,7 +146,7 @@ impl Shard {
     #[inline]
     pub(super) fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<(ListIndex, bool), Failure> {
         let memo = &mut self.memos[slot as usize];
-        if message.property_flags() & HEADERS == 0
+        if message.property_flags() & HEADERS_FLAG == 0
             && let Some(list) = memo.find(message.route, &self.router)
         {
             return Ok((list, false));
@@ -254,10 +253,4 @@ fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
     ChannelError::new(code, error.text(exchange), PUBLISH)
 }
 
-/// The property flag of headers.
-pub(super) const HEADERS: u16 = 1 << 13;
-/// The property flag of user-id.
-const USER_ID: u16 = 1 << 4;
-/// The property flag of reply-to.
-const REPLY_TO: u16 = 1 << 9;
 const PUBLISH: (u16, u16) = (60, 40);

@@ -40,9 +40,7 @@ impl Shard {
     /// written within the request. False if the channel does not recover.
     pub(super) fn recover_requeued(&mut self, to: Requester) -> bool {
         let shards = self.rooms.outward.mesh.shards();
-        let Some(channel) =
-            self.rooms.outward.connection(to.connection).and_then(|it| it.channel(to.channel))
-        else {
+        let Some(channel) = self.rooms.outward.channel(to.connection, to.channel) else {
             return false;
         };
         let Some(Pending::Recover { left, .. }) = &mut channel.pending else { return false };
@@ -55,9 +53,7 @@ impl Shard {
 
     /// A shard has told. False if the channel does not recover.
     pub(super) fn recover_count_down(&mut self, to: Requester) -> bool {
-        let Some(channel) =
-            self.rooms.outward.connection(to.connection).and_then(|it| it.channel(to.channel))
-        else {
+        let Some(channel) = self.rooms.outward.channel(to.connection, to.channel) else {
             return false;
         };
         let Some(Pending::Recover { left: Some(left), .. }) = &mut channel.pending else { return false };
@@ -69,8 +65,7 @@ impl Shard {
     /// Answers if everything is back.
     fn recovered(&mut self, to: Requester) {
         let (slot, number) = (to.connection.slot, to.channel);
-        let Some(channel) = self.rooms.outward.connection(to.connection).and_then(|it| it.channel(number))
-        else {
+        let Some(channel) = self.rooms.outward.channel(to.connection, number) else {
             return;
         };
         let Some(Pending::Recover { left: Some(0), nowait, .. }) = channel.pending else { return };

@@ -193,7 +193,7 @@ impl Shard {
         if passive {
             let name = text::strip_cr_lf(&exchange);
             if name.is_empty() {
-                let text = "operation not permitted on the default exchange";
+                let text = text::DEFAULT_EXCHANGE;
                 return Err(ChannelError::new(ReplyCode::AccessRefused, text, method.ids()).into());
             }
             if self.router.exchange(&name).is_none() {
@@ -227,13 +227,7 @@ impl Shard {
         if !name.is_empty() {
             return Ok(Box::from(&*text::strip_cr_lf(name)));
         }
-        let last = self
-            .rooms
-            .outward
-            .connections
-            .get_mut(slot)
-            .and_then(|connection| connection.channel(number))
-            .and_then(|channel| channel.last_queue.clone());
+        let last = self.channel(slot, number).and_then(|channel| channel.last_queue.clone());
         last.ok_or_else(|| {
             ChannelError::new(ReplyCode::NotFound, "no previously declared queue", method.ids()).into()
         })

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::command::{Command, Waiter};
 use crate::connection::Connection;
+use crate::connection::channel::Channel;
 use crate::connection::transaction::Dropped;
 use crate::ids::{ChannelNumber, ConnectionId, ConsumerId, QueueId, ReplyTo, ShardId};
 use crate::limits::{FLUSH_BYTES, PUMP_DELIVERIES, SWEEP_ENTRIES};
@@ -337,6 +338,11 @@ impl Outward {
             connection.listed = true;
             self.dirty.push_back(slot);
         }
+    }
+
+    /// A channel of a connection that may be gone, whichever opening of its number it is.
+    pub fn channel(&mut self, id: ConnectionId, number: ChannelNumber) -> Option<&mut Channel> {
+        self.connection(id)?.channel(number)
     }
 
     pub fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {

@@ -77,12 +77,7 @@ impl Shard {
     }
 
     pub(super) fn barrier_passed(&mut self, to: Requester) {
-        let Some(channel) = self
-            .rooms
-            .outward
-            .connection(to.connection)
-            .and_then(|connection| connection.channel(to.channel))
-        else {
+        let Some(channel) = self.rooms.outward.channel(to.connection, to.channel) else {
             return;
         };
         if channel.generation != to.channel_generation {
@@ -104,9 +99,7 @@ impl Shard {
 
     /// No close-ok is to be said or heard any more.
     pub(super) fn no_more_close_ok(&mut self, slot: u32, number: ChannelNumber) {
-        let Some(channel) =
-            self.rooms.outward.connections.get_mut(slot).and_then(|connection| connection.channel(number))
-        else {
+        let Some(channel) = self.channel(slot, number) else {
             return;
         };
         if let ChannelState::Closing { step, close_ok } = &mut channel.state {
@@ -232,9 +225,7 @@ impl Shard {
 
     /// Gives a piece back to the queues; behind the last piece a barrier goes to each other shard.
     pub(super) fn requeue_channel(&mut self, id: ConnectionId, number: ChannelNumber) {
-        let Some(channel) =
-            self.rooms.outward.connection(id).and_then(|connection| connection.channel(number))
-        else {
+        let Some(channel) = self.rooms.outward.channel(id, number) else {
             return;
         };
         let last = match channel.pending {
@@ -250,9 +241,7 @@ impl Shard {
             };
             self.rooms.settle(entry.queue, entry.unacked(), true);
         }
-        if let Some(channel) =
-            self.rooms.outward.connection(id).and_then(|connection| connection.channel(number))
-        {
+        if let Some(channel) = self.rooms.outward.channel(id, number) {
             channel.unacked = unacked;
         }
         self.rooms.outward.list_lending(id, number);
@@ -280,9 +269,7 @@ impl Shard {
 
     /// One awaited answer of a teardown has come.
     fn count_down(&mut self, slot: u32, number: ChannelNumber) {
-        let Some(channel) =
-            self.rooms.outward.connections.get_mut(slot).and_then(|connection| connection.channel(number))
-        else {
+        let Some(channel) = self.channel(slot, number) else {
             return;
         };
         if let ChannelState::Closing {
@@ -370,8 +357,7 @@ impl Shard {
     }
 
     fn set_step(&mut self, slot: u32, number: ChannelNumber, next: TeardownStep) {
-        if let Some(channel) =
-            self.rooms.outward.connections.get_mut(slot).and_then(|connection| connection.channel(number))
+        if let Some(channel) = self.channel(slot, number)
             && let ChannelState::Closing { step, .. } = &mut channel.state
         {
             *step = next;

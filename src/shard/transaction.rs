@@ -70,13 +70,8 @@ impl Shard {
         let buffer = bcc_free.as_ref().or(buffer);
         let message = buffer.map_or(message, |record| Message::from_record(record));
         let targets = self.router.targets(list);
-        let Some(channel) = self
-            .rooms
-            .outward
-            .connections
-            .get_mut(slot)
-            .and_then(|connection| connection.channel(publish.channel))
-        else {
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
+        let Some(channel) = connection.channel(publish.channel) else {
             return Ok(());
         };
         let Some(transaction) = &mut channel.transaction else { return Ok(()) };

@@ -180,7 +180,7 @@ impl Refusal {
     }
 
     pub fn default_exchange() -> Refusal {
-        Refusal::new(ReplyCode::AccessRefused, "operation not permitted on the default exchange")
+        Refusal::new(ReplyCode::AccessRefused, text::DEFAULT_EXCHANGE)
     }
 
     /// What is refused here costs the channel and never the connection.
