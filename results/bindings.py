@@ -27,6 +27,10 @@ class Wire:
         self.frame()
         self.call(struct.pack(">HH", 20, 10) + b"\0")
 
+    def close(self):
+        self.reader.close()
+        self.socket.close()
+
     def send(self, channel, payload):
         self.socket.sendall(frame(channel, payload))
 

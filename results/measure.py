@@ -19,9 +19,7 @@ there the broker is the limit by far and what a client costs hardly counts.
 import json
 import os
 import platform
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -250,12 +248,12 @@ def memory():
         time.sleep(1)
         idle = broker.rss_mb()
         row("idle, 2 shards", f"{idle:.1f}", "")
-        sockets = [connect() for _ in range(2000)]
+        wires = [bindings.Wire(AMQP) for _ in range(2000)]
         time.sleep(2)
         grown = broker.rss_mb() - idle
         row("2,000 idle connections, a channel each", f"+{grown:.1f}", f"{grown * 1024 / 2000:.1f} KiB")
-        for one in sockets:
-            one.close()
+        for wire in wires:
+            wire.close()
     with HareMQ("--shards", "2") as broker:
         time.sleep(1)
         idle = broker.rss_mb()
@@ -356,34 +354,6 @@ def independent(name):
     with open(os.path.join(OUT, "raw", name + ".json"), "w") as file:
         file.write(report)
     return json.loads(report)
-
-
-def connect():
-    """A logged-in connection with channel 1 open, by hand."""
-    one = socket.create_connection(("127.0.0.1", AMQP))
-    one.sendall(b"AMQP\0\0\x09\x01")
-    method(one)
-    send(one, 0, struct.pack(">HHI", 10, 11, 0) + b"\x05PLAIN" + struct.pack(">I", 12) + b"\0guest\0guest" + b"\x05en_US")
-    method(one)
-    send(one, 0, struct.pack(">HHHIH", 10, 31, 2047, 131072, 60))
-    send(one, 0, struct.pack(">HH", 10, 40) + b"\x01/\0\0")
-    method(one)
-    send(one, 1, struct.pack(">HH", 20, 10) + b"\0")
-    method(one)
-    return one
-
-
-def send(one, channel, payload):
-    one.sendall(struct.pack(">BHI", 1, channel, len(payload)) + payload + b"\xCE")
-
-
-def method(one):
-    head = b""
-    while len(head) < 7:
-        head += one.recv(7 - len(head))
-    left = struct.unpack(">I", head[3:])[0] + 1
-    while left:
-        left -= len(one.recv(left))
 
 
 def versions():

@@ -42,6 +42,15 @@ pub struct Channel {
     pub consumers: Vec<u32>,
 }
 
+/// The open channel of this number, out of the connection's channels.
+#[inline]
+pub(super) fn channel_in(
+    channels: &mut [Option<Box<Channel>>],
+    number: ChannelNumber,
+) -> Option<&mut Channel> {
+    channels.get_mut(usize::from(number.0))?.as_deref_mut()
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChannelState {
     Open,

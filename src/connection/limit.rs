@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use super::Connection;
-use super::channel::{Channel, ChannelState};
+use super::channel::{ChannelState, channel_in};
 use super::deliver::ConsumerEnd;
 use crate::ids::{ChannelNumber, ConsumerId, QueueId};
 use crate::limits::LEND_CONSUMERS;
@@ -145,7 +145,7 @@ impl Connection {
     /// Begins to set the limit of a channel; 0 lifts it. It holds once `limit_holds` says so.
     pub fn set_limit(&mut self, number: ChannelNumber, count: u32, out: &mut Vec<Lending>) {
         let Connection { channels, consumers, .. } = self;
-        let Some(channel) = channel_of(channels, number) else { return };
+        let Some(channel) = channel_in(channels, number) else { return };
         let first = channel.limit.is_none();
         match &mut channel.limit {
             None if count == 0 => return,
@@ -168,7 +168,7 @@ impl Connection {
     /// Whether the limit last set holds: nothing is on its way that was lent before.
     pub fn limit_holds(&mut self, number: ChannelNumber, out: &mut Vec<Lending>) -> bool {
         let Connection { channels, consumers, .. } = self;
-        let Some(channel) = channel_of(channels, number) else { return true };
+        let Some(channel) = channel_in(channels, number) else { return true };
         let Some(limit) = &mut channel.limit else { return true };
         if limit.changing.is_some() && limit.awaited > 0 {
             return false;
@@ -201,7 +201,7 @@ impl Connection {
     /// Lends what is free, to those who ask first; recalls lots if that is not enough. True if a piece of it is left to do.
     pub fn lend(&mut self, number: ChannelNumber, out: &mut Vec<Lending>) -> bool {
         let Connection { channels, consumers, .. } = self;
-        let Some(channel) = channel_of(channels, number) else { return false };
+        let Some(channel) = channel_in(channels, number) else { return false };
         let held = channel.held() as u32;
         let Some(limit) = channel.limit.as_deref_mut() else { return false };
         limit.listed = false;
@@ -244,7 +244,7 @@ impl Connection {
     pub fn wants_credit(&mut self, handle: u32) -> Option<ChannelNumber> {
         let end = self.consumers.get_mut(handle)?;
         let number = end.channel;
-        let limit = channel_of(&mut self.channels, number)?.limit.as_deref_mut()?;
+        let limit = channel_in(&mut self.channels, number)?.limit.as_deref_mut()?;
         if end.loan.lent > 0 || end.loan.hungry {
             return None;
         }
@@ -256,7 +256,7 @@ impl Connection {
     /// A recall is answered. The consumer may be gone meanwhile.
     pub fn returned(&mut self, number: ChannelNumber, handle: u32, messages: u32) {
         let Connection { channels, consumers, .. } = self;
-        let Some(channel) = channel_of(channels, number) else { return };
+        let Some(channel) = channel_in(channels, number) else { return };
         let Some(limit) = &mut channel.limit else { return };
         debug_assert!(limit.awaited > 0, "an answer to a recall");
         limit.awaited -= 1;
@@ -268,7 +268,7 @@ impl Connection {
     /// The consumer ends, and its lot with it.
     pub fn end_loan(&mut self, number: ChannelNumber, handle: u32) {
         let Connection { channels, consumers, .. } = self;
-        let Some(channel) = channel_of(channels, number) else { return };
+        let Some(channel) = channel_in(channels, number) else { return };
         let (Some(limit), Some(end)) = (&mut channel.limit, consumers.get_mut(handle)) else { return };
         limit.take_back(&mut end.loan, u32::MAX);
         limit.hungry.retain(|&other| other != handle);
@@ -287,10 +287,6 @@ impl Connection {
             assert!(!open || limit.lent == 0 || held + limit.lent <= limit.count, "more is lent than free");
         }
     }
-}
-
-fn channel_of(channels: &mut [Option<Box<Channel>>], number: ChannelNumber) -> Option<&mut Channel> {
-    channels.get_mut(usize::from(number.0))?.as_deref_mut()
 }
 
 #[cfg(test)]

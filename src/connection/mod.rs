@@ -34,7 +34,7 @@ use crate::limits::{
 };
 use crate::message::Message;
 use crate::slots::Slots;
-use channel::{Channel, ChannelState};
+use channel::{Channel, ChannelState, channel_in};
 use deliver::ConsumerEnd;
 use handshake::{Handshake, Session};
 use heartbeat::Heartbeat;
@@ -169,7 +169,7 @@ impl Connection {
 
     #[inline]
     pub fn channel(&mut self, number: ChannelNumber) -> Option<&mut Channel> {
-        self.channels.get_mut(usize::from(number.0))?.as_deref_mut()
+        channel_in(&mut self.channels, number)
     }
 
     pub fn open_channel(&mut self, number: ChannelNumber) {
@@ -197,8 +197,7 @@ impl Connection {
 
     /// The channel has recovered: what was held back goes out, and counts for the windows.
     pub fn release_held_back(&mut self, number: ChannelNumber) {
-        let Some(channel) = self.channels.get_mut(usize::from(number.0)).and_then(Option::as_deref_mut)
-        else {
+        let Some(channel) = channel_in(&mut self.channels, number) else {
             return;
         };
         self.outbox.buffer().append(&mut channel.held_back);
@@ -230,8 +229,7 @@ impl Connection {
         redelivered: bool,
     ) -> bool {
         let Some(end) = self.consumers.get_mut(handle) else { return false };
-        let Some(channel) = self.channels.get_mut(usize::from(end.channel.0)).and_then(Option::as_deref_mut)
-        else {
+        let Some(channel) = channel_in(&mut self.channels, end.channel) else {
             return false;
         };
         if channel.state != ChannelState::Open {
@@ -267,8 +265,7 @@ impl Connection {
         mut next: impl FnMut(u32) -> Option<Message<'m>>,
     ) -> (u64, u32) {
         let Some(end) = self.consumers.get_mut(handle) else { return (0, 0) };
-        let Some(channel) = self.channels.get_mut(usize::from(end.channel.0)).and_then(Option::as_deref_mut)
-        else {
+        let Some(channel) = channel_in(&mut self.channels, end.channel) else {
             return (0, 0);
         };
         if channel.state != ChannelState::Open || channel.recovers() || end.template.route() != route {
