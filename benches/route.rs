@@ -12,6 +12,7 @@ use haremq::exchange::{Change, Destination, ExchangeKind, ExchangeSpec, Name, Qu
 use haremq::ids::{ChannelNumber, QueueId, ShardId};
 use haremq::limits::UNLINKS;
 use haremq::message::Message;
+use haremq::queue_args::QueueArgs;
 
 fn main() {
     divan::main();
@@ -281,7 +282,14 @@ fn router() -> Router {
 fn add_queue(router: &mut Router, slot: u32) -> QueueId {
     let id = QueueId { shard: ShardId(0), slot, generation: 1 };
     let (name, arguments) = (Name::from(name(slot).as_bytes()), Name::from([]));
-    let spec = QueueSpec { name, durable: false, auto_delete: false, exclusive: None, arguments };
+    let spec = QueueSpec {
+        name,
+        durable: false,
+        auto_delete: false,
+        exclusive: None,
+        arguments,
+        rules: QueueArgs::default(),
+    };
     router.apply(&Change::QueueAdded { id, spec: Arc::new(spec) });
     id
 }

@@ -9,6 +9,7 @@ use haremq::amqp::frame::{FrameKind, encode_frame};
 use haremq::exchange::{Change, Destination, Name, QueueSpec, Router};
 use haremq::ids::{ChannelNumber, QueueId, ShardId};
 use haremq::message::Message;
+use haremq::queue_args::QueueArgs;
 
 fn main() {
     println!("{} binding keys, {MATCHES} matches; us", BINDINGS);
@@ -48,6 +49,7 @@ fn run(vocabulary: u64) -> (Vec<u64>, usize) {
             auto_delete: false,
             exclusive: None,
             arguments: Name::from([]),
+            rules: QueueArgs::default(),
         };
         router.apply(&Change::QueueAdded { id, spec: Arc::new(spec) });
         let [one, two, three] = [(); 3].map(|()| dice.roll(vocabulary));

@@ -1,5 +1,11 @@
 //! Names for things that cross cores: a slot says where, a generation says which life of that slot.
 
+use std::sync::Arc;
+
+/// The name of an exchange or queue, a binding key, or encoded arguments. Shared, so that a name is in memory once and
+/// not once per shard.
+pub type Name = Arc<[u8]>;
+
 /// A core and its state. Shard 0 is the control shard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct ShardId(pub u16);

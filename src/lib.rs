@@ -21,6 +21,7 @@ pub mod message;
 pub mod net;
 pub mod pages;
 pub mod queue;
+pub mod queue_args;
 pub mod shard;
 pub mod slots;
 pub mod stats;

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::ids::{ConnectionId, QueueId};
-
-/// The name of an exchange or queue, a binding key, or encoded arguments. Shared, so that a name is in memory once and
-/// not once per shard.
-pub type Name = Arc<[u8]>;
+use crate::ids::{ConnectionId, Name, QueueId};
+use crate::queue_args::QueueArgs;
 
 /// One step of the topology. A router that applied the same changes in the same order routes the same way.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,6 +73,8 @@ pub struct QueueSpec {
     pub exclusive: Option<ConnectionId>,
     /// An encoded field table without its length.
     pub arguments: Name,
+    /// What the arguments ask for.
+    pub rules: QueueArgs,
 }
 
 /// The exchange types of the AMQP specification.

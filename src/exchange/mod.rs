@@ -24,7 +24,8 @@ pub mod text;
 mod topic;
 mod walk;
 
-pub use change::{Change, Destination, ExchangeKind, ExchangeSpec, Name, QueueSpec, predeclared_exchanges};
+pub use crate::ids::Name;
+pub use change::{Change, Destination, ExchangeKind, ExchangeSpec, QueueSpec, predeclared_exchanges};
 pub use keys::{RoutingKeys, UnacceptableHeader};
 pub use lists::ListIndex;
 pub use memo::Memo;

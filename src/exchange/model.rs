@@ -8,6 +8,7 @@ use crate::amqp::frame::{FrameKind, encode_frame};
 use crate::amqp::{PropertiesWriter, Table, TableWriter, Value};
 use crate::ids::{ChannelNumber, QueueId, ShardId};
 use crate::message::Message;
+use crate::queue_args::QueueArgs;
 
 /// Random numbers of a seed (splitmix64).
 pub(crate) struct Dice(pub u64);
@@ -332,7 +333,14 @@ fn exchange(name: &str, kind: ExchangeKind, internal: bool, alternate: Option<&s
 
 fn queue(name: &str) -> Arc<QueueSpec> {
     let (name, arguments) = (bytes(name), bytes(""));
-    Arc::new(QueueSpec { name, durable: false, auto_delete: false, exclusive: None, arguments })
+    Arc::new(QueueSpec {
+        name,
+        durable: false,
+        auto_delete: false,
+        exclusive: None,
+        arguments,
+        rules: QueueArgs::default(),
+    })
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::queues::{NamedQueue, Placement};
 use super::request::{Outcome, Refusal, Request};
 use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
 use crate::ids::{QueueId, Requester, ShardId};
+use crate::queue_args::QueueArgs;
 
 /// Exchanges, queues and bindings, and how far each shard knows of them.
 pub struct Topology {
@@ -173,6 +174,7 @@ impl Topology {
                     auto_delete,
                     exclusive: exclusive.then_some(requester.connection),
                     arguments: arguments.into(),
+                    rules: QueueArgs::default(),
                 };
                 self.declare_queue(requester, spec, server_named, out)
             }

@@ -1,0 +1,50 @@
+//! What the `x-` arguments of a queue's declaration ask for, parsed once.
+
+use crate::ids::Name;
+
+/// The rules of one queue. The default is a queue without any.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QueueArgs {
+    pub kind: QueueKind,
+    /// How long a message may wait, ms (x-message-ttl).
+    pub message_ttl_ms: Option<u64>,
+    /// How long the queue lives without use, ms (x-expires).
+    pub expires_ms: Option<u64>,
+    /// Most ready messages (x-max-length).
+    pub length_max: Option<u64>,
+    /// Most bytes of the bodies of ready messages (x-max-length-bytes).
+    pub length_bytes_max: Option<u64>,
+    pub overflow: Overflow,
+    /// The exchange to which messages go that are rejected, expired, or too many.
+    pub dead_letter_exchange: Option<Name>,
+    /// With which routing key they go there; without, with their own.
+    pub dead_letter_routing_key: Option<Name>,
+    /// The highest priority that counts (x-max-priority); without, none does.
+    pub priority_max: Option<u8>,
+    /// Only one consumer at a time is served (x-single-active-consumer).
+    pub single_active_consumer: bool,
+    /// How often a message may return before it is dead-lettered (x-delivery-limit).
+    pub delivery_limit: Option<u32>,
+    /// How long a consumer may take to settle a message, ms (x-consumer-timeout).
+    pub consumer_timeout_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum QueueKind {
+    #[default]
+    Classic,
+    /// A durable queue with a delivery limit; there is no second server to keep a copy.
+    Quorum,
+}
+
+/// What happens to a message that would be one too many (x-overflow).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Overflow {
+    /// It is taken, and the oldest goes.
+    #[default]
+    DropHead,
+    /// It is refused: its publisher's confirm is a nack.
+    RejectPublish,
+    /// The same, and it goes to the dead letter exchange.
+    RejectPublishDlx,
+}
