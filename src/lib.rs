@@ -11,6 +11,7 @@ pub mod auth;
 pub mod budget;
 pub mod config;
 pub mod connection;
+pub mod death;
 pub mod exchange;
 pub mod ids;
 pub mod limits;
@@ -22,10 +23,12 @@ pub mod net;
 pub mod pages;
 pub mod queue;
 pub mod queue_args;
+pub mod settlement;
 pub mod shard;
 pub mod slots;
 pub mod stats;
 pub mod topology;
+pub mod wheel;
 
 #[cfg(test)]
 mod walk;

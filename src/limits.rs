@@ -74,6 +74,10 @@ pub const PUMP_DELIVERIES: usize = 2_048;
 pub const COMMIT_BYTES: usize = 512 * 1024;
 /// As how many bytes a commit counts a message, each of its queues and each settlement besides its size.
 pub const COMMIT_ENTRY_BYTES: usize = 256;
+/// Steps of the timing wheel in one piece of work: about 100 us.
+pub const TIMER_STEPS: usize = 2_048;
+/// Dead letters rewritten and routed in one piece of work: about 200 us.
+pub const LETTERS: usize = 128;
 /// Entries requeued or freed in one piece of work.
 pub const SWEEP_ENTRIES: usize = 8_192;
 /// Bindings of a removed queue or exchange that a router forgets in one piece of work: about 200 us.

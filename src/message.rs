@@ -6,7 +6,7 @@
 //! ```
 //! A stored record is `route` followed by `content`.
 
-use crate::amqp::content::{HEADERS_FLAG, PROPERTIES_AT};
+use crate::amqp::content::{EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT};
 use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
 use crate::amqp::{Properties, Table};
 use crate::ids::ChannelNumber;
@@ -41,6 +41,27 @@ impl<'a> Message<'a> {
     pub fn header(&self) -> &'a [u8] {
         let [_, _, _, size @ ..] = *self.content.first_chunk::<7>().expect("content begins with a frame");
         &self.content[7..7 + u32::from_be_bytes(size) as usize]
+    }
+
+    pub fn priority(&self) -> Option<u8> {
+        if self.property_flags() & PRIORITY_FLAG == 0 {
+            return None;
+        }
+        Properties::of_checked(self.header()).priority()
+    }
+
+    /// How long it may wait, ms; that it is a number was checked when it came in.
+    pub fn expiration_ms(&self) -> Option<u64> {
+        if self.property_flags() & EXPIRATION_FLAG == 0 {
+            return None;
+        }
+        let text = Properties::of_checked(self.header()).expiration()?;
+        str::from_utf8(&text).ok()?.parse().ok()
+    }
+
+    /// As the content header says.
+    pub fn body_bytes(&self) -> u64 {
+        self.content.get(11..19).and_then(|size| size.try_into().ok()).map_or(0, u64::from_be_bytes)
     }
 
     /// The channel that the publisher sent it on.

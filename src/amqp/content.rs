@@ -44,6 +44,8 @@ impl<'a> ContentHeader<'a> {
 
 /// The flags of those properties that a broker looks at.
 pub const HEADERS_FLAG: u16 = Property::Headers.flag();
+pub const PRIORITY_FLAG: u16 = Property::Priority.flag();
+pub const EXPIRATION_FLAG: u16 = Property::Expiration.flag();
 pub const REPLY_TO_FLAG: u16 = Property::ReplyTo.flag();
 pub const USER_ID_FLAG: u16 = Property::UserId.flag();
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::rooms::Rooms;
 use super::{Shard, short};
 use crate::amqp::content::{HEADERS_FLAG, Properties, REPLY_TO_FLAG, USER_ID_FLAG};
 use crate::amqp::method::Method;
@@ -97,16 +98,16 @@ impl Shard {
     ) {
         let targets = self.router.targets(list);
         self.rooms.outward.counters.published += 1;
-        let mut shards = 0;
+        let mut spread = Spread::default();
         match targets {
             [] => self.unroutable(slot, publish),
             &[queue] if queue.shard == self.id => {
-                self.rooms.accept(queue, &publish.message, buffer, &mut None)
+                spread.refused = !self.rooms.accept(queue, &publish.message, buffer, &mut None, false);
             }
-            targets => shards = spread(self.id, &mut self.rooms, targets, &publish.message, buffer, confirms),
+            targets => spread = self.rooms.spread(targets, &publish.message, buffer, confirms, false),
         }
         if confirms {
-            self.count_confirm(slot, publish.channel, shards, list);
+            self.count_confirm(slot, publish.channel, spread, list);
         }
     }
 
@@ -205,35 +206,47 @@ impl Shard {
     }
 }
 
-/// Brings a message to several queues, or to one elsewhere; answers how many other shards it went to. Each
-/// shard gets it once, and the last of its records there is counted for the confirm.
-pub(super) fn spread(
-    here: ShardId,
-    rooms: &mut super::rooms::Rooms,
-    targets: &[QueueId],
-    message: &Message<'_>,
-    buffer: Option<&Bytes>,
-    confirms: bool,
-) -> u16 {
-    let mut stored = None;
-    let mut elsewhere = 0;
-    for shard in (0..rooms.outward.mesh.shards()).map(ShardId) {
-        let mut here_targets = targets.iter().copied().filter(|queue| queue.shard == shard).peekable();
-        if shard == here {
-            here_targets.for_each(|queue| rooms.accept(queue, message, buffer, &mut stored));
-            continue;
+/// How far a message came in its first step.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Spread {
+    /// How many other shards it went to.
+    pub elsewhere: u16,
+    /// A queue here had no room for it.
+    pub refused: bool,
+}
+
+impl Rooms {
+    /// Brings a message to several queues, or to one elsewhere. Each shard gets it once, and the last of its records there
+    /// is counted for the confirm. A `letter` was dead-lettered.
+    pub(super) fn spread(
+        &mut self,
+        targets: &[QueueId],
+        message: &Message<'_>,
+        buffer: Option<&Bytes>,
+        confirms: bool,
+        letter: bool,
+    ) -> Spread {
+        let (mut stored, mut spread) = (None, Spread::default());
+        for shard in (0..self.outward.mesh.shards()).map(ShardId) {
+            let mut there = targets.iter().copied().filter(|queue| queue.shard == shard).peekable();
+            if shard == self.outward.id {
+                there.for_each(|queue| {
+                    spread.refused |= !self.accept(queue, message, buffer, &mut stored, letter);
+                });
+                continue;
+            }
+            if there.peek().is_none() {
+                continue;
+            }
+            spread.elsewhere += 1;
+            let span = self.outward.mesh.message(shard, message, buffer);
+            while let Some(queue) = there.next() {
+                let counted = confirms && there.peek().is_none();
+                self.outward.mesh.record(shard, Record::Publish { queue, message: span, counted, letter });
+            }
         }
-        if here_targets.peek().is_none() {
-            continue;
-        }
-        elsewhere += 1;
-        let span = rooms.outward.mesh.message(shard, message, buffer);
-        while let Some(queue) = here_targets.next() {
-            let counted = confirms && here_targets.peek().is_none();
-            rooms.outward.mesh.record(shard, Record::Publish { queue, message: span, counted });
-        }
+        spread
     }
-    elsewhere
 }
 
 /// The record of a message whose BCC header is for the router alone.

@@ -32,7 +32,7 @@ enum Step {
 impl Shard {
     /// Takes what came from the socket: every complete frame is run to its end.
     pub fn receive(&mut self, slot: u32, bytes: &[u8], now: u64) -> Received {
-        self.now = now;
+        self.begin(now);
         self.see_alarm();
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
             connection.heartbeat.received(now);

@@ -13,6 +13,7 @@ use crate::exchange::text;
 use crate::ids::{ChannelNumber, ConsumerId, QueueId};
 use crate::limits::CONSUMERS_PER_CHANNEL_MAX;
 use crate::queue::Terms;
+use crate::settlement::Settlement;
 use crate::topology::Request;
 
 type Result<T = ()> = std::result::Result<T, Failure>;
@@ -24,14 +25,14 @@ impl Shard {
         number: ChannelNumber,
         tag: u64,
         multiple: bool,
-        requeue: bool,
+        settlement: Settlement,
         method: &Method<'_>,
     ) -> Result {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let id = connection.id;
         let Some(channel) = connection.channel(number) else { return Ok(()) };
         if channel.transaction.is_some() {
-            let known = channel.settle_at_commit(tag, multiple, requeue);
+            let known = channel.settle_at_commit(tag, multiple, settlement);
             return if known { Ok(()) } else { Err(unknown_tag(tag, method)) };
         }
         let limited = channel.limit.is_some();
@@ -39,7 +40,7 @@ impl Shard {
         let mut unacked = std::mem::take(&mut channel.unacked);
         let rooms = &mut self.rooms;
         let known =
-            unacked.settle(tag, multiple, |entry| rooms.settle(entry.queue, entry.unacked(), requeue));
+            unacked.settle(tag, multiple, |entry| rooms.settle(entry.queue, entry.unacked(), settlement));
         self.with_channel(slot, number, |channel| channel.unacked = unacked);
         if limited {
             self.rooms.outward.list_lending(id, number);
@@ -71,7 +72,7 @@ impl Shard {
         }
         channel.consumers.push(handle);
         let limited = channel.limit.is_some() && !no_ack;
-        let terms = Terms { no_ack, exclusive, prefetch: channel.prefetch, limited, window };
+        let terms = Terms { no_ack, exclusive, prefetch: channel.prefetch, limited, window, priority: 0 };
         self.ask(
             slot,
             number,
