@@ -11,6 +11,7 @@ pub mod auth;
 pub mod budget;
 pub mod config;
 pub mod connection;
+pub mod death;
 pub mod exchange;
 pub mod ids;
 pub mod limits;
