@@ -86,6 +86,9 @@ pub const UNLINKS: usize = 1_024;
 pub const LEND_CONSUMERS: usize = 256;
 /// Binds behind one another on a channel that go to the control shard together: about 200 us of its work.
 pub const BINDS_TOGETHER: usize = 64;
+/// Queues through which a message may be dead-lettered without anybody's rejecting it, if it comes to none of them
+/// twice. Bounds what its headers grow by; RabbitMQ has no such limit.
+pub const AUTOMATIC_DEATHS_MAX: usize = 128;
 /// Consumers of one channel.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 65_535;
 

@@ -77,9 +77,14 @@ impl<'a> Message<'a> {
 
     /// The record of this message with other properties: flags and values, as on the wire.
     pub fn with_properties(&self, properties: &[u8]) -> Vec<u8> {
+        self.rerouted(self.route, properties)
+    }
+
+    /// The record of this message under another route and with other properties.
+    pub fn rerouted(&self, route: &[u8], properties: &[u8]) -> Vec<u8> {
         let header = self.header();
-        let mut record = Vec::with_capacity(self.record_bytes() + properties.len());
-        record.extend_from_slice(self.route);
+        let mut record = Vec::with_capacity(route.len() + self.content.len() + properties.len());
+        record.extend_from_slice(route);
         encode_frame(&mut record, FrameKind::Header, self.channel(), |out| {
             out.extend_from_slice(&header[..PROPERTIES_AT]);
             out.extend_from_slice(properties);

@@ -56,9 +56,13 @@ impl Dead {
 
 impl Rules {
     pub fn new(queue: &Name, args: &QueueArgs) -> Rules {
-        let graveyard = args.dead_letter_exchange.as_ref().map(|exchange| {
-            let (exchange, routing_key) = (exchange.clone(), args.dead_letter_routing_key.clone());
-            Arc::new(Graveyard { queue: queue.clone(), exchange, routing_key })
+        // No exchange and no binding has a longer name.
+        let is_short = |name: &&Name| name.len() <= SHORT_STRING_BYTES_MAX;
+        let routing_key = args.dead_letter_routing_key.clone();
+        let exchange = args.dead_letter_exchange.as_ref().filter(is_short);
+        let exchange = exchange.filter(|_| routing_key.iter().all(|key| is_short(&key)));
+        let graveyard = exchange.map(|exchange| {
+            Arc::new(Graveyard { queue: queue.clone(), exchange: exchange.clone(), routing_key })
         });
         Rules { args: args.clone(), graveyard, ready_bytes: 0, idle: TimerId::NONE }
     }
@@ -211,3 +215,5 @@ impl Queue {
         self.rules.as_ref()?.args.delivery_limit
     }
 }
+
+const SHORT_STRING_BYTES_MAX: usize = 255;

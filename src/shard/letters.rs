@@ -8,7 +8,7 @@
 
 use super::Shard;
 use super::rooms::Letter;
-use crate::death::{self, Death};
+use crate::death::{self, CycleQueues, Death};
 use crate::ids::QueueId;
 use crate::limits::LETTERS;
 use crate::message::Message;
@@ -40,12 +40,13 @@ impl Shard {
         let Ok(resolved) = self.router.resolve_letter(&message) else { return };
         let mut targets = self.router.targets(resolved.list).to_vec();
         let cyclic = death::cycle_queues(&message);
-        targets.retain(|target| !cyclic.iter().any(|name| self.is_named(*target, name)));
+        targets.retain(|target| !self.is_cyclic(&cyclic, *target));
         self.rooms.outward.counters.dead_lettered += 1;
         self.rooms.spread(&targets, &message, None, false, true);
     }
 
-    fn is_named(&self, queue: QueueId, name: &[u8]) -> bool {
-        self.router.queue(name).is_some_and(|route| route.id == queue)
+    fn is_cyclic(&self, queues: &CycleQueues<'_>, target: QueueId) -> bool {
+        let mut ids = queues.names().filter_map(|name| self.router.queue(name)).map(|route| route.id);
+        ids.any(|id| id == target) || queues.is_full()
     }
 }
