@@ -100,7 +100,7 @@ impl Shard {
     }
 
     fn protocol_header(&mut self, slot: u32, bytes: &[u8]) -> Step {
-        let config = self.config.handshake;
+        let config = self.config.handshake.clone();
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Step::NeedMore };
         let Some(header) = bytes.first_chunk::<8>() else {
             // Whoever does not even begin like us is told so at once.

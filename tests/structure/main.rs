@@ -34,7 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("shard", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats"]),
     ("shard/start", &["shard", "mesh", "net", "config", "machine", "stats"]),
     ("walk", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats", "shard"]),
-    ("config", &[]),
+    ("config", &["connection"]),
     ("machine", &[]),
     ("net", &["shard", "config", "machine", "stats"]),
     ("management", &["shard", "config", "machine", "stats"]),
