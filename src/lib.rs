@@ -25,6 +25,7 @@ pub mod queue_args;
 pub mod shard;
 pub mod slots;
 pub mod stats;
+pub mod text;
 pub mod topology;
 
 #[cfg(test)]

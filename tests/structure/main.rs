@@ -6,8 +6,19 @@ mod source;
 use source::{Source, names, sources};
 
 /// What the rooms build on; each of these uses only what stands before it.
-const GROUND: &[&str] =
-    &["ids", "limits", "slots", "budget", "auth", "amqp", "message", "pages", "queue_args"];
+const GROUND: &[&str] = &[
+    "ids",
+    "limits",
+    "slots",
+    "budget",
+    "auth",
+    "amqp",
+    "text",
+    "message",
+    "pages",
+    "expiration",
+    "queue_args",
+];
 
 /// Whom each module may import besides the ground. The rooms do not import each other: `shard`, the hall, carries
 /// values between them.
