@@ -12,6 +12,7 @@ pub mod budget;
 pub mod config;
 pub mod connection;
 pub mod exchange;
+pub mod expiration;
 pub mod ids;
 pub mod limits;
 pub mod machine;
