@@ -13,6 +13,7 @@ pub mod config;
 pub mod connection;
 pub mod death;
 pub mod exchange;
+pub mod expiration;
 pub mod ids;
 pub mod limits;
 pub mod machine;
@@ -27,6 +28,7 @@ pub mod settlement;
 pub mod shard;
 pub mod slots;
 pub mod stats;
+pub mod text;
 pub mod topology;
 pub mod wheel;
 

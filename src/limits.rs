@@ -14,6 +14,13 @@ pub const CHANNELS_MAX: u16 = 2_047;
 pub const HEARTBEAT_S: u16 = 60;
 /// Largest message body, bytes (the default of RabbitMQ 3.13).
 pub const BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Longest TTL or expiry, ms: ten years of 365 days (RabbitMQ's ?MAX_EXPIRY_TIMER).
+pub const EXPIRY_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+/// Returns of a message to a quorum queue before it is dead-lettered, unless the queue says otherwise (the default of
+/// RabbitMQ 4.0).
+pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
+/// Bytes that a client may have put in front of a queue's name that the server makes (RabbitMQ 4.4).
+pub const NAME_PREFIX_BYTES_MAX: usize = 64;
 
 /// Time for the whole handshake, ns (RabbitMQ's `handshake_timeout`).
 pub const HANDSHAKE_TIMEOUT_NS: u64 = 10_000_000_000;

@@ -9,6 +9,7 @@
 use crate::amqp::content::{EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT};
 use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
 use crate::amqp::{Properties, Table};
+use crate::expiration::parse_expiration;
 use crate::ids::ChannelNumber;
 
 /// Borrowed from a receive buffer, a page, or a parcel between shards.
@@ -55,8 +56,7 @@ impl<'a> Message<'a> {
         if self.property_flags() & EXPIRATION_FLAG == 0 {
             return None;
         }
-        let text = Properties::of_checked(self.header()).expiration()?;
-        str::from_utf8(&text).ok()?.parse().ok()
+        parse_expiration(&Properties::of_checked(self.header()).expiration()?).ok()
     }
 
     /// As the content header says.

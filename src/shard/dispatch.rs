@@ -82,10 +82,7 @@ impl Shard {
             Method::BasicConsume { queue, consumer_tag, no_ack, nowait, .. } if *queue == *PSEUDO_QUEUE => {
                 self.consume_replies(slot, number, consumer_tag, no_ack, nowait)
             }
-            Method::BasicConsume { queue, consumer_tag, no_ack, exclusive, nowait, .. } => {
-                let queue = self.queue_of(slot, number, &queue, method)?;
-                self.consume(slot, number, queue, consumer_tag, no_ack, exclusive, nowait)
-            }
+            Method::BasicConsume { .. } => self.consume(slot, number, method),
             Method::BasicCancel { consumer_tag, nowait } => self.cancel(slot, number, consumer_tag, nowait),
             Method::BasicGet { queue, no_ack } => {
                 let (id, queue) = self.queue_of(slot, number, &queue, method)?;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::rooms::Rooms;
 use super::{Shard, short};
-use crate::amqp::content::{HEADERS_FLAG, Properties, REPLY_TO_FLAG, USER_ID_FLAG};
+use crate::amqp::content::{EXPIRATION_FLAG, HEADERS_FLAG, Properties, REPLY_TO_FLAG, USER_ID_FLAG};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::connection::Failure;
@@ -13,6 +13,7 @@ use crate::connection::deliver::append_content;
 use crate::connection::publish::{Publish, repeated};
 use crate::exchange::text::lossy;
 use crate::exchange::{ListIndex, Resolved, RouteError};
+use crate::expiration::parse_expiration;
 use crate::ids::{ChannelNumber, QueueId, ShardId};
 use crate::mesh::parcel::Record;
 use crate::message::Message;
@@ -28,7 +29,7 @@ impl Shard {
         buffer: Option<&Bytes>,
         confirms: bool,
     ) -> Result<(), Failure> {
-        if publish.message.property_flags() & (USER_ID_FLAG | REPLY_TO_FLAG) != 0
+        if publish.message.property_flags() & LOOKED_AT != 0
             && let Some(record) = self.look_at_properties(slot, publish)?
         {
             let publish = Publish { message: Message::from_record(&record), ..*publish };
@@ -57,7 +58,7 @@ impl Shard {
         let mut at = taken;
         let count = self.rooms.accept_run(queue, route, || {
             let (message, end) = repeated(&bytes[at..], method, route, frame_max)?;
-            if message.property_flags() & (USER_ID_FLAG | REPLY_TO_FLAG | HEADERS_FLAG) != 0 {
+            if message.property_flags() & (LOOKED_AT | HEADERS_FLAG) != 0 {
                 return None;
             }
             at += end;
@@ -121,6 +122,9 @@ impl Shard {
         let flags = publish.message.property_flags();
         if flags & USER_ID_FLAG != 0 {
             self.check_user_id(slot, &publish.message)?;
+        }
+        if flags & EXPIRATION_FLAG != 0 {
+            check_expiration(&publish.message)?;
         }
         if flags & REPLY_TO_FLAG == 0 {
             return Ok(None);
@@ -257,6 +261,15 @@ pub(super) fn without_bcc(message: &Message<'_>) -> Bytes {
     Bytes::from(message.with_properties(&properties.with_headers(&headers)))
 }
 
+#[cold]
+fn check_expiration(message: &Message<'_>) -> Result<(), Failure> {
+    let text = Properties::of_checked(message.header()).expiration().unwrap_or_default();
+    match parse_expiration(&text) {
+        Ok(_) => Ok(()),
+        Err(text) => Err(ChannelError::new(ReplyCode::PreconditionFailed, text, PUBLISH).into()),
+    }
+}
+
 fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
     let code = match error {
         RouteError::NoExchange => ReplyCode::NotFound,
@@ -266,4 +279,6 @@ fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
     ChannelError::new(code, error.text(exchange), PUBLISH)
 }
 
+/// Properties that `look_at_properties` looks at.
+const LOOKED_AT: u16 = USER_ID_FLAG | REPLY_TO_FLAG | EXPIRATION_FLAG;
 const PUBLISH: (u16, u16) = (60, 40);

@@ -14,6 +14,8 @@ const GROUND: &[&str] = &[
     "budget",
     "auth",
     "amqp",
+    "text",
+    "expiration",
     "message",
     "death",
     "pages",
