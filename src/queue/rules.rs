@@ -217,3 +217,6 @@ impl Queue {
 }
 
 const SHORT_STRING_BYTES_MAX: usize = 255;
+
+#[cfg(test)]
+mod tests;

@@ -54,12 +54,6 @@ impl Queue {
         self.auto_delete && self.had_consumer && self.consumers.is_empty()
     }
 
-    /// The consumer that is served, where only one is.
-    pub fn active_consumer(&self) -> Option<ConsumerAt> {
-        let active = self.consumers.iter().find(|(_, consumer)| !consumer.waits);
-        active.filter(|_| self.has_single_active_consumer()).map(|(_, consumer)| consumer.at)
-    }
-
     pub fn consumer_count(&self) -> usize {
         self.consumers.len()
     }

@@ -8,6 +8,7 @@
 //! Everything here is synchronous and runs to its end; time comes in as `now`, nanoseconds of a monotonic
 //! clock. The shell (`net`, `start`) only brings bytes and takes bytes.
 
+mod accept;
 mod answer;
 mod ask;
 mod binds;
@@ -21,6 +22,7 @@ mod due;
 mod lending;
 mod letters;
 mod names;
+mod outward;
 mod publish;
 mod receive;
 mod recover;
@@ -57,8 +59,9 @@ use confirm::Confirming;
 use control::Told;
 use deadlines::Deadlines;
 use names::Names;
+use outward::Outward;
 use reply_to::ReplyKeys;
-use rooms::{Outward, Rooms};
+use rooms::Rooms;
 
 /// Lives on: its core. Nothing in it is shared but the ends of the rings and the memory budget.
 pub struct Shard {

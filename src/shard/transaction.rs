@@ -75,7 +75,7 @@ impl Shard {
             return Ok(());
         };
         let Some(transaction) = &mut channel.transaction else { return Ok(()) };
-        let message = super::rooms::store(&mut self.rooms.pages, &message, buffer, &mut None);
+        let message = super::accept::store(&mut self.rooms.pages, &message, buffer, &mut None);
         transaction.publish(message, publish.mandatory, targets);
         self.rooms.held += 1;
         self.rooms.outward.counters.published += 1;
