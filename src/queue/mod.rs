@@ -10,6 +10,7 @@
 
 mod consumer;
 mod credit;
+mod held;
 mod line;
 mod ready;
 mod rules;
@@ -35,6 +36,7 @@ use crate::settlement::Settlement;
 use crate::slots::Slots;
 use crate::wheel::TimerId;
 use consumer::Place;
+use held::Held;
 use ready::Ready;
 use rules::Rules;
 use unacked::Unacked;
@@ -51,7 +53,7 @@ pub struct Queue {
     /// None: a plain queue.
     rules: Option<Box<Rules>>,
     ready: Ready,
-    unacked: Slots<Unacked>,
+    unacked: Held,
     consumers: Slots<Consumer>,
     /// Consumers with room, the one to be served next in front.
     available: VecDeque<u32>,
@@ -94,7 +96,7 @@ impl Queue {
             rules: (!plain).then(|| Box::new(Rules::new(&name, args))),
             name,
             ready: Ready::default(),
-            unacked: Slots::default(),
+            unacked: Held::default(),
             consumers: Slots::default(),
             available: VecDeque::new(),
             lacking: VecDeque::new(),
@@ -230,7 +232,7 @@ impl Queue {
         if let Some(rules) = &mut self.rules {
             rules.ready_bytes = 0;
         }
-        Doomed { ready: std::mem::take(&mut self.ready), unacked: Slots::default(), at: 0 }
+        Doomed { ready: std::mem::take(&mut self.ready), unacked: Held::default(), at: 0 }
     }
 
     /// Ends the queue: what it held, and whom it served.
@@ -315,8 +317,8 @@ impl Queue {
 /// Messages that nobody will get; freed piece by piece, so that a deep queue stalls nobody.
 pub struct Doomed {
     ready: Ready,
-    unacked: Slots<Unacked>,
-    /// The slots of the unacked before this one are done with.
+    unacked: Held,
+    /// Those of the unacked with lower numbers are done with.
     at: u32,
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Unacked {
     /// When its time is over, should it come back.
     pub expires_at: Option<NonZeroU64>,
     /// Slot and generation of the consumer that has it; none for basic.get.
-    consumer: Option<(u32, NonZeroU32)>,
+    pub consumer: Option<(u32, NonZeroU32)>,
 }
 
 /// A consumer that took too long, and the numbers of all that it has and did not settle.
@@ -57,7 +57,7 @@ impl Queue {
     ) -> u32 {
         let (queue, time) = (self.id.slot, consumer.and_then(|_| self.settling_ns()));
         let consumer = consumer.and_then(|it| Some((it.slot, NonZeroU32::new(it.generation)?)));
-        self.unacked.insert_with(|unacked, _| {
+        self.unacked.insert_with(|unacked| {
             entry.timer = time.map_or(TimerId::NONE, |ns| timers.after(ns, Due::Settling { queue, unacked }));
             Unacked { entry, expires_at, consumer }
         })
