@@ -13,7 +13,6 @@ pub struct Declaration<'a> {
     pub name: &'a [u8],
     /// The name was made by the server.
     pub server_named: bool,
-    /// As the client said: an exclusive queue may be declared durable, and is not.
     pub durable: bool,
     pub exclusive: bool,
     pub auto_delete: bool,
