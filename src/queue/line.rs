@@ -56,6 +56,11 @@ impl Line {
         Some(&chunk.entries[chunk.taken])
     }
 
+    /// Some of those that come next.
+    pub fn ahead(&self) -> &[Entry] {
+        self.chunks.front().map_or(&[], |chunk| &chunk.entries[chunk.taken..])
+    }
+
     /// Puts an entry back to its place.
     pub fn insert(&mut self, entry: Entry) {
         debug_assert!(!entry.hole);
