@@ -6,6 +6,7 @@ use haremq::amqp::Method;
 
 use crate::dice::Dice;
 use crate::oracle::ConnectionIx;
+use crate::rules::QueueRules;
 use crate::wire::Unit;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -193,6 +194,11 @@ impl Faults {
             _ => return 1,
         };
         if self.now(PERCENT_TO_CLIENT) { instead } else { 1 }
+    }
+
+    /// The rules that the broker is told of for a queue of that name.
+    pub fn rules(&mut self, _name: &[u8], rules: QueueRules) -> QueueRules {
+        rules
     }
 
     /// Whether a recover discards the oldest message.

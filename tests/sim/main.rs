@@ -16,6 +16,7 @@ mod host;
 mod letter;
 mod oracle;
 mod plan;
+mod rules;
 mod run;
 mod topology;
 mod transactions;

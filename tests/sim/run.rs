@@ -43,6 +43,11 @@ impl World {
                 *steps += 1;
             }
             self.rest()?;
+            for _ in 0..self.dice.roll(3) {
+                let ns = self.dice.roll(60_000_000) as u64;
+                self.pass(ns);
+                self.rest()?;
+            }
             self.settle_a_little()?;
             self.probe()?;
         }

@@ -27,7 +27,12 @@ impl Oracle {
             Method::BasicDeliver { .. } => self.delivered(channel, unit),
             Method::BasicGetOk { .. } => self.got(channel, unit),
             Method::BasicReturn { reply_code: 312, .. } => self.returned(channel, unit),
-            Method::BasicAck { delivery_tag, multiple } => self.confirmed(channel, delivery_tag, multiple),
+            Method::BasicAck { delivery_tag, multiple } => {
+                self.confirmed(channel, delivery_tag, multiple, false)
+            }
+            Method::BasicNack { delivery_tag, multiple, .. } => {
+                self.confirmed(channel, delivery_tag, multiple, true)
+            }
             Method::BasicCancel { consumer_tag, .. } => self.cancelled_by_server(channel, &consumer_tag),
             Method::ChannelClose { reply_code, class_id, method_id, .. } => {
                 self.channel_refused(channel, reply_code, (class_id, method_id))
@@ -154,11 +159,7 @@ impl Oracle {
             }
             Request::Settle { copies, serial, .. } => {
                 for (queue, message) in copies {
-                    if let Some(copy) = self.queues[queue].copies.get_mut(&message)
-                        && copy.state == CopyState::Acking(serial)
-                    {
-                        copy.state = CopyState::Gone;
-                    }
+                    self.is_settled(queue, message, serial);
                 }
             }
             Request::Qos { limit } => self.channels[channel].limit = limit,
@@ -210,6 +211,13 @@ impl Oracle {
     }
 
     fn answered(&mut self, channel: ChannelIx, told: Told, method: &Method<'_>) -> Verdict {
+        match told.request {
+            Request::Declare { queue, .. } | Request::Passive { queue } | Request::Get { queue, .. } => {
+                self.was_used(queue, told.at_ns);
+            }
+            Request::Consume { consumer, .. } => self.was_used(self.consumers[consumer].queue, told.at_ns),
+            _ => {}
+        }
         match (&told.request, *method) {
             (
                 &Request::Declare { queue, fresh, .. },
@@ -334,6 +342,10 @@ impl Oracle {
         if self.consumers[consumer].state == Consuming::Ended {
             return violation("basic.cancel behind the end of the consumer");
         }
+        if self.may_be_overdue(consumer) {
+            self.overdue(consumer);
+            return Ok(());
+        }
         if self.queues[queue].fact.is_sure() {
             return violation(format!(
                 "a consumer of {} was cancelled, and the queue is there",
@@ -345,7 +357,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn confirmed(&mut self, channel: ChannelIx, tag: u64, multiple: bool) -> Verdict {
+    fn confirmed(&mut self, channel: ChannelIx, tag: u64, multiple: bool, refused: bool) -> Verdict {
         let record = &self.channels[channel];
         let (last, published) = (record.confirmed, record.seqnos.len() as u64);
         if !record.confirms || tag <= last || tag > published {
@@ -360,7 +372,11 @@ impl Oracle {
             self.done_up_to(channel, at + 1)?;
         }
         for at in last..tag {
-            self.message_confirmed(self.channels[channel].seqnos[at as usize]);
+            let message = self.channels[channel].seqnos[at as usize];
+            self.message_confirmed(message, refused);
+            if refused {
+                self.message_refused(message)?;
+            }
         }
         self.tally.confirmed += tag - last;
         self.channels[channel].confirmed = tag;
@@ -369,6 +385,9 @@ impl Oracle {
 
     /// A channel error: one of the requests must have earned it. What came before is done, what comes behind is not.
     fn channel_refused(&mut self, channel: ChannelIx, code: u16, ids: (u16, u16)) -> Verdict {
+        if (code, ids) == (406, (0, 0)) {
+            return self.channel_overdue(channel);
+        }
         let told = &self.channels[channel].told;
         let blamed: Vec<usize> = (0..told.len()).filter(|&at| told[at].request.ids() == ids).collect();
         let risky = |at: &&usize| self.is_risky(channel, &told[**at]);
@@ -394,6 +413,22 @@ impl Oracle {
         for Told { request, .. } in behind {
             self.never(channel, request);
         }
+        self.abandon(channel, Life::Refused);
+        self.channels[channel].close_ok_due = crossed;
+        Ok(())
+    }
+
+    /// A consumer of a client that does not understand basic.cancel took too long.
+    fn channel_overdue(&mut self, channel: ChannelIx) -> Verdict {
+        let notify = self.connections[self.channels[channel].connection].notify;
+        let mut late = (0..self.consumers.len())
+            .filter(|&at| self.consumers[at].channel == channel && self.may_be_overdue(at));
+        if notify || late.next().is_none() {
+            return violation("channel.close of a channel whose consumers are in time");
+        }
+        self.tally.overdue += 1;
+        let crossed = self.channels[channel].state == Life::Closing;
+        self.leave(channel);
         self.abandon(channel, Life::Refused);
         self.channels[channel].close_ok_due = crossed;
         Ok(())
@@ -458,9 +493,13 @@ impl Oracle {
             | Request::Qos { .. }
             | Request::Recover { .. }
             | Request::Select
-            | Request::Commit
             | Request::Rollback
             | Request::Cancel { .. } => false,
+            // `partial tx completion`
+            Request::Commit => self.channels[channel].told.iter().any(|told| match told.request {
+                Request::Publish(message) => self.may_be_refused(message),
+                _ => false,
+            }),
         }
     }
 
@@ -478,6 +517,7 @@ impl Oracle {
                     if copy.state == CopyState::Ready {
                         copy.arrived = Arrived::NotYet;
                     }
+                    copy.rejected = false;
                 }
             }
             Request::Unbind { binding } => {

@@ -25,6 +25,7 @@ impl Oracle {
         for message in transaction.publishes {
             if self.tell(channel, Request::Publish(message)) {
                 self.publications[message].state = Routing::Written;
+                self.publications[message].at_ns = self.now_ns;
                 self.tally.committed += 1;
             }
         }
