@@ -44,8 +44,8 @@ impl Oracle {
         for consumer in 0..self.consumers.len() {
             self.is_in_time(consumer)?;
             let record = &mut self.consumers[consumer];
-            if record.held == 0 || record.state == Consuming::Ended {
-                record.since_ns = None;
+            if record.held == 0 {
+                record.since_ns = self.now_ns;
             }
         }
         for queue in 0..self.queues.len() {
@@ -69,7 +69,7 @@ impl Oracle {
     fn is_in_time(&self, consumer: ConsumerIx) -> Verdict {
         let record = &self.consumers[consumer];
         let Some(ns) = self.queues[record.queue].rules.timeout_ns() else { return Ok(()) };
-        if record.state != Consuming::Active {
+        if record.state != Consuming::Active || !self.queues[record.queue].fact.is_sure() {
             return Ok(());
         }
         let held = self.channels[record.channel].held.values().filter(|held| held.consumer == Some(consumer));
@@ -86,10 +86,10 @@ impl Oracle {
     }
 
     /// Whether the consumer may have been cancelled as it had a message for too long.
-    pub(super) fn may_be_overdue(&self, consumer: ConsumerIx) -> bool {
+    pub fn may_be_overdue(&self, consumer: ConsumerIx) -> bool {
         let record = &self.consumers[consumer];
         let timeout = self.queues[record.queue].rules.timeout_ns();
-        timeout.zip(record.since_ns).is_some_and(|(timeout, since)| since + timeout <= self.now_ns)
+        !record.no_ack && timeout.is_some_and(|timeout| record.since_ns + timeout <= self.now_ns)
     }
 
     /// Whether messages of the queue may have been taken from a consumer that had them for too long.

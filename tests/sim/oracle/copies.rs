@@ -194,6 +194,7 @@ impl Oracle {
             let given_back = matches!(old.state, CopyState::Held(_) | CopyState::Acking(_));
             copy.returns = old.returns + u32::from(given_back);
             copy.vague = self.is_vague(queue, old);
+            copy.maybe_gone = old.state != CopyState::Ready && self.some_are_overdue(queue);
             copy.deliveries = old.deliveries;
             copy.by_ns = old.by_ns;
         } else {
@@ -218,7 +219,6 @@ impl Oracle {
             self.channels[channel].held.insert(tag, held);
             if let Some(consumer) = consumer {
                 self.consumers[consumer].held += 1;
-                self.consumers[consumer].since_ns.get_or_insert(now_ns);
                 self.channels[channel].delivered += 1;
             }
         }
@@ -226,7 +226,7 @@ impl Oracle {
     }
 
     fn may_be_handed(&self, queue: QueueIx, message: PublicationIx, redelivered: bool) -> Verdict {
-        let what = || format!("message {message} of {}", self.name(queue));
+        let what = || format!("{} of {}", self.describe(message), self.name(queue));
         if self.publications[message].returned {
             return violation(format!("{} was returned, and is delivered", what()));
         }
@@ -243,7 +243,9 @@ impl Oracle {
             };
         };
         match copy.state {
-            CopyState::Gone => return violation(format!("{} is settled, and comes again", what())),
+            CopyState::Gone if copy.died || !copy.seen || !self.some_are_overdue(queue) => {
+                return violation(format!("{} is settled, and comes again", what()));
+            }
             CopyState::Acking(_) if !self.some_are_overdue(queue) => {
                 return violation(format!("{} is acked, and comes again", what()));
             }
@@ -252,7 +254,8 @@ impl Oracle {
             {
                 return violation(format!("{} is unacked, and comes again", what()));
             }
-            CopyState::Held(_) | CopyState::Ready | CopyState::Acking(_) => {}
+            // What was taken from a slow consumer may be heard of behind what became of it.
+            CopyState::Held(_) | CopyState::Ready | CopyState::Acking(_) | CopyState::Gone => {}
         }
         if copy.seen != redelivered && (copy.seen || !record.hidden.since(copy.since)) {
             let seen = if copy.seen { "again" } else { "for the first time" };
@@ -321,13 +324,13 @@ impl Oracle {
             ));
         }
         let Some(consumers) = consumers else { return Ok(()) };
-        let of_queue = || self.consumers.iter().filter(|consumer| consumer.queue == queue);
-        let in_time = |consumer: &&ConsumerRecord| {
-            self.queues[queue].rules.timeout_ms.is_none() || consumer.since_ns.is_none()
-        };
-        let least =
-            of_queue().filter(|consumer| consumer.is_active_since(told.at)).filter(in_time).count();
-        let most = of_queue().filter(|consumer| consumer.ended.is_none_or(|ended| ended > told.at)).count();
+        let of_queue = || (0..self.consumers.len()).filter(|&at| self.consumers[at].queue == queue);
+        let is_there =
+            |&at: &ConsumerIx| self.consumers[at].is_active_since(told.at) && !self.may_be_overdue(at);
+        let may_be_there =
+            |&at: &ConsumerIx| self.consumers[at].ended.is_none_or(|ended| ended > told.at);
+        let least = of_queue().filter(is_there).count();
+        let most = of_queue().filter(may_be_there).count();
         if (consumers as usize) < least || consumers as usize > most {
             return violation(format!(
                 "{} has {consumers} consumers, not {least} to {most}",

@@ -194,7 +194,7 @@ impl Oracle {
             | Request::Qos { .. }
             | Request::Hold(_)
             | Request::Select
-            | Request::Commit
+            | Request::Commit(_)
             | Request::Rollback
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}

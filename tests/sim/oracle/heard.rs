@@ -202,7 +202,7 @@ impl Oracle {
             | Request::Recover { nowait: true, .. }
             | Request::Hold(_)
             | Request::Select
-            | Request::Commit
+            | Request::Commit(_)
             | Request::Rollback
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
@@ -496,10 +496,7 @@ impl Oracle {
             | Request::Rollback
             | Request::Cancel { .. } => false,
             // `partial tx completion`
-            Request::Commit => self.channels[channel].told.iter().any(|told| match told.request {
-                Request::Publish(message) => self.may_be_refused(message),
-                _ => false,
-            }),
+            Request::Commit(ref messages) => messages.iter().any(|&message| self.may_be_refused(message)),
         }
     }
 

@@ -125,11 +125,11 @@ impl Oracle {
         queue: QueueIx,
         reason: Reason,
     ) -> Option<PublicationIx> {
-        let now = self.time;
+        let (now, published) = (self.time, self.publications[message].at);
         let letter = self.letter_of(message, queue, reason);
         let copy = self.queues[queue].copies.entry(message).or_insert(Copy::new(
             CopyState::Ready,
-            now,
+            published,
             Arrived::NotYet,
         ));
         let (since, given_ns) = (copy.since, copy.given_ns);
@@ -225,6 +225,15 @@ impl Oracle {
                 record.bindings.iter().any(|&at| self.bindings[at].exchange == to.exchange)
             }
         })
+    }
+
+    /// For people to read.
+    pub(super) fn describe(&self, message: PublicationIx) -> String {
+        let publication = &self.publications[message];
+        let Some(letter) = &publication.letter else { return format!("message {message}") };
+        let (parent, reason) = (self.describe(letter.parent), letter.reason.name());
+        let to = format!("{:?} {:?}", publication.exchange, String::from_utf8_lossy(&publication.key));
+        format!("letter {message} to {to} ({parent}, {reason} in {})", self.name(letter.queue))
     }
 
     /// Its properties as a client reads them. What a letter says of times is taken as it is: `as_read` has them.

@@ -122,7 +122,8 @@ pub enum Request {
     /// A publish in tx mode: routed now, so that an error comes now.
     Hold(PublicationIx),
     Select,
-    Commit,
+    /// What it publishes.
+    Commit(Vec<PublicationIx>),
     Rollback,
     /// What it settles; `wrong` names a tag that does not exist. `serial` tells it from others.
     Settle {
@@ -197,8 +198,8 @@ pub struct ConsumerRecord {
     pub ended: Option<u64>,
     pub held: u32,
     pub priority: i64,
-    /// When it was given the first message since it last had none for sure, ns.
-    pub since_ns: Option<u64>,
+    /// What it has that is not settled it was given then or later, ns.
+    pub since_ns: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -368,7 +369,7 @@ impl Request {
             Request::Recover { nowait: true, .. } => (60, 100),
             Request::Publish(_) | Request::Hold(_) => (60, 40),
             Request::Select => (90, 10),
-            Request::Commit => (90, 20),
+            Request::Commit(_) => (90, 20),
             Request::Rollback => (90, 30),
             Request::Settle { ids, .. } | Request::Exchange { ids, .. } => *ids,
             Request::Declare { .. } | Request::Passive { .. } => (50, 10),
@@ -388,7 +389,7 @@ impl Request {
             Request::Publish(_) | Request::Hold(_) | Request::Settle { .. } => false,
             Request::Open
             | Request::Select
-            | Request::Commit
+            | Request::Commit(_)
             | Request::Rollback
             | Request::Close
             | Request::Qos { .. }

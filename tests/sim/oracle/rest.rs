@@ -65,6 +65,7 @@ impl Oracle {
         for copy in record.copies.values_mut() {
             copy.by_ns.get_or_insert(now_ns);
             if gone {
+                copy.died |= copy.state == CopyState::Ready;
                 copy.state = CopyState::Gone;
             } else if copy.state == CopyState::Ready {
                 copy.arrived = Arrived::At(at);

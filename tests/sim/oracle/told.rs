@@ -197,7 +197,7 @@ impl Oracle {
             ended: None,
             held: 0,
             priority,
-            since_ns: None,
+            since_ns: self.now_ns,
         });
         if !self.tell(channel, Request::Consume { consumer, nowait, exclusive }) {
             self.consumers[consumer].state = Consuming::Ended;
@@ -292,7 +292,9 @@ impl Oracle {
                 self.channels[channel].delivered -= 1;
             }
             let at = self.time;
+            let has_timeout = self.queues[queue].rules.timeout_ms.is_some();
             let Some(copy) = self.queues[queue].copies.get_mut(&message) else { continue };
+            copy.rejected |= has_timeout && !requeue && ids != ACK;
             if copy.state != CopyState::Held(channel) || copy.tag != tag {
                 continue;
             }
