@@ -261,7 +261,10 @@ impl World {
                         streams[at].1.push_front(unit);
                         break;
                     }
-                    Err(Violation(text)) => return violation(format!("connection {connection}: {text}")),
+                    Err(Violation(text)) => {
+                        let method = brief(&unit.method());
+                        return violation(format!("connection {connection}: {text}, at {method}"));
+                    }
                 }
             }
         }

@@ -11,11 +11,12 @@ impl Oracle {
         for queue in 0..self.queues.len() {
             let record = &self.queues[queue];
             let Some(ms) = record.rules.expires_ms else { continue };
-            if record.fact.sure_until.is_none()
+            if !record.maybe_idle
                 && now_ns >= record.used_ns + ms * 1_000_000
                 && !self.has_sure_consumer(queue)
             {
                 let at = self.time;
+                self.queues[queue].maybe_idle = true;
                 self.queues[queue].fact.doubt(at, None);
             }
         }

@@ -164,7 +164,11 @@ impl Oracle {
             }
             None => (0, true),
         };
-        if vague && told.is_some_and(|told| told >= returns) { told } else { Some(returns).filter(|&it| it > 0) }
+        if vague && told.is_some_and(|told| told >= returns) {
+            told
+        } else {
+            Some(returns).filter(|&it| it > 0)
+        }
     }
 
     /// Whether it may have come back more often than is known.
@@ -327,8 +331,7 @@ impl Oracle {
         let of_queue = || (0..self.consumers.len()).filter(|&at| self.consumers[at].queue == queue);
         let is_there =
             |&at: &ConsumerIx| self.consumers[at].is_active_since(told.at) && !self.may_be_overdue(at);
-        let may_be_there =
-            |&at: &ConsumerIx| self.consumers[at].ended.is_none_or(|ended| ended > told.at);
+        let may_be_there = |&at: &ConsumerIx| self.consumers[at].ended.is_none_or(|ended| ended > told.at);
         let least = of_queue().filter(is_there).count();
         let most = of_queue().filter(may_be_there).count();
         if (consumers as usize) < least || consumers as usize > most {
@@ -355,7 +358,7 @@ impl Oracle {
             || record.getting.closed_since(told.at)
             || record.purging.depth() > purges;
         let mut fact = record.fact.clone();
-        if fact.sure_until == Some(told.at) {
+        if fact.sure_until == Some(told.at) && !record.maybe_idle {
             fact.stays();
         }
         if others || !fact.sure_for(channel, told.at) {

@@ -83,7 +83,8 @@ impl Oracle {
         }
         let (mut messages, mut bytes) = (1, self.publications[message].len as u64);
         let exceeds = |messages: u64, bytes: u64| {
-            rules.length_max.is_some_and(|max| messages > max) || rules.bytes_max.is_some_and(|max| bytes > max)
+            rules.length_max.is_some_and(|max| messages > max)
+                || rules.bytes_max.is_some_and(|max| bytes > max)
         };
         // Those that are known to be there come first, as they are few.
         let known = self.queues[queue].copies.keys().rev().copied();
@@ -155,7 +156,8 @@ impl Oracle {
     /// basic.nack for a publish: some queue had no room for it.
     pub(super) fn message_refused(&mut self, message: PublicationIx) -> Verdict {
         self.tally.refused += 1;
-        let refusing = |&queue: &QueueIx| self.queues[queue].rules.refuses() && self.may_reach(message, queue);
+        let refusing =
+            |&queue: &QueueIx| self.queues[queue].rules.refuses() && self.may_reach(message, queue);
         let at = self.publications[message].at;
         let full = |queue: &QueueIx| self.may_be_too_many(message, *queue, at);
         let candidates: Vec<QueueIx> = (0..self.queues.len()).filter(refusing).filter(full).collect();

@@ -402,6 +402,7 @@ impl Oracle {
             && let Request::Delete { queue, conditional: true, .. } = told.request
             && self.queues[queue].fact.sure_until == Some(told.at)
             && self.queues[queue].fact.removed_by == Some(channel)
+            && !self.queues[queue].maybe_idle
             && code == 406
         {
             self.channels[channel].told.pop_front();
@@ -478,7 +479,7 @@ impl Oracle {
             Request::Delete { queue, conditional, .. } => {
                 // Its own request puts the queue in doubt; what matters is whether anybody else did.
                 let mut fact = self.queues[queue].fact.clone();
-                if fact.sure_until == Some(told.at) {
+                if fact.sure_until == Some(told.at) && !self.queues[queue].maybe_idle {
                     fact.stays();
                 }
                 conditional || !fact.sure_for(channel, told.at) || !self.queues[queue].open_to(connection)

@@ -65,7 +65,8 @@ impl Oracle {
     }
 
     fn mark(&self, table: &Table<'_>, queue: &str, reason: &str) -> Verdict<Mark> {
-        let text = |name: &str| table.find(name.as_bytes()).and_then(|text| text.as_str()).unwrap_or_default();
+        let text =
+            |name: &str| table.find(name.as_bytes()).and_then(|text| text.as_str()).unwrap_or_default();
         let queue = self.queues.iter().position(|record| record.name == text(queue));
         let reason = REASONS.into_iter().find(|known| known.name().as_bytes() == text(reason));
         match (queue, reason) {
@@ -82,7 +83,8 @@ impl Oracle {
         let Some(((queue, reason), count)) = deaths.first().copied() else {
             return violation("a letter without a death");
         };
-        let reason = REASONS.into_iter().find(|known| known.name() == reason).expect("it was read from there");
+        let reason =
+            REASONS.into_iter().find(|known| known.name() == reason).expect("it was read from there");
         let rest = &deaths[1..];
         if count == 1 && rest.is_empty() {
             if first != (queue, reason.name()) {

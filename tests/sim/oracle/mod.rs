@@ -14,8 +14,8 @@
 mod clock;
 mod copies;
 mod ends;
-mod fates;
 mod facts;
+mod fates;
 mod heard;
 mod letters;
 mod model;

@@ -225,6 +225,8 @@ pub struct QueueRecord {
     /// It was used then, or later, ns; and not later, but for what is under way.
     pub used_ns: u64,
     pub idle_by_ns: u64,
+    /// It may have ended as nobody used it.
+    pub maybe_idle: bool,
     /// Where one consumer is served: the last that surely was.
     pub served_alone: Option<ConsumerIx>,
     /// Who changes it or its bindings now, and with how many requests.

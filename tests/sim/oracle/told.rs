@@ -103,6 +103,7 @@ impl Oracle {
             rules: wanted.rules,
             used_ns: self.now_ns,
             idle_by_ns: u64::MAX,
+            maybe_idle: false,
             served_alone: None,
             fact: Fact::asked(at, Some(channel)),
             lock: None,
