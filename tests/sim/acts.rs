@@ -221,7 +221,8 @@ impl World {
         let consumer = self.oracle.consume(actor.channel, queue, &tag, (no_ack, exclusive, nowait), priority);
         let mut arguments = TableWriter::new();
         if priority != 0 {
-            arguments = arguments.i32("x-priority", priority as i32);
+            let told = self.faults.preference(priority);
+            arguments = arguments.i32("x-priority", told as i32);
         }
         let arguments = arguments.finish();
         self.say(

@@ -12,6 +12,7 @@ mod acts;
 mod client;
 mod dice;
 mod faults;
+mod forgery;
 mod host;
 mod letter;
 mod oracle;

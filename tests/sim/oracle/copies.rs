@@ -4,6 +4,7 @@ use haremq::amqp::{Method, Properties, Table, TableWriter};
 
 use super::*;
 use crate::letter;
+use crate::rules::Overflow;
 use crate::wire::Unit;
 
 /// A message on its way to a client.
@@ -38,6 +39,7 @@ impl Oracle {
         }
         let message = self.read(unit, &exchange, &routing_key, Some(queue))?;
         self.may_be_served(consumer)?;
+        self.is_preferred(consumer, message)?;
         if !no_ack && !self.channels[channel].recovers_unseen {
             if prefetch > 0 && held >= u32::from(prefetch) {
                 return violation(format!("{} unacked with a prefetch count of {prefetch}", held + 1));
@@ -313,7 +315,7 @@ impl Oracle {
             return Ok(());
         }
         self.tally.counts_checked += 1;
-        let least = self.surely_ready(channel, told, queue).len();
+        let least = self.surely_ready(channel, told, queue).len().max(self.surely_left(told, queue));
         let most = self.possibly_ready(queue, told.at);
         let most = if self.queues[queue].rules.drops_heads() {
             most.min(self.queues[queue].rules.length_max.unwrap_or(u64::MAX) as usize)
@@ -341,6 +343,28 @@ impl Oracle {
             ));
         }
         Ok(())
+    }
+
+    /// How many a queue that drops the first must have kept, if nobody took any.
+    fn surely_left(&self, told: &Told, queue: QueueIx) -> usize {
+        let record = &self.queues[queue];
+        let Some(max) = record.rules.length_max.filter(|_| record.rules.overflow == Overflow::DropHead)
+        else {
+            return 0;
+        };
+        let is_touched =
+            !record.served.is_fresh() || !record.getting.is_fresh() || !record.purging.is_fresh();
+        if is_touched || record.rules.bytes_max.is_some() || !record.fact.is_sure() {
+            return 0;
+        }
+        let is_there = |(message, copy): &(&PublicationIx, &Copy)| {
+            copy.sure
+                && copy.state == CopyState::Ready
+                && matches!(copy.arrived, Arrived::At(at) if at <= told.at)
+                && !copy.maybe_gone
+                && !self.may_have_expired(**message, queue)
+        };
+        record.copies.iter().filter(is_there).count().min(max as usize)
     }
 
     /// The messages that a request must have found ready, when it was answered now.

@@ -66,7 +66,7 @@ impl Oracle {
             || (rules.drops_heads() && self.may_be_too_many(message, queue, copy.since))
     }
 
-    fn may_have_expired(&self, message: PublicationIx, queue: QueueIx) -> bool {
+    pub(super) fn may_have_expired(&self, message: PublicationIx, queue: QueueIx) -> bool {
         let publication = &self.publications[message];
         let ttl = self.queues[queue].rules.ttl_ns(publication.expiration_ms);
         ttl.is_some_and(|ttl| publication.at_ns + ttl <= self.now_ns)

@@ -57,6 +57,8 @@ pub struct Oracle {
     pub publications: Vec<Publication>,
     /// By what is written on them.
     pub letters: BTreeMap<letters::Inscription, PublicationIx>,
+    /// The only message that is on its way, and nothing else is.
+    pub probe: Option<PublicationIx>,
     pub tally: Tally,
 }
 
@@ -101,6 +103,8 @@ pub struct Tally {
     /// Deliveries that showed that the most urgent goes first, and to whom.
     pub urgent: u64,
     pub preferred: u64,
+    /// Queues with a place for their dead that were looked through at the end.
+    pub audited: u64,
 }
 
 impl Oracle {
@@ -162,5 +166,6 @@ impl Tally {
         self.succeeded += other.succeeded;
         self.urgent += other.urgent;
         self.preferred += other.preferred;
+        self.audited += other.audited;
     }
 }
