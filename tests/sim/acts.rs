@@ -447,7 +447,7 @@ impl World {
             (record.durable, record.exclusive.is_some(), record.auto_delete);
         let name = record.name.clone();
         let rules = if passive { QueueRules::default() } else { record.rules.clone() };
-        let arguments = self.faults.rules(&name, rules).arguments();
+        let arguments = self.faults.rules(rules).arguments();
         self.say(
             actor.client,
             actor.number,

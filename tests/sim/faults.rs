@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use haremq::amqp::Method;
 
-use crate::dice::{Dice, mix};
+use crate::dice::Dice;
 use crate::forgery::{forged, is_letter};
 use crate::oracle::ConnectionIx;
 use crate::rules::QueueRules;
@@ -126,7 +126,7 @@ pub struct Faults {
     late: Option<(ConnectionIx, Unit)>,
     /// Commits and rollbacks that wait for their answers, and whether the broker was told the other.
     ends: VecDeque<(ConnectionIx, u16, bool)>,
-    /// The last letter of each consumer.
+    /// A letter of each consumer and routing key.
     letters: BTreeMap<(ConnectionIx, u16, Vec<u8>), Content>,
     /// The queue of each consumer.
     consumers: BTreeMap<(ConnectionIx, u16, Vec<u8>), Vec<u8>>,
@@ -252,13 +252,11 @@ impl Faults {
         if self.now(PERCENT_TO_CLIENT) { instead } else { 1 }
     }
 
-    /// The rules that the broker is told of for a queue of that name.
-    pub fn rules(&mut self, name: &[u8], rules: QueueRules) -> QueueRules {
-        let mut told = rules;
-        let is_chosen = name.iter().fold(0u64, |sum, &octet| mix(sum ^ u64::from(octet))).is_multiple_of(2);
-        let Some(fault) = self.fault.filter(|_| is_chosen) else { return told };
+    /// The rules that the broker is told of.
+    pub fn rules(&mut self, mut told: QueueRules) -> QueueRules {
+        let Some(fault) = self.fault else { return told };
         match fault {
-            Fault::ExpireEarly => told.ttl_ms = told.ttl_ms.map(|ms| ms / 2),
+            Fault::ExpireEarly => told.ttl_ms = told.ttl_ms.map(|ms| ms.min(1)),
             Fault::ExpireNever => told.ttl_ms = None,
             Fault::NoGraveyard => told.graveyard = None,
             Fault::IgnorePriority => told.priority_max = None,
@@ -366,7 +364,9 @@ impl Faults {
             }
             _ => false,
         };
-        if !concerns || self.late.is_some() || !self.now(PERCENT_TO_CLIENT) {
+        let is_rare = matches!(fault, Fault::RefusedIsAcked | Fault::AckedIsRefused);
+        let percent = if is_rare { PERCENT_TO_BROKER } else { PERCENT_TO_CLIENT };
+        if !concerns || self.late.is_some() || !self.now(percent) {
             out.push(unit);
             return;
         }
@@ -387,8 +387,9 @@ impl Faults {
                 }
             },
             Fault::RepeatLetter => {
-                let Method::BasicDeliver { consumer_tag, .. } = method else { return };
-                let key = (connection, unit.channel, consumer_tag.to_vec());
+                let Method::BasicDeliver { consumer_tag, routing_key, .. } = method else { return };
+                let of = [&consumer_tag[..], b" ", &routing_key[..]].concat();
+                let key = (connection, unit.channel, of);
                 match self.letters.get(&key) {
                     Some(before) => unit.content = Some(before.clone()),
                     None => {
