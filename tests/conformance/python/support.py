@@ -36,6 +36,9 @@ class BrokerCase(unittest.TestCase):
         version = self.connection._impl.server_properties["version"]
         return tuple(int(part) for part in version.split(".")[:2])
 
+    def is_haremq(self):
+        return "haremq_version" in self.connection._impl.server_properties
+
     def name(self, what="test"):
         return f"{what}-{uuid.uuid4().hex[:12]}"
 
@@ -78,6 +81,26 @@ class BrokerCase(unittest.TestCase):
     def get(self, queue, **arguments):
         """The body of the queue's first message, None if it is empty."""
         return self.channel.basic_get(queue, auto_ack=True, **arguments)[2]
+
+    def arrived(self, queue, seconds=SECONDS_TO_ARRIVE):
+        """The queue's first message (method, properties, body), as soon as there is one."""
+        end = time.monotonic() + seconds
+        while (message := self.channel.basic_get(queue, auto_ack=True))[0] is None:
+            self.assertLess(time.monotonic(), end, "no message came")
+            self.connection.sleep(0.02)
+        return message
+
+    def all_arrived(self, queue, count):
+        """The bodies of so many messages, and no more are there."""
+        bodies = [self.arrived(queue)[2] for _ in range(count)]
+        self.assertIsNone(self.get(queue))
+        return bodies
+
+    def wait_for_depth(self, queue, count, seconds=SECONDS_TO_ARRIVE):
+        end = time.monotonic() + seconds
+        while (depth := self.depth(queue)) != count:
+            self.assertLess(time.monotonic(), end, f"{depth} messages are there and not {count}")
+            self.connection.sleep(0.02)
 
     def drain(self, queue):
         bodies = []
