@@ -62,6 +62,11 @@ fn pika_dead_letters() {
 }
 
 #[test]
+fn pika_dead_letter_routes() {
+    pika("dead_letter_routes");
+}
+
+#[test]
 fn pika_expiry() {
     pika("expiry");
 }

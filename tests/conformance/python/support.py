@@ -143,6 +143,58 @@ class BrokerCase(unittest.TestCase):
             connection.process_data_events(time_limit=0.02)
 
 
+class DeadLetterCase(BrokerCase):
+    """A test with a dead letter exchange, the queue `dead` of what comes there, and a channel with confirms to publish on."""
+
+    def setUp(self):
+        super().setUp()
+        self.dlx = self.exchange("fanout")
+        self.dead = self.queue()
+        self.channel.queue_bind(self.dead, self.dlx)
+        self.sender = self.connection.channel()
+        self.sender.confirm_delivery()
+
+    def source(self, dlx=None, key=None, **rules):
+        """A queue with a dead letter exchange, this test's own if none is named, and rules (`message_ttl=0`)."""
+        arguments = {"x-dead-letter-exchange": self.dlx if dlx is None else dlx}
+        if key is not None:
+            arguments["x-dead-letter-routing-key"] = key
+        arguments |= {f"x-{name.replace('_', '-')}": value for name, value in rules.items()}
+        return self.queue(arguments=arguments)
+
+    def send(self, queue, body=b"x", **properties):
+        """Publishes to a queue and returns when the broker has confirmed it."""
+        self.sender.basic_publish("", queue, body, pika.BasicProperties(**properties))
+
+    def reject(self, queue):
+        """Takes the queue's first message and rejects it."""
+        method = self.take(queue)
+        self.channel.basic_reject(method.delivery_tag, requeue=False)
+
+    def take(self, queue):
+        self.wait_until(lambda: self.depth(queue) > 0)
+        return self.channel.basic_get(queue)[0]
+
+    def assert_nothing_comes(self, *queues):
+        self.serve(0.3)
+        self.assertEqual([0] * len(queues), [self.depth(queue) for queue in queues])
+
+    def deaths(self, properties):
+        """Queue, reason and count of each death, the latest first."""
+        return [(death["queue"], death["reason"], death["count"]) for death in properties.headers["x-death"]]
+
+    def assert_deaths(self, expected, properties):
+        deaths = self.deaths(properties)
+        if not self.has_mc():
+            # Those before the latest come in any order.
+            expected, deaths = (each[:1] + sorted(each[1:]) for each in [expected, deaths])
+        self.assertEqual(expected, deaths)
+
+    def has_mc(self):
+        """Whether deaths are recorded as since RabbitMQ 3.13."""
+        return self.server_version() >= (3, 13)
+
+
 class Consumer:
     """Keeps what a consumer gets."""
 
