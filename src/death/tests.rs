@@ -186,6 +186,16 @@ fn a_routing_key_of_the_queue_replaces_all_keys_of_the_message() {
 }
 
 #[test]
+fn a_routing_key_that_is_too_long_is_cut() {
+    let original = record("ex", "key", no_properties());
+    let death = Death { reason: Reason::Rejected, queue: QUEUE, time_s: 1 };
+    let record = letter(&Message::from_record(&original), false, &death, b"dlx", Some(&[b'k'; 300]));
+    let message = Message::from_record(&record);
+    assert_eq!((message.exchange(), message.routing_key()), (&b"dlx"[..], &[b'k'; 255][..]));
+    assert!(message.content.ends_with(b"hello\xCE"));
+}
+
+#[test]
 fn without_one_the_message_keeps_its_keys() {
     let original = with_headers(|headers| headers.array("CC", |cc| cc.string("copy")));
     let record = first_letter(&original, Reason::Rejected);
