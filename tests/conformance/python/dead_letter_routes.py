@@ -27,6 +27,8 @@ class Keys(DeadLetterCase):
             self.assertEqual(["copy"], properties.headers["CC"])
 
     def test_a_letter_goes_by_the_keys_in_bcc_too_and_tells_nobody(self):
+        if self.is_haremq():
+            self.skipTest("HareMQ forgets BCC once a message is routed")
         queue = self.source(self.direct)
         by_key, by_copy = self.bound(queue), self.bound("hidden")
         self.send(queue, headers={"BCC": ["hidden"]})
