@@ -160,11 +160,7 @@ impl Router {
     /// The queues that a message reaches.
     #[inline]
     pub fn resolve(&mut self, message: &Message<'_>) -> Result<Resolved, RouteError> {
-        let name = message.exchange();
-        let slot = match name {
-            b"" => DEFAULT,
-            name => *self.names.get(name).ok_or(RouteError::NoExchange)?,
-        };
+        let slot = self.slot(message.exchange())?;
         let exchange = self.exchanges.get(slot).expect("a name leads to an exchange");
         if exchange.internal {
             return Err(RouteError::Internal);
@@ -172,6 +168,22 @@ impl Router {
         let stamp = Stamp { exchange: slot, epoch: exchange.epoch };
         let Some(headers) = message.headers() else { return Ok(self.resolve_key(stamp, message)) };
         self.resolve_with_headers(stamp, message, headers)
+    }
+
+    /// The same for what the broker itself publishes: an internal exchange takes it too.
+    pub fn resolve_letter(&mut self, message: &Message<'_>) -> Result<Resolved, RouteError> {
+        let slot = self.slot(message.exchange())?;
+        let exchange = self.exchanges.get(slot).expect("a name leads to an exchange");
+        let stamp = Stamp { exchange: slot, epoch: exchange.epoch };
+        self.resolve_with_headers(stamp, message, message.headers().unwrap_or_default())
+    }
+
+    #[inline]
+    fn slot(&self, exchange: &[u8]) -> Result<u32, RouteError> {
+        match exchange {
+            b"" => Ok(DEFAULT),
+            name => self.names.get(name).copied().ok_or(RouteError::NoExchange),
+        }
     }
 
     /// The queues of a list, each once.
