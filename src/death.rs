@@ -110,7 +110,7 @@ fn route(exchange: &[u8], routing_key: &[u8]) -> Vec<u8> {
 fn our_headers(message: &Message<'_>, before: Table<'_>, death: &Death<'_>) -> Vec<u8> {
     let reason = death.reason.name().as_bytes();
     let first = |name: &str, now| text(&before, name).unwrap_or(now);
-    let headers = TableWriter::new()
+    let headers = TableWriter::with_capacity(HEADERS_BYTES)
         .string("x-first-death-exchange", first("x-first-death-exchange", message.exchange()))
         .string("x-first-death-queue", first("x-first-death-queue", death.queue))
         .string("x-first-death-reason", first("x-first-death-reason", reason))
@@ -212,7 +212,7 @@ impl<'a> Entry<'a> {
     }
 
     fn finish(&self) -> Vec<u8> {
-        let mut fields = TableWriter::new();
+        let mut fields = TableWriter::with_capacity(ENTRY_BYTES);
         if let Some(text) = self.original_expiration {
             fields = fields.string("original-expiration", text);
         }
@@ -253,6 +253,9 @@ fn listed_bytes(entry: &Table<'_>) -> usize {
 const CC: &[u8] = b"CC";
 /// Tag and length of a string in an array.
 const KEY_OVERHEAD: usize = 1 + 4;
+/// What our headers and an entry rarely exceed.
+const HEADERS_BYTES: usize = 512;
+const ENTRY_BYTES: usize = 192;
 /// An entry in the list with one routing key, all its strings as long as short strings can be.
 const ENTRY_BYTES_MAX: usize = 1_153;
 /// Our headers with an empty list, all their strings that long, and the length of a table that was not there before.

@@ -58,6 +58,7 @@ use crate::topology::Topology;
 use confirm::Confirming;
 use control::Told;
 use deadlines::Deadlines;
+use letters::SentLetters;
 use names::Names;
 use outward::Outward;
 use reply_to::ReplyKeys;
@@ -152,6 +153,7 @@ impl Shard {
             pages: Pages::new(budget.clone()),
             timers: Timers::default(),
             letters: VecDeque::new(),
+            sent: SentLetters::default(),
             outward,
             pump: VecDeque::new(),
             doomed: Vec::new(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::command::Waiter;
+use super::letters::SentLetters;
 use super::outward::Outward;
 use crate::connection::transaction::Dropped;
 use crate::death;
@@ -28,6 +29,8 @@ pub struct Rooms {
     pub doomed: Vec<Doomed>,
     /// The dead of queues that have a place for them, on their way there, oldest first.
     pub letters: VecDeque<Letter>,
+    /// Those of them that other shards have not answered for.
+    pub sent: SentLetters,
     /// Messages in transactions that were rolled back, to be freed piece by piece.
     pub dropped: Vec<Dropped>,
     /// Messages that transactions keep, dropped ones included.
@@ -142,7 +145,7 @@ impl Rooms {
     pub fn invariants(&self) {
         let entries: usize =
             self.queues.iter().map(|(_, queue)| queue.ready_count() + queue.unacked_count()).sum();
-        let known = (entries + self.letters.len()) as u64 + self.held;
+        let known = (entries + self.letters.len() + self.sent.len()) as u64 + self.held;
         assert!(self.pages.live() >= known);
         assert!(!self.doomed.is_empty() || self.pages.live() == known);
         let timers: usize = self.queues.iter().map(|(_, queue)| queue.timer_count()).sum();
