@@ -335,7 +335,7 @@ impl Shard {
             || !self.rooms.dropped.is_empty()
             || self.may_send_letters()
             || self.is_behind()
-            || !self.requeueing.is_empty()
+            || self.may_requeue()
             || self.may_commit()
             || self.may_unblock()
             || !self.told.is_empty()

@@ -199,7 +199,15 @@ impl Rooms {
 
     /// Gives messages to whoever has room, and lets those ask who lack credit.
     pub(super) fn serve_some(&mut self, slot: u32, mut budget: usize) -> usize {
-        while budget > 0 && self.serve_one(slot) {
+        while budget > 0 {
+            if budget.is_multiple_of(LOOK_AHEAD)
+                && let Some(queue) = self.queues.get(slot)
+            {
+                queue.look_ahead(LOOK_AHEAD, &self.pages);
+            }
+            if !self.serve_one(slot) {
+                break;
+            }
             budget -= 1;
         }
         let Rooms { queues, outward, .. } = self;
@@ -234,6 +242,9 @@ impl Rooms {
         true
     }
 }
+
+/// Messages that are fetched from memory together.
+const LOOK_AHEAD: usize = 8;
 
 /// The message of a parcel that came last, which may be for several queues.
 #[derive(Default)]

@@ -10,3 +10,4 @@ mod c;
 mod foreign;
 mod lapin;
 mod node;
+mod python;

@@ -1,9 +1,11 @@
 #!/bin/bash
-# Runs the suites against Debian's RabbitMQ, so that they ask nothing that RabbitMQ does not do.
+# Runs the foreign suites against Debian's RabbitMQ, so that their lists ask nothing that RabbitMQ does not do. Arguments go to
+# the tests: `oracle.sh python::kombu`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 trap 'tests/conformance/rabbitmq.sh stop' EXIT
 started=$(tests/conformance/rabbitmq.sh start)
 echo "$started"
-HAREMQ_TEST_URI=${started%% *} cargo test --locked --test suites
+tests/suites/vhosts.sh
+HAREMQ_TEST_URI=${started%% *} HAREMQ_SUITES_VHOSTS=yes cargo test --locked --test suites -- "$@"

@@ -1,0 +1,52 @@
+#!/bin/bash
+# Makes the lists `needs-broker/SUITE.txt` anew: what passes on RabbitMQ and does not pass at a closed port, where there is no
+# broker at all. Then runs HareMQ and prints a table. Takes half an hour; arguments choose suites: `learn.sh python::kombu`.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+lists=tests/suites/python/needs-broker
+outcomes=$(mktemp -d)
+
+main() {
+  cargo test --locked --test suites --no-run
+  run closed-port env HAREMQ_TEST_URI=amqp://guest:guest@127.0.0.1:1 HAREMQ_SUITES_SECONDS=5 cargo test --locked --test suites -- "$@"
+  trap 'tests/conformance/rabbitmq.sh stop' EXIT
+  local started
+  started=$(tests/conformance/rabbitmq.sh start)
+  tests/suites/vhosts.sh
+  run rabbitmq env HAREMQ_TEST_URI="${started%% *}" HAREMQ_SUITES_VHOSTS=yes cargo test --locked --test suites -- "$@"
+  for file in "$outcomes"/rabbitmq/*; do
+    write_list "$(basename "$file" .outcomes)"
+  done
+  run haremq cargo test --locked --test suites -- "$@"
+  table
+}
+
+run() {
+  mkdir "$outcomes/$1"
+  HAREMQ_SUITES_OUTCOMES=$outcomes/$1 "${@:2}"
+}
+
+write_list() {
+  {
+    echo "# Made by learn.sh: what needs a broker and passes on RabbitMQ."
+    comm -23 <(passed rabbitmq "$1") <(passed closed-port "$1")
+  } >"$lists/$1.txt"
+}
+
+passed() { sed -n 's/^passed [0-9.]* //p' "$outcomes/$1/$2.outcomes" | LC_ALL=C sort; }
+
+table() {
+  echo "| suite | tests | deselected | pass without a broker | need a broker, pass on RabbitMQ | of these pass on HareMQ |"
+  for list in "$lists"/*.txt; do
+    suite=$(basename "$list" .txt)
+    file=$outcomes/haremq/$suite.outcomes
+    [ -e "$file" ] || continue
+    echo "| $suite | $(wc -l <"$file") | $(grep -c '^deselected' "$file") | $(passed closed-port "$suite" | wc -l)" \
+      "| $(wanted "$list" | wc -l) | $(comm -12 <(wanted "$list") <(passed haremq "$suite") | wc -l) |"
+  done
+}
+
+wanted() { grep -v '^#' "$1" | LC_ALL=C sort; }
+
+export LC_ALL=C
+main "$@"
