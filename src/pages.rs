@@ -87,6 +87,12 @@ impl Pages {
         Message::from_record(self.record(at))
     }
 
+    /// An octet from each end of the record.
+    pub fn glance(&self, at: MessageRef) -> u8 {
+        let record = self.record(at);
+        record.first().zip(record.last()).map_or(0, |(first, last)| first ^ last)
+    }
+
     /// The buffer behind a large message, to be shared with another shard.
     pub fn large(&self, at: MessageRef) -> Option<&Bytes> {
         (at.page & LARGE != 0).then(|| &self.large_at(at).record)

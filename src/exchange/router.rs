@@ -160,14 +160,20 @@ impl Router {
     /// The queues that a message reaches.
     #[inline]
     pub fn resolve(&mut self, message: &Message<'_>) -> Result<Resolved, RouteError> {
-        let slot = self.slot(message.exchange())?;
+        let stamp = self.admit(message.exchange())?;
+        let Some(headers) = message.headers() else { return Ok(self.resolve_key(stamp, message)) };
+        self.resolve_with_headers(stamp, message, headers)
+    }
+
+    /// Whether clients may publish to an exchange of that name.
+    #[inline]
+    pub fn admit(&self, exchange: &[u8]) -> Result<Stamp, RouteError> {
+        let slot = self.slot(exchange)?;
         let exchange = self.exchanges.get(slot).expect("a name leads to an exchange");
         if exchange.internal {
             return Err(RouteError::Internal);
         }
-        let stamp = Stamp { exchange: slot, epoch: exchange.epoch };
-        let Some(headers) = message.headers() else { return Ok(self.resolve_key(stamp, message)) };
-        self.resolve_with_headers(stamp, message, headers)
+        Ok(Stamp { exchange: slot, epoch: exchange.epoch })
     }
 
     /// The same for what the broker itself publishes: an internal exchange takes it too.

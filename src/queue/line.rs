@@ -22,6 +22,9 @@ struct Chunk {
     entries: Vec<Entry>,
     taken: usize,
     holes: usize,
+    /// Nothing in it has a lower sequence, and nothing before it a higher one. Kept here, so that the search for a chunk
+    /// need not look into all.
+    from: u64,
 }
 
 impl Line {
@@ -53,18 +56,25 @@ impl Line {
         Some(&chunk.entries[chunk.taken])
     }
 
+    /// Some of those that come next.
+    pub fn ahead(&self) -> &[Entry] {
+        self.chunks.front().map_or(&[], |chunk| &chunk.entries[chunk.taken..])
+    }
+
     /// Puts an entry back to its place.
     pub fn insert(&mut self, entry: Entry) {
         debug_assert!(!entry.hole);
         self.len += 1;
-        let after = self.chunks.partition_point(|chunk| chunk.first().sequence <= entry.sequence);
+        let after = self.chunks.partition_point(|chunk| chunk.from <= entry.sequence);
         let Some(at) = after.checked_sub(1) else { return self.insert_first(entry) };
         let chunk = &mut self.chunks[at];
-        let place = chunk.taken
-            + chunk.entries[chunk.taken..].partition_point(|other| other.sequence < entry.sequence);
+        let place = chunk.place(entry.sequence);
         if chunk.entries.get(place).is_some_and(|other| other.hole && other.sequence == entry.sequence) {
             chunk.entries[place] = entry;
             chunk.holes -= 1;
+        } else if place == chunk.taken && place > 0 {
+            chunk.taken -= 1;
+            chunk.entries[chunk.taken] = entry;
         } else if chunk.entries.len() < CHUNK_ENTRIES {
             chunk.entries.insert(place, entry);
         } else if place == chunk.entries.len() {
@@ -74,20 +84,19 @@ impl Line {
             chunk.entries.push(entry);
             let holes = later.iter().filter(|entry| entry.hole).count();
             chunk.holes -= holes;
-            self.chunks.insert(at + 1, Chunk { entries: later, taken: 0, holes });
+            self.chunks.insert(at + 1, Chunk { holes, ..Chunk::of(later) });
             self.tidy(at + 1);
         }
     }
 
     /// Takes out the entry with that sequence.
     pub fn remove(&mut self, sequence: u64) -> Option<Entry> {
-        let after = self.chunks.partition_point(|chunk| chunk.first().sequence <= sequence);
+        let after = self.chunks.partition_point(|chunk| chunk.from <= sequence);
         let at = after.checked_sub(1)?;
         let chunk = &mut self.chunks[at];
-        let live = &chunk.entries[chunk.taken..];
-        let place = chunk.taken + live.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
-        let entry = chunk.entries[place];
-        if entry.hole {
+        let place = chunk.place(sequence);
+        let entry = *chunk.entries.get(place)?;
+        if entry.hole || entry.sequence != sequence {
             return None;
         }
         chunk.entries[place].hole = true;
@@ -120,8 +129,13 @@ impl Line {
         assert!(entries().zip(entries().skip(1)).all(|(one, next)| one.sequence < next.sequence));
         assert_eq!(entries().filter(|entry| !entry.hole).count(), self.len);
         assert!(self.first().is_none_or(|first| !first.hole));
+        assert!(self.chunks.iter().zip(self.chunks.iter().skip(1)).all(|(one, next)| {
+            one.from < next.from && one.entries.last().is_some_and(|last| last.sequence < next.from)
+        }));
         for chunk in &self.chunks {
-            let holes = chunk.entries[chunk.taken..].iter().filter(|entry| entry.hole).count();
+            let live = &chunk.entries[chunk.taken..];
+            let holes = live.iter().filter(|entry| entry.hole).count();
+            assert!(live.iter().all(|entry| entry.sequence >= chunk.from));
             assert!(holes == chunk.holes && holes < chunk.entries.len() - chunk.taken);
         }
     }
@@ -131,8 +145,12 @@ impl Line {
             Some(chunk) if chunk.taken > 0 => {
                 chunk.taken -= 1;
                 chunk.entries[chunk.taken] = entry;
+                chunk.from = entry.sequence;
             }
-            Some(chunk) if chunk.entries.len() < CHUNK_ENTRIES => chunk.entries.insert(0, entry),
+            Some(chunk) if chunk.entries.len() < CHUNK_ENTRIES => {
+                chunk.entries.insert(0, entry);
+                chunk.from = entry.sequence;
+            }
             _ => self.chunks.push_front(Chunk::of(vec![entry])),
         }
     }
@@ -184,12 +202,23 @@ impl Line {
 }
 
 impl Chunk {
+    /// Not empty.
     fn of(entries: Vec<Entry>) -> Chunk {
-        Chunk { entries, taken: 0, holes: 0 }
+        let from = entries[0].sequence;
+        Chunk { entries, taken: 0, holes: 0, from }
     }
 
-    fn first(&self) -> &Entry {
-        &self.entries[self.taken]
+    /// Where that sequence stands, or else would.
+    fn place(&self, sequence: u64) -> usize {
+        // Sequences mostly rise by one.
+        let first = self.entries[self.taken].sequence;
+        let guess = self.taken + sequence.saturating_sub(first).min(CHUNK_ENTRIES as u64) as usize;
+        if self.entries.get(guess).is_some_and(|entry| entry.sequence == sequence) {
+            return guess;
+        }
+        // They never rise by less.
+        let end = self.entries.len().min(guess + 1);
+        self.taken + self.entries[self.taken..end].partition_point(|entry| entry.sequence < sequence)
     }
 }
 

@@ -175,6 +175,12 @@ impl Queue {
         Some((entry, Delivery { to: direct.to, unacked }))
     }
 
+    /// Has the processor fetch the next few messages at once where it cannot guess them: one by one each would wait for memory.
+    pub fn look_ahead(&self, messages: usize, pages: &Pages) {
+        let next = self.ready.scattered().iter().filter(|entry| !entry.hole).take(messages);
+        std::hint::black_box(next.fold(0, |sum, entry| sum ^ pages.glance(entry.message)));
+    }
+
     /// basic.get: the first ready message, with its number if it waits for an ack.
     pub fn take(&mut self, no_ack: bool, pages: &Pages, timers: &mut Timers) -> Option<(Entry, Option<u32>)> {
         self.used(timers);

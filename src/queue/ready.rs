@@ -67,6 +67,15 @@ impl Ready {
         self.line(entry.priority).push(entry);
     }
 
+    /// Some of those that come next, if they do not lie in memory in that order: those of a priority are published between
+    /// others.
+    pub fn scattered(&self) -> &[Entry] {
+        match &self.higher {
+            Some(levels) if levels.len > 0 => levels.highest_line().map_or(&[], |line| line.ahead()),
+            _ => &[],
+        }
+    }
+
     /// Puts it back to its place.
     pub fn put_back(&mut self, entry: Entry) {
         self.line(entry.priority).insert(entry);
@@ -155,7 +164,11 @@ impl Levels {
     }
 
     fn first(&self) -> Option<&Entry> {
-        self.lines[self.highest()?].as_ref()?.first()
+        self.highest_line()?.first()
+    }
+
+    fn highest_line(&self) -> Option<&Line> {
+        self.lines[self.highest()?].as_deref()
     }
 
     fn pop(&mut self) -> Option<Entry> {

@@ -23,10 +23,19 @@ pub struct Confirming {
     due: Vec<(ConnectionId, ChannelNumber)>,
 }
 
-/// Publishes of one channel with seqnos in a row.
+/// Who waits for the answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sender {
+    /// A channel in confirm mode, or one that commits.
+    Channel(Requester),
+    /// The dead letters of this shard.
+    Letters,
+}
+
+/// Publishes of one sender with seqnos in a row.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    to: Requester,
+    to: Sender,
     first: u64,
     count: u32,
 }
@@ -52,7 +61,7 @@ impl Confirming {
     }
 
     /// All shards but this one that have some of these queues must answer for a message.
-    pub fn await_all(&mut self, here: ShardId, targets: &[QueueId], to: Requester, seqno: u64) {
+    pub fn await_all(&mut self, here: ShardId, targets: &[QueueId], to: Sender, seqno: u64) {
         let run = Run { to, first: seqno, count: 1 };
         for shard in (0..self.awaited.len() as u16).map(ShardId) {
             if shard != here && targets.iter().any(|queue| queue.shard == shard) {
@@ -96,7 +105,7 @@ impl Shard {
         }
         if spread.elsewhere > 0 {
             let to = Requester { connection: id, channel: number, channel_generation };
-            self.confirming.await_all(self.id, self.router.targets(list), to, seqno);
+            self.confirming.await_all(self.id, self.router.targets(list), Sender::Channel(to), seqno);
         }
     }
 
@@ -122,7 +131,10 @@ impl Shard {
     }
 
     fn answered_run(&mut self, run: &Run, refused: bool) {
-        let Requester { connection, channel: number, channel_generation } = run.to;
+        let Sender::Channel(to) = run.to else {
+            return self.rooms.sent.answered(run.first, run.count, &mut self.rooms.pages);
+        };
+        let Requester { connection, channel: number, channel_generation } = to;
         let Some(channel) = self.rooms.outward.channel(connection, number) else { return };
         if channel.generation != channel_generation {
             return;

@@ -58,6 +58,7 @@ use crate::topology::Topology;
 use confirm::Confirming;
 use control::Told;
 use deadlines::Deadlines;
+use letters::SentLetters;
 use names::Names;
 use outward::Outward;
 use reply_to::ReplyKeys;
@@ -152,6 +153,7 @@ impl Shard {
             pages: Pages::new(budget.clone()),
             timers: Timers::default(),
             letters: VecDeque::new(),
+            sent: SentLetters::default(),
             outward,
             pump: VecDeque::new(),
             doomed: Vec::new(),
@@ -333,7 +335,7 @@ impl Shard {
             || !self.rooms.dropped.is_empty()
             || self.may_send_letters()
             || self.is_behind()
-            || !self.requeueing.is_empty()
+            || self.may_requeue()
             || self.may_commit()
             || self.may_unblock()
             || !self.told.is_empty()

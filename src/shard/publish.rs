@@ -119,6 +119,9 @@ impl Shard {
         slot: u32,
         publish: &Publish<'_>,
     ) -> Result<Option<Bytes>, Failure> {
+        // RabbitMQ's order: what is wrong with the exchange is told first.
+        let exchange = publish.message.exchange();
+        self.router.admit(exchange).map_err(|error| route_error(error, exchange))?;
         let flags = publish.message.property_flags();
         if flags & USER_ID_FLAG != 0 {
             self.check_user_id(slot, &publish.message)?;

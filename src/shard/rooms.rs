@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::command::Waiter;
+use super::letters::SentLetters;
 use super::outward::Outward;
 use crate::connection::transaction::Dropped;
 use crate::death;
@@ -28,6 +29,8 @@ pub struct Rooms {
     pub doomed: Vec<Doomed>,
     /// The dead of queues that have a place for them, on their way there, oldest first.
     pub letters: VecDeque<Letter>,
+    /// Those of them that other shards have not answered for.
+    pub sent: SentLetters,
     /// Messages in transactions that were rolled back, to be freed piece by piece.
     pub dropped: Vec<Dropped>,
     /// Messages that transactions keep, dropped ones included.
@@ -142,7 +145,7 @@ impl Rooms {
     pub fn invariants(&self) {
         let entries: usize =
             self.queues.iter().map(|(_, queue)| queue.ready_count() + queue.unacked_count()).sum();
-        let known = (entries + self.letters.len()) as u64 + self.held;
+        let known = (entries + self.letters.len() + self.sent.len()) as u64 + self.held;
         assert!(self.pages.live() >= known);
         assert!(!self.doomed.is_empty() || self.pages.live() == known);
         let timers: usize = self.queues.iter().map(|(_, queue)| queue.timer_count()).sum();
@@ -196,7 +199,15 @@ impl Rooms {
 
     /// Gives messages to whoever has room, and lets those ask who lack credit.
     pub(super) fn serve_some(&mut self, slot: u32, mut budget: usize) -> usize {
-        while budget > 0 && self.serve_one(slot) {
+        while budget > 0 {
+            if budget.is_multiple_of(LOOK_AHEAD)
+                && let Some(queue) = self.queues.get(slot)
+            {
+                queue.look_ahead(LOOK_AHEAD, &self.pages);
+            }
+            if !self.serve_one(slot) {
+                break;
+            }
             budget -= 1;
         }
         let Rooms { queues, outward, .. } = self;
@@ -231,6 +242,9 @@ impl Rooms {
         true
     }
 }
+
+/// Messages that are fetched from memory together.
+const LOOK_AHEAD: usize = 8;
 
 /// The message of a parcel that came last, which may be for several queues.
 #[derive(Default)]

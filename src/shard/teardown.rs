@@ -93,9 +93,16 @@ impl Shard {
 
     /// One more piece of the unacked messages that closing and recovering channels give back.
     pub(super) fn requeue_some(&mut self) {
-        for (id, number) in std::mem::take(&mut self.requeueing) {
-            self.requeue_channel(id, number);
+        if self.may_requeue() {
+            for (id, number) in std::mem::take(&mut self.requeueing) {
+                self.requeue_channel(id, number);
+            }
         }
+    }
+
+    /// What goes back must not pile up in the stages of full rings.
+    pub(super) fn may_requeue(&self) -> bool {
+        !self.requeueing.is_empty() && !self.rooms.outward.mesh.spilled()
     }
 
     /// No close-ok is to be said or heard any more.

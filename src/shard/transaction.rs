@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 
+use super::confirm::Sender;
 use super::publish::{Spread, without_bcc};
 use super::{Command, Shard};
 use crate::amqp::method::Method;
@@ -176,7 +177,7 @@ impl Shard {
             transaction.refused |= spread.refused;
             if spread.elsewhere > 0 {
                 transaction.sent += 1;
-                self.confirming.await_all(self.id, &targets, to, transaction.sent);
+                self.confirming.await_all(self.id, &targets, Sender::Channel(to), transaction.sent);
             }
             targets
                 .iter()

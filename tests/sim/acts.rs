@@ -1,12 +1,13 @@
 //! What clients do, each act drawn by its weight and told to the oracle as it is written.
 
-use haremq::amqp::{Method, ShortStr, Table};
+use haremq::amqp::{Method, ShortStr, Table, TableWriter};
 use haremq::ids::ChannelNumber;
 
 use crate::client::{Awaited, Channel, Phase};
 use crate::letter;
-use crate::oracle::{ChannelIx, Consuming, QueueIx, Verdict, Wanted};
+use crate::oracle::{ChannelIx, Consuming, QueueIx, Style, Verdict, Wanted};
 use crate::plan::Act;
+use crate::rules::QueueRules;
 use crate::wire::encode_content;
 use crate::world::World;
 
@@ -123,8 +124,14 @@ impl World {
         let (exchange, key) = self.pick_route(actor);
         let mandatory = self.dice.chance(40);
         let body = self.plan.body(&mut self.dice);
+        let expires = self.dice.chance(self.plan.expiring);
         for _ in 0..self.plan.burst(&mut self.dice, body) {
-            self.publish(actor, exchange, &key, mandatory, body);
+            let dice = &mut self.dice;
+            let style = Style {
+                priority: dice.chance(self.plan.urgent).then(|| [0, 1, 3, 9, 255][dice.roll(5)]),
+                expiration_ms: expires.then(|| [0, 1, 10, 50][dice.roll(4)]),
+            };
+            self.publish(actor, (exchange, &key), mandatory, body, style);
         }
     }
 
@@ -141,8 +148,15 @@ impl World {
         }
     }
 
-    fn publish(&mut self, actor: Actor, exchange: &'static str, key: &[u8], mandatory: bool, len: usize) {
-        let message = self.oracle.publish(actor.channel, exchange, key, mandatory, len) as u64;
+    pub fn publish(
+        &mut self,
+        actor: Actor,
+        (exchange, key): (&'static str, &[u8]),
+        mandatory: bool,
+        len: usize,
+        style: Style,
+    ) {
+        let message = self.oracle.publish(actor.channel, exchange, key, mandatory, len, style) as u64;
         let method = Method::BasicPublish {
             exchange: exchange.into(),
             routing_key: short(key),
@@ -157,7 +171,7 @@ impl World {
             let dice = &mut self.dice;
             let small = dice.chance(10);
             let cut = || if small { 1 + dice.roll(frame_max - 8) } else { frame_max - 8 };
-            let (properties, body) = (letter::properties(message, len), letter::body(message, len));
+            let (properties, body) = (letter::properties(message, len, style), letter::body(message, len));
             encode_content(channel, &properties, &body, cut, &mut bytes);
             self.write(actor.client, &bytes);
         }
@@ -175,7 +189,7 @@ impl World {
         let in_tx_mode = self.oracle.channels[actor.channel].transaction.is_some();
         channel.uncommitted.extend(settled.filter(|_| in_tx_mode));
         let ack = self.dice.roll(10) < self.plan.acks as usize;
-        let requeue = !ack && self.dice.chance(70);
+        let requeue = !ack && self.dice.roll(10) < self.plan.requeues;
         let reject = !ack && !multiple && self.dice.chance(50);
         let method = match (ack, reject) {
             (true, _) => Method::BasicAck { delivery_tag: tag, multiple },
@@ -202,7 +216,15 @@ impl World {
         let exclusive = self.dice.chance(4);
         let nowait = self.dice.chance(20);
         let tag = if nowait || self.dice.chance(70) { self.name("c") } else { Vec::new() };
-        let consumer = self.oracle.consume(actor.channel, queue, &tag, (no_ack, exclusive, nowait));
+        let priority = [-1, 0, 1, 5][self.dice.roll(4)];
+        let priority = if self.dice.chance(self.plan.preferred) { priority } else { 0 };
+        let consumer = self.oracle.consume(actor.channel, queue, &tag, (no_ack, exclusive, nowait), priority);
+        let mut arguments = TableWriter::new();
+        if priority != 0 {
+            let told = self.faults.preference(priority);
+            arguments = arguments.i32("x-priority", told as i32);
+        }
+        let arguments = arguments.finish();
         self.say(
             actor.client,
             actor.number,
@@ -213,7 +235,7 @@ impl World {
                 no_ack,
                 exclusive,
                 nowait,
-                arguments: Table::EMPTY,
+                arguments: Table::decode(&arguments).expect("a table that we wrote"),
             },
         );
         self.await_reply(actor, nowait, Awaited::Consume(consumer));
@@ -400,10 +422,23 @@ impl World {
             durable: self.dice.chance(30),
             auto_delete: self.dice.chance(15),
             exclusive,
+            rules: self.draw_rules(&name),
         };
         let nowait = !name.is_empty() && self.dice.chance(20);
         let queue = self.oracle.declare(actor.channel, &name, wanted, nowait);
         self.say_declare(actor, queue, false, nowait);
+    }
+
+    fn draw_rules(&mut self, own: &[u8]) -> QueueRules {
+        if !self.dice.chance(self.plan.ruled) {
+            return QueueRules::default();
+        }
+        let living = self.oracle.queues.iter().filter(|queue| queue.fact.gone.is_none());
+        let named = living.clone().filter(|queue| !queue.name.is_empty());
+        let names: Vec<Vec<u8>> = named.map(|queue| queue.name.clone()).collect();
+        let is_wide = |rules: &QueueRules| rules.graveyard.as_ref().is_some_and(|to| !to.is_narrow());
+        let wide = living.filter(|queue| is_wide(&queue.rules)).count();
+        QueueRules::draw(&mut self.dice, own, &names, wide >= WIDE_MAX)
     }
 
     pub fn say_declare(&mut self, actor: Actor, queue: QueueIx, passive: bool, nowait: bool) {
@@ -411,6 +446,8 @@ impl World {
         let (durable, exclusive, auto_delete) =
             (record.durable, record.exclusive.is_some(), record.auto_delete);
         let name = record.name.clone();
+        let rules = if passive { QueueRules::default() } else { record.rules.clone() };
+        let arguments = self.faults.rules(rules).arguments();
         self.say(
             actor.client,
             actor.number,
@@ -421,7 +458,7 @@ impl World {
                 exclusive,
                 auto_delete,
                 nowait,
-                arguments: Table::EMPTY,
+                arguments: Table::decode(&arguments).expect("a table that we wrote"),
             },
         );
         self.await_reply(actor, nowait, Awaited::Other);
@@ -438,5 +475,7 @@ pub const PERMANENT: [&str; 4] = ["amq.direct", "amq.fanout", "x.direct", "x.fan
 /// Exchanges that anybody declares and deletes at any time.
 pub const SHARED: [&str; 2] = ["e0", "e1"];
 const QUEUES_MAX: usize = 8;
+/// Queues whose dead may go to several: with more of them letters multiply.
+const WIDE_MAX: usize = 2;
 /// A run with more takes long and shows no more.
 const MESSAGES_MAX: usize = 6_000;

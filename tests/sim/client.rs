@@ -188,7 +188,10 @@ impl Channel {
                 self.tags.clear();
                 self.awaited.pop_front();
             }
-            Method::BasicReturn { .. } | Method::BasicAck { .. } | Method::BasicCancel { .. } => {}
+            Method::BasicReturn { .. }
+            | Method::BasicAck { .. }
+            | Method::BasicNack { .. }
+            | Method::BasicCancel { .. } => {}
             _ => drop(self.awaited.pop_front()),
         }
     }

@@ -1,12 +1,14 @@
 //! Faults planted between the broker and the oracle, as a bug of the broker would show. None of them is in the broker.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use haremq::amqp::Method;
 
 use crate::dice::Dice;
+use crate::forgery::{forged, is_letter};
 use crate::oracle::ConnectionIx;
-use crate::wire::Unit;
+use crate::rules::QueueRules;
+use crate::wire::{Content, Unit};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
@@ -42,9 +44,30 @@ pub enum Fault {
     ConsumeWithoutAcks,
     RollbackAsCommit,
     CommitAsRollback,
+    // Rules that the broker is told otherwise.
+    ExpireEarly,
+    ExpireNever,
+    NoGraveyard,
+    IgnorePriority,
+    TwoActive,
+    ReturnOnceMore,
+    ReturnOnceLess,
+    MoreThanMax,
+    NeverTooSlow,
+    NeverIdle,
+    IdleEarly,
+    IgnorePreference,
+    // What dead letters and confirms say.
+    WrongReason,
+    WrongDeathCount,
+    WrongDeathQueue,
+    CyclicLetter,
+    RepeatLetter,
+    RefusedIsAcked,
+    AckedIsRefused,
 }
 
-pub const ALL: [Fault; 30] = [
+pub const ALL: [Fault; 49] = [
     Fault::DropDelivery,
     Fault::RepeatDelivery,
     Fault::LateDelivery,
@@ -75,6 +98,25 @@ pub const ALL: [Fault; 30] = [
     Fault::ConsumeWithoutAcks,
     Fault::RollbackAsCommit,
     Fault::CommitAsRollback,
+    Fault::ExpireEarly,
+    Fault::ExpireNever,
+    Fault::NoGraveyard,
+    Fault::IgnorePriority,
+    Fault::TwoActive,
+    Fault::ReturnOnceMore,
+    Fault::ReturnOnceLess,
+    Fault::MoreThanMax,
+    Fault::NeverTooSlow,
+    Fault::NeverIdle,
+    Fault::IdleEarly,
+    Fault::IgnorePreference,
+    Fault::WrongReason,
+    Fault::WrongDeathCount,
+    Fault::WrongDeathQueue,
+    Fault::CyclicLetter,
+    Fault::RepeatLetter,
+    Fault::RefusedIsAcked,
+    Fault::AckedIsRefused,
 ];
 
 /// Plants one kind of fault now and then.
@@ -84,12 +126,24 @@ pub struct Faults {
     late: Option<(ConnectionIx, Unit)>,
     /// Commits and rollbacks that wait for their answers, and whether the broker was told the other.
     ends: VecDeque<(ConnectionIx, u16, bool)>,
+    /// A letter of each consumer and routing key.
+    letters: BTreeMap<(ConnectionIx, u16, Vec<u8>), Content>,
+    /// The queue of each consumer.
+    consumers: BTreeMap<(ConnectionIx, u16, Vec<u8>), Vec<u8>>,
     pub planted: u32,
 }
 
 impl Faults {
     pub fn new(fault: Option<Fault>, seed: u64) -> Faults {
-        Faults { fault, dice: Dice::new(!seed), late: None, ends: VecDeque::new(), planted: 0 }
+        Faults {
+            fault,
+            dice: Dice::new(!seed),
+            late: None,
+            ends: VecDeque::new(),
+            letters: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            planted: 0,
+        }
     }
 
     /// What reaches the client instead of these units.
@@ -115,6 +169,9 @@ impl Faults {
         method: Method<'a>,
     ) -> Option<Method<'a>> {
         let Some(fault) = self.fault else { return Some(method) };
+        if let Method::BasicConsume { queue, consumer_tag, .. } = method {
+            self.consumers.insert((client, number, consumer_tag.to_vec()), queue.to_vec());
+        }
         if matches!(method, Method::ChannelOpen) {
             // Of the number's former life no answer comes any more.
             self.ends.retain(|(of, channel, _)| (*of, *channel) != (client, number));
@@ -195,6 +252,35 @@ impl Faults {
         if self.now(PERCENT_TO_CLIENT) { instead } else { 1 }
     }
 
+    /// The rules that the broker is told of.
+    pub fn rules(&mut self, mut told: QueueRules) -> QueueRules {
+        let Some(fault) = self.fault else { return told };
+        match fault {
+            Fault::ExpireEarly => told.ttl_ms = told.ttl_ms.map(|ms| ms.min(1)),
+            Fault::ExpireNever => told.ttl_ms = None,
+            Fault::NoGraveyard => told.graveyard = None,
+            Fault::IgnorePriority => told.priority_max = None,
+            Fault::TwoActive => told.single_active = false,
+            Fault::ReturnOnceMore => told.delivery_limit = told.delivery_limit.map(|limit| limit + 1),
+            Fault::ReturnOnceLess => told.delivery_limit = told.delivery_limit.map(|it| it.saturating_sub(1)),
+            Fault::MoreThanMax => told.length_max = told.length_max.map(|max| max + 1),
+            Fault::NeverTooSlow => told.timeout_ms = None,
+            Fault::NeverIdle => told.expires_ms = None,
+            Fault::IdleEarly => told.expires_ms = told.expires_ms.map(|ms| ms / 2),
+            _ => return told,
+        }
+        self.planted += 1;
+        told
+    }
+
+    /// The priority that the broker is told of for a consumer.
+    pub fn preference(&mut self, priority: i64) -> i64 {
+        if self.fault == Some(Fault::IgnorePreference) && priority != 0 && self.now(PERCENT_TO_BROKER) {
+            return -priority;
+        }
+        priority
+    }
+
     /// Whether a recover discards the oldest message.
     pub fn recover_loses_one(&mut self) -> bool {
         self.fault == Some(Fault::RecoverLosesOne) && self.now(PERCENT_TO_BROKER)
@@ -232,6 +318,13 @@ impl Faults {
         unit.set_method(&instead);
     }
 
+    /// Of the consumer that a delivery is for; "nowhere" if the server gave it its tag.
+    fn queue_of(&self, connection: ConnectionIx, unit: &Unit) -> Vec<u8> {
+        let Method::BasicDeliver { consumer_tag, .. } = unit.method() else { return Vec::new() };
+        let key = (connection, unit.channel, consumer_tag.to_vec());
+        self.consumers.get(&key).cloned().unwrap_or(b"nowhere".to_vec())
+    }
+
     fn now(&mut self, percent: usize) -> bool {
         let now = self.dice.chance(percent);
         self.planted += u32::from(now);
@@ -245,7 +338,9 @@ impl Faults {
         let method = unit.method();
         let is_delivery = matches!(method, Method::BasicDeliver { .. });
         let is_return = matches!(method, Method::BasicReturn { .. });
-        let is_confirm = matches!(method, Method::BasicAck { .. });
+        let is_refusal = matches!(method, Method::BasicNack { .. });
+        let is_confirm = matches!(method, Method::BasicAck { .. }) || is_refusal;
+        let is_letter = is_delivery && unit.content.as_ref().is_some_and(is_letter);
         let is_reply = !is_delivery && !is_return && !is_confirm && unit.channel > 0;
         let concerns = match fault {
             Fault::DropDelivery | Fault::RepeatDelivery | Fault::LateDelivery | Fault::SwapContents => {
@@ -257,12 +352,21 @@ impl Faults {
             Fault::DropReply | Fault::LateReply => is_reply,
             Fault::DropConfirm | Fault::EarlyConfirm => is_confirm,
             Fault::LateReturn => is_return,
+            Fault::RefusedIsAcked => is_refusal,
+            Fault::AckedIsRefused => is_confirm && !is_refusal,
+            Fault::WrongReason
+            | Fault::WrongDeathCount
+            | Fault::WrongDeathQueue
+            | Fault::CyclicLetter
+            | Fault::RepeatLetter => is_letter,
             Fault::WrongCount => {
                 matches!(method, Method::QueueDeclareOk { .. } | Method::QueuePurgeOk { .. })
             }
             _ => false,
         };
-        if !concerns || self.late.is_some() || !self.now(PERCENT_TO_CLIENT) {
+        let is_rare = matches!(fault, Fault::RefusedIsAcked | Fault::AckedIsRefused);
+        let percent = if is_rare { PERCENT_TO_BROKER } else { PERCENT_TO_CLIENT };
+        if !concerns || self.late.is_some() || !self.now(percent) {
             out.push(unit);
             return;
         }
@@ -282,6 +386,26 @@ impl Faults {
                     out.push(unit);
                 }
             },
+            Fault::RepeatLetter => {
+                let Method::BasicDeliver { consumer_tag, routing_key, .. } = method else { return };
+                let of = [&consumer_tag[..], b" ", &routing_key[..]].concat();
+                let key = (connection, unit.channel, of);
+                match self.letters.get(&key) {
+                    Some(before) => unit.content = Some(before.clone()),
+                    None => {
+                        self.planted -= 1;
+                        self.letters.extend(unit.content.clone().map(|content| (key, content)));
+                    }
+                }
+                out.push(unit);
+            }
+            Fault::WrongReason | Fault::WrongDeathCount | Fault::WrongDeathQueue | Fault::CyclicLetter => {
+                let queue = self.queue_of(connection, &unit);
+                if let Some(content) = &mut unit.content {
+                    content.properties = forged(&content.properties, fault, &queue);
+                }
+                out.push(unit);
+            }
             Fault::FlipBody => {
                 if let Some(octet) = unit.content.as_mut().and_then(|content| content.body.last_mut()) {
                     *octet ^= 1;
@@ -289,7 +413,7 @@ impl Faults {
                 out.push(unit);
             }
             _ => {
-                change(&mut unit);
+                change(&mut unit, fault);
                 out.push(unit);
             }
         }
@@ -297,7 +421,7 @@ impl Faults {
 }
 
 /// Changes one detail of a unit, which depends on what it is.
-fn change(unit: &mut Unit) {
+fn change(unit: &mut Unit, fault: Fault) {
     let bytes = unit.method.clone();
     let changed = match Method::decode(&bytes) {
         Ok(Method::BasicDeliver { consumer_tag, delivery_tag, redelivered, exchange, routing_key }) => {
@@ -308,6 +432,12 @@ fn change(unit: &mut Unit) {
                 exchange,
                 routing_key,
             }
+        }
+        Ok(Method::BasicAck { delivery_tag, multiple }) if fault == Fault::AckedIsRefused => {
+            Method::BasicNack { delivery_tag, multiple, requeue: false }
+        }
+        Ok(Method::BasicNack { delivery_tag, multiple, .. }) if fault == Fault::RefusedIsAcked => {
+            Method::BasicAck { delivery_tag, multiple }
         }
         Ok(Method::BasicAck { delivery_tag, multiple }) => {
             Method::BasicAck { delivery_tag: delivery_tag + 1, multiple }

@@ -135,8 +135,21 @@ impl Host {
     }
 
     pub fn tick(&mut self, now: u64, out: &mut Events) -> Verdict {
+        self.shard.set_wall(wall(now));
         self.shard.tick(now);
         self.look(None, out)
+    }
+
+    /// Something in the shard waits for the clock, and it has come.
+    pub fn is_due(&self, now: u64) -> bool {
+        self.shard.next_due().is_some_and(|at| at <= now)
+    }
+
+    /// The turn of the clockwork.
+    pub fn take_due(&mut self, now: u64, out: &mut Events) -> Verdict {
+        self.shard.flushed(now);
+        self.look(None, out)?;
+        self.flush(now, out)
     }
 
     /// Sends to every connection with output, as far as its socket takes it.
@@ -245,6 +258,11 @@ impl Host {
         let all = self.sockets.iter().enumerate();
         all.filter(|(_, socket)| socket.as_ref().is_some_and(&is)).map(|(slot, _)| slot as u32).collect()
     }
+}
+
+/// Seconds since 1970 at that time of the clock.
+pub fn wall(now: u64) -> u64 {
+    1_800_000_000 + now / 1_000_000_000
 }
 
 impl Socket {

@@ -4,6 +4,7 @@ use haremq::amqp::Table;
 use haremq::amqp::{Properties, PropertiesWriter, ShortStr, TableWriter};
 
 use crate::dice::mix;
+use crate::oracle::Style;
 
 /// The body of a message. Eight octets and more begin with its number.
 pub fn body(number: u64, len: usize) -> Vec<u8> {
@@ -17,12 +18,15 @@ pub fn body(number: u64, len: usize) -> Vec<u8> {
 }
 
 /// Its properties as on the wire. One with a short body has its number there.
-pub fn properties(number: u64, len: usize) -> Vec<u8> {
+pub fn properties(number: u64, len: usize, asked: Style) -> Vec<u8> {
+    let expiration = asked.expiration_ms.map(|ms| ms.to_string());
+    let expiration = expiration.as_deref().and_then(|text| ShortStr::new(text.as_bytes()));
+    let asked = PropertiesWriter { priority: asked.priority, expiration, ..PropertiesWriter::default() };
     let style = mix(number) % 8;
     let name = number.to_string();
     let name = ShortStr::new(name.as_bytes()).expect("a number is short");
     if len >= NUMBER_BYTES && style < 4 {
-        return PropertiesWriter::default().finish();
+        return asked.finish();
     }
     let headers = TableWriter::new().string("number", &*name).bool("even", number.is_multiple_of(2)).finish();
     let headers = Table::decode(&headers).expect("a table that we wrote");
@@ -31,7 +35,7 @@ pub fn properties(number: u64, len: usize) -> Vec<u8> {
         headers: (style.is_multiple_of(2)).then_some(headers),
         delivery_mode: (style.is_multiple_of(3)).then_some(2),
         content_type: (style > 5).then_some("text/plain".into()),
-        ..PropertiesWriter::default()
+        ..asked
     }
     .finish()
 }

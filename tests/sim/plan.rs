@@ -22,8 +22,16 @@ pub struct Plan {
     pub sizes: [u32; 5],
     /// Weights of how many messages in a row.
     pub bursts: [u32; 4],
-    /// Acks of ten settlements; the rest are rejected or requeued.
+    /// Acks of ten settlements; the rest are rejected or requeued, so many of ten.
     pub acks: u32,
+    pub requeues: usize,
+    /// Most nanoseconds that a step takes.
+    pub pace: usize,
+    /// Queues with rules, messages with an expiration, messages with a priority, and consumers with one, in percent.
+    pub ruled: usize,
+    pub expiring: usize,
+    pub urgent: usize,
+    pub preferred: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -115,6 +123,12 @@ impl Plan {
             sizes: [2, 10, 3, 2, 1].map(|weight| weight * mood(dice)),
             bursts: [60, 30, 4, 1].map(|weight| weight * mood(dice)),
             acks: [9, 7, 4][dice.roll(3)],
+            requeues: [7, 4, 9][dice.roll(3)],
+            pace: [20_000, 100_000, 400_000][dice.roll(3)],
+            ruled: [0, 40, 80, 95][dice.roll(4)],
+            expiring: [0, 5, 40][dice.roll(3)],
+            urgent: [0, 50, 90][dice.roll(3)],
+            preferred: [0, 50][dice.roll(2)],
         }
     }
 

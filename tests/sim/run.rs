@@ -6,7 +6,7 @@ use haremq::amqp::{Method, Table};
 use crate::acts::Actor;
 use crate::client::{Awaited, Phase};
 use crate::faults::Fault;
-use crate::oracle::{Tally, Verdict, violation};
+use crate::oracle::{Style, Tally, Verdict, violation};
 use crate::world::World;
 
 /// What a run has seen.
@@ -43,11 +43,18 @@ impl World {
                 *steps += 1;
             }
             self.rest()?;
+            for _ in 0..self.dice.roll(3) {
+                let ns = self.dice.roll(60_000_000) as u64;
+                self.pass(ns);
+                self.rest()?;
+            }
             self.settle_a_little()?;
             self.probe()?;
+            self.probe_preferences()?;
         }
         self.all_leave()?;
         self.empty_queues()?;
+        self.oracle.audit()?;
         self.end()
     }
 
@@ -110,6 +117,19 @@ impl World {
                 self.look_at(prober, queue);
                 self.rest()?;
             }
+        }
+        Ok(())
+    }
+
+    /// At rest, one message goes to a queue with several consumers, and nothing else happens.
+    fn probe_preferences(&mut self) -> Verdict {
+        for queue in self.oracle.contested_queues() {
+            let Some(prober) = self.prober() else { return Ok(()) };
+            self.oracle.probe = Some(self.oracle.publications.len());
+            let name = self.oracle.queue(queue).name.clone();
+            self.publish(prober, ("", &name), false, PROBE_BYTES, Style::default());
+            self.rest()?;
+            self.oracle.probe = None;
         }
         Ok(())
     }
@@ -198,6 +218,7 @@ impl World {
 
 /// Rounds in which clients settle while nothing else happens.
 const SETTLED_AT_REST: usize = 3;
+const PROBE_BYTES: usize = 8;
 
 impl Report {
     pub fn add(&mut self, other: &Report) {

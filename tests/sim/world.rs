@@ -108,7 +108,8 @@ impl World {
 
     /// Somebody has a turn.
     pub fn step(&mut self) -> Verdict {
-        self.now += self.dice.roll(20_000) as u64;
+        let ns = self.dice.roll(self.plan.pace) as u64;
+        self.pass(ns);
         match self.dice.weighted(&self.plan.turns) {
             0 => self.shard_turn(),
             1 => self.client_reads(),
@@ -116,9 +117,15 @@ impl World {
         }
     }
 
+    /// So many nanoseconds.
+    pub fn pass(&mut self, ns: u64) {
+        self.now += ns;
+        self.oracle.advance(self.now);
+    }
+
     fn shard_turn(&mut self) -> Verdict {
         let host = self.dice.roll(self.hosts.len());
-        let kind = self.dice.weighted(&[6, 6, 2, 1]);
+        let kind = self.dice.weighted(&[6, 6, 2, 1, 4]);
         self.trace.note((host * 8 + kind) as u64);
         let mut events = Vec::new();
         let now = self.now;
@@ -133,6 +140,7 @@ impl World {
                 }
             }
             3 => self.hosts[host].tick(now, &mut events)?,
+            4 if self.hosts[host].is_due(now) => self.hosts[host].take_due(now, &mut events)?,
             _ => {}
         }
         if self.dice.chance(self.plan.flushes) {
@@ -253,7 +261,10 @@ impl World {
                         streams[at].1.push_front(unit);
                         break;
                     }
-                    Err(Violation(text)) => return violation(format!("connection {connection}: {text}")),
+                    Err(Violation(text)) => {
+                        let method = brief(&unit.method());
+                        return violation(format!("connection {connection}: {text}, at {method}"));
+                    }
                 }
             }
         }
@@ -363,6 +374,10 @@ impl World {
         for slot in self.hosts[host].writable() {
             moved = true;
             self.hosts[host].send(slot, usize::MAX, now, &mut events)?;
+        }
+        if self.hosts[host].is_due(now) {
+            moved = true;
+            self.hosts[host].take_due(now, &mut events)?;
         }
         if self.hosts[host].is_awake() || self.hosts[host].shard.has_work() {
             moved = true;

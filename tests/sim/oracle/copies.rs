@@ -1,9 +1,10 @@
 //! A message in a queue: who may have it, when it may come again, and whether it must be there.
 
-use haremq::amqp::{Method, Properties};
+use haremq::amqp::{Method, Properties, Table, TableWriter};
 
 use super::*;
 use crate::letter;
+use crate::rules::Overflow;
 use crate::wire::Unit;
 
 /// A message on its way to a client.
@@ -36,7 +37,9 @@ impl Oracle {
         if self.queues[queue].deleted_on == Some(self.channels[channel].connection) {
             return violation(format!("a delivery of {} behind its delete-ok", self.name(queue)));
         }
-        let message = self.read(unit, &exchange, &routing_key)?;
+        let message = self.read(unit, &exchange, &routing_key, Some(queue))?;
+        self.may_be_served(consumer)?;
+        self.is_preferred(consumer, message)?;
         if !no_ack && !self.channels[channel].recovers_unseen {
             if prefetch > 0 && held >= u32::from(prefetch) {
                 return violation(format!("{} unacked with a prefetch count of {prefetch}", held + 1));
@@ -80,7 +83,7 @@ impl Oracle {
         let Some(told @ Told { request: Request::Get { queue, no_ack }, .. }) = asked else {
             return violation(format!("get-ok as answer to {asked:?}"));
         };
-        let message = self.read(unit, &exchange, &routing_key)?;
+        let message = self.read(unit, &exchange, &routing_key, Some(queue))?;
         self.hand(Handing { channel, queue, message, tag, redelivered, no_ack, consumer: None })?;
         self.tally.got += 1;
         self.replied(channel, &method)?;
@@ -94,7 +97,7 @@ impl Oracle {
         let Method::BasicReturn { exchange, routing_key, .. } = unit.method() else {
             return violation("no return");
         };
-        let message = self.read(unit, &exchange, &routing_key)?;
+        let message = self.read(unit, &exchange, &routing_key, None)?;
         let publication = &self.publications[message];
         if publication.channel != channel || !publication.mandatory || publication.returned {
             return violation(format!("message {message} was returned to somebody else, unasked or again"));
@@ -116,20 +119,63 @@ impl Oracle {
     }
 
     /// Which message it is; every octet of it must be as it was published.
-    fn read(&self, unit: &Unit, exchange: &[u8], key: &[u8]) -> Verdict<PublicationIx> {
+    fn read(
+        &mut self,
+        unit: &Unit,
+        exchange: &[u8],
+        key: &[u8],
+        queue: Option<QueueIx>,
+    ) -> Verdict<PublicationIx> {
         let Some(content) = &unit.content else { return violation("no content") };
         let Ok(properties) = Properties::decode(&content.properties) else {
             return violation("properties that cannot be read");
         };
         let number = letter::number(&properties, &content.body).unwrap_or(u64::MAX);
-        let Some(publication) = self.publications.get(number as usize) else {
+        let known = self.publications.get(number as usize).filter(|known| known.letter.is_none());
+        let Some(len) = known.map(|known| known.len) else {
             return violation(format!("message {number}, which nobody published"));
         };
-        let same = content.body == letter::body(number, publication.len)
-            && content.properties == letter::properties(number, publication.len)
+        let headers = properties.headers().unwrap_or_default();
+        let mut message = number as usize;
+        if headers.find(b"x-death").is_some() {
+            message = self.letter_with(message, headers)?;
+        }
+        let mut expected = self.properties_of(message, headers);
+        if let Some(returns) = queue.and_then(|queue| self.told_returns(message, queue, headers)) {
+            let count = TableWriter::new().i64("x-delivery-count", returns).finish();
+            let plain = Properties::decode(&expected).expect("properties that we wrote");
+            let count = Table::decode(&count).expect("a table that we wrote");
+            expected = plain.with_headers(&plain.headers().unwrap_or_default().overlaid(count));
+        }
+        let publication = &self.publications[message];
+        let same = content.body == letter::body(number, len)
+            && content.properties == expected
             && exchange == publication.exchange.as_bytes()
             && key == publication.key;
-        if same { Ok(number as usize) } else { violation(format!("message {number} was changed")) }
+        if same { Ok(message) } else { violation(format!("message {message} was changed")) }
+    }
+
+    /// What the header must say of how often a message came back, if it must be there.
+    fn told_returns(&self, message: PublicationIx, queue: QueueIx, headers: Table<'_>) -> Option<i64> {
+        self.queues[queue].rules.delivery_limit?;
+        let told = headers.find(b"x-delivery-count").and_then(|count| count.as_integer());
+        let (returns, vague) = match self.queues[queue].copies.get(&message) {
+            Some(copy) => {
+                let given_back = matches!(copy.state, CopyState::Held(_) | CopyState::Acking(_));
+                (i64::from(copy.returns) + i64::from(given_back), self.is_vague(queue, copy))
+            }
+            None => (0, true),
+        };
+        if vague && told.is_some_and(|told| told >= returns) {
+            told
+        } else {
+            Some(returns).filter(|&it| it > 0)
+        }
+    }
+
+    /// Whether it may have come back more often than is known.
+    fn is_vague(&self, queue: QueueIx, copy: &Copy) -> bool {
+        copy.vague || self.queues[queue].hidden.since(copy.since) || self.some_are_overdue(queue)
     }
 
     fn hand(&mut self, handing: Handing) -> Verdict {
@@ -143,15 +189,39 @@ impl Oracle {
         if !redelivered || drains {
             self.keeps_order(channel, queue, message)?;
         }
-        let at = self.time;
+        if drains {
+            self.is_most_urgent(queue, message)?;
+        }
+        let (at, now_ns) = (self.time, self.now_ns);
         let state = if no_ack { CopyState::Gone } else { CopyState::Held(channel) };
-        let copy =
-            Copy { sure: true, state, since: at, arrived: Arrived::NotYet, seen: true, maybe_gone: false };
+        let limit = self.queues[queue].rules.delivery_limit;
+        let mut copy = Copy { seen: true, tag, given_ns: now_ns, ..Copy::new(state, at, Arrived::NotYet) };
+        if let Some(old) = self.queues[queue].copies.get(&message) {
+            let given_back = matches!(old.state, CopyState::Held(_) | CopyState::Acking(_));
+            copy.returns = old.returns + u32::from(given_back);
+            copy.vague = self.is_vague(queue, old);
+            copy.maybe_gone = old.state != CopyState::Ready && self.some_are_overdue(queue);
+            copy.deliveries = old.deliveries;
+            copy.by_ns = old.by_ns;
+        } else {
+            copy.vague = redelivered;
+        }
+        copy.by_ns.get_or_insert(now_ns);
+        copy.deliveries += 1;
+        if limit.is_some_and(|limit| copy.deliveries > limit + 1 || copy.returns > limit) {
+            return violation(format!(
+                "message {message} of {} came {} times, {} returned",
+                self.name(queue),
+                copy.deliveries,
+                copy.returns
+            ));
+        }
+        self.tell_death(message);
         self.queues[queue].copies.insert(message, copy);
         self.channels[channel].last_tag = tag;
         self.tally.redelivered += u64::from(redelivered);
         if !no_ack {
-            let held = Held { queue, message, consumer, rolled_back: false };
+            let held = Held { queue, message, consumer, at_ns: now_ns, rolled_back: false };
             self.channels[channel].held.insert(tag, held);
             if let Some(consumer) = consumer {
                 self.consumers[consumer].held += 1;
@@ -162,7 +232,7 @@ impl Oracle {
     }
 
     fn may_be_handed(&self, queue: QueueIx, message: PublicationIx, redelivered: bool) -> Verdict {
-        let what = || format!("message {message} of {}", self.name(queue));
+        let what = || format!("{} of {}", self.describe(message), self.name(queue));
         if self.publications[message].returned {
             return violation(format!("{} was returned, and is delivered", what()));
         }
@@ -179,12 +249,19 @@ impl Oracle {
             };
         };
         match copy.state {
-            CopyState::Gone => return violation(format!("{} is settled, and comes again", what())),
-            CopyState::Acking(_) => return violation(format!("{} is acked, and comes again", what())),
-            CopyState::Held(holder) if !self.channels[holder].may_give_back() => {
+            CopyState::Gone if copy.died || !copy.seen || !self.some_are_overdue(queue) => {
+                return violation(format!("{} is settled, and comes again", what()));
+            }
+            CopyState::Acking(_) if !self.some_are_overdue(queue) => {
+                return violation(format!("{} is acked, and comes again", what()));
+            }
+            CopyState::Held(holder)
+                if !self.channels[holder].may_give_back() && !self.some_are_overdue(queue) =>
+            {
                 return violation(format!("{} is unacked, and comes again", what()));
             }
-            CopyState::Held(_) | CopyState::Ready => {}
+            // What was taken from a slow consumer may be heard of behind what became of it.
+            CopyState::Held(_) | CopyState::Ready | CopyState::Acking(_) | CopyState::Gone => {}
         }
         if copy.seen != redelivered && (copy.seen || !record.hidden.since(copy.since)) {
             let seen = if copy.seen { "again" } else { "for the first time" };
@@ -195,12 +272,14 @@ impl Oracle {
 
     /// The first deliveries of a channel's messages come in the order of their publishes.
     fn keeps_order(&mut self, channel: ChannelIx, queue: QueueIx, message: PublicationIx) -> Verdict {
-        if self.queues[queue].contended {
+        // In which order letters come nobody knows.
+        if self.queues[queue].contended || self.publications[message].letter.is_some() {
             return Ok(());
         }
+        let priority = self.queues[queue].rules.priority(self.publications[message].priority);
         let publisher = self.publications[message].channel;
         let record = &mut self.connections[self.channels[channel].connection];
-        let key = (record.has_recovered.then_some(channel), queue, publisher);
+        let key = (record.has_recovered.then_some(channel), queue, publisher, priority);
         match record.order.insert(key, message) {
             Some(last) if last > message => {
                 record.order.insert(key, last);
@@ -236,8 +315,13 @@ impl Oracle {
             return Ok(());
         }
         self.tally.counts_checked += 1;
-        let least = self.surely_ready(channel, told, queue).len();
+        let least = self.surely_ready(channel, told, queue).len().max(self.surely_left(told, queue));
         let most = self.possibly_ready(queue, told.at);
+        let most = if self.queues[queue].rules.drops_heads() {
+            most.min(self.queues[queue].rules.length_max.unwrap_or(u64::MAX) as usize)
+        } else {
+            most
+        };
         if (messages as usize) < least || messages as usize > most {
             let sure = self.surely_ready(channel, told, queue);
             let name = self.name(queue);
@@ -246,9 +330,12 @@ impl Oracle {
             ));
         }
         let Some(consumers) = consumers else { return Ok(()) };
-        let of_queue = || self.consumers.iter().filter(|consumer| consumer.queue == queue);
-        let least = of_queue().filter(|consumer| consumer.is_active_since(told.at)).count();
-        let most = of_queue().filter(|consumer| consumer.ended.is_none_or(|ended| ended > told.at)).count();
+        let of_queue = || (0..self.consumers.len()).filter(|&at| self.consumers[at].queue == queue);
+        let is_there =
+            |&at: &ConsumerIx| self.consumers[at].is_active_since(told.at) && !self.may_be_overdue(at);
+        let may_be_there = |&at: &ConsumerIx| self.consumers[at].ended.is_none_or(|ended| ended > told.at);
+        let least = of_queue().filter(is_there).count();
+        let most = of_queue().filter(may_be_there).count();
         if (consumers as usize) < least || consumers as usize > most {
             return violation(format!(
                 "{} has {consumers} consumers, not {least} to {most}",
@@ -256,6 +343,28 @@ impl Oracle {
             ));
         }
         Ok(())
+    }
+
+    /// How many a queue that drops the first must have kept, if nobody took any.
+    fn surely_left(&self, told: &Told, queue: QueueIx) -> usize {
+        let record = &self.queues[queue];
+        let Some(max) = record.rules.length_max.filter(|_| record.rules.overflow == Overflow::DropHead)
+        else {
+            return 0;
+        };
+        let is_touched =
+            !record.served.is_fresh() || !record.getting.is_fresh() || !record.purging.is_fresh();
+        if is_touched || record.rules.bytes_max.is_some() || !record.fact.is_sure() {
+            return 0;
+        }
+        let is_there = |(message, copy): &(&PublicationIx, &Copy)| {
+            copy.sure
+                && copy.state == CopyState::Ready
+                && matches!(copy.arrived, Arrived::At(at) if at <= told.at)
+                && !copy.maybe_gone
+                && !self.may_have_expired(**message, queue)
+        };
+        record.copies.iter().filter(is_there).count().min(max as usize)
     }
 
     /// The messages that a request must have found ready, when it was answered now.
@@ -273,13 +382,13 @@ impl Oracle {
             || record.getting.closed_since(told.at)
             || record.purging.depth() > purges;
         let mut fact = record.fact.clone();
-        if fact.sure_until == Some(told.at) {
+        if fact.sure_until == Some(told.at) && !record.maybe_idle {
             fact.stays();
         }
         if others || !fact.sure_for(channel, told.at) {
             return Vec::new();
         }
-        let ready = record.copies.iter().filter(|(_, copy)| {
+        let ready = record.copies.iter().filter(|(message, copy)| {
             let there = match copy.arrived {
                 Arrived::NotYet => false,
                 Arrived::Behind(by) => by == channel,
@@ -287,7 +396,12 @@ impl Oracle {
             };
             let lost =
                 copy.maybe_gone || record.lossy.since(copy.since) || record.purging.closed_since(copy.since);
-            there && copy.sure && copy.state == CopyState::Ready && copy.since < told.at && !lost
+            there
+                && copy.sure
+                && copy.state == CopyState::Ready
+                && copy.since < told.at
+                && !lost
+                && !self.may_have_died(**message, queue, copy)
         });
         ready.map(|(message, _)| *message).collect()
     }
@@ -303,24 +417,36 @@ impl Oracle {
     }
 
     /// It may have gone without a trace.
-    pub(super) fn may_be_lost(&self, queue: QueueIx, copy: &Copy) -> bool {
+    pub(super) fn may_be_lost(&self, message: PublicationIx, queue: QueueIx, copy: &Copy) -> bool {
         let record = &self.queues[queue];
-        copy.maybe_gone || record.lossy.since(copy.since) || record.purging.since(copy.since)
+        copy.maybe_gone
+            || record.lossy.since(copy.since)
+            || record.purging.since(copy.since)
+            || self.may_have_died(message, queue, copy)
     }
 
     /// How many may have been ready at some time since then.
     fn possibly_ready(&self, queue: QueueIx, told: u64) -> usize {
-        let messages = 0..self.publications.len();
-        let copies = &self.queues[queue].copies;
-        let may = |message: &PublicationIx| match copies.get(message) {
+        if self.may_get_letters(queue) {
+            return usize::MAX;
+        }
+        let mut messages = 0..self.publications.len();
+        messages.by_ref().filter(|&message| self.may_have_been_ready(message, queue, told)).count()
+    }
+
+    /// Whether it may have been ready at some time since then.
+    pub(super) fn may_have_been_ready(&self, message: PublicationIx, queue: QueueIx, since: u64) -> bool {
+        match self.queues[queue].copies.get(&message) {
             Some(Copy { state: CopyState::Ready, .. }) => true,
-            Some(Copy { state: CopyState::Held(holder), since, .. }) => {
-                *since > told || self.channels[*holder].may_give_back()
+            Some(Copy { state: CopyState::Held(holder), since: given, .. }) => {
+                *given > since || self.channels[*holder].may_give_back() || self.some_are_overdue(queue)
             }
-            Some(Copy { state: CopyState::Acking(_) | CopyState::Gone, since, .. }) => *since > told,
-            None => self.may_reach(*message, queue),
-        };
-        messages.filter(may).count()
+            Some(Copy { state: CopyState::Acking(_), since: given, .. }) => {
+                *given > since || self.some_are_overdue(queue)
+            }
+            Some(Copy { state: CopyState::Gone, since: given, .. }) => *given > since,
+            None => self.may_reach(message, queue),
+        }
     }
 }
 

@@ -85,8 +85,14 @@ impl Oracle {
         if record.state == Consuming::Ended {
             return;
         }
+        let was_there = record.state == Consuming::Active;
         record.state = Consuming::Leaving;
-        let queue = &mut self.queues[record.queue];
+        let of = record.queue;
+        if was_there && !self.may_be_overdue(consumer) {
+            self.was_used(of, self.now_ns);
+        }
+        self.may_be_used(of);
+        let queue = &mut self.queues[of];
         if queue.auto_delete {
             queue.fact.doubt(at, None);
         }
@@ -101,8 +107,9 @@ impl Oracle {
         }
         record.state = Consuming::Ended;
         record.ended = Some(at);
-        let queue = &mut self.queues[record.queue];
-        queue.served.close(at);
+        let queue = record.queue;
+        self.queues[queue].served.close(at);
+        self.may_be_used(queue);
     }
 
     /// The channel is gone for sure, and its messages are back.
@@ -187,7 +194,7 @@ impl Oracle {
             | Request::Qos { .. }
             | Request::Hold(_)
             | Request::Select
-            | Request::Commit
+            | Request::Commit(_)
             | Request::Rollback
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
@@ -254,21 +261,22 @@ impl Oracle {
         self.give_back(channel, sent, None, Arrived::At(self.time));
     }
 
-    fn give_back(
+    pub(super) fn give_back(
         &mut self,
         channel: ChannelIx,
         held: BTreeMap<u64, Held>,
         since: Option<u64>,
         arrived: Arrived,
     ) {
-        for held in held.into_values() {
+        for (tag, held) in held {
             if let Some(consumer) = held.consumer {
                 self.consumers[consumer].held -= 1;
                 self.channels[channel].delivered -= 1;
             }
             let Some(copy) = self.queues[held.queue].copies.get_mut(&held.message) else { continue };
-            if copy.state == CopyState::Held(channel) {
+            if copy.state == CopyState::Held(channel) && copy.tag == tag {
                 (copy.state, copy.arrived) = (CopyState::Ready, arrived);
+                copy.returns += 1;
                 copy.since = since.unwrap_or(copy.since);
             }
         }

@@ -106,6 +106,11 @@ impl Window {
         self.last > time
     }
 
+    /// It never went on.
+    pub fn is_fresh(&self) -> bool {
+        self.open == 0 && self.last == 0
+    }
+
     pub fn is_open(&self) -> bool {
         self.open > 0
     }

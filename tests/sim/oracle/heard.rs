@@ -27,7 +27,12 @@ impl Oracle {
             Method::BasicDeliver { .. } => self.delivered(channel, unit),
             Method::BasicGetOk { .. } => self.got(channel, unit),
             Method::BasicReturn { reply_code: 312, .. } => self.returned(channel, unit),
-            Method::BasicAck { delivery_tag, multiple } => self.confirmed(channel, delivery_tag, multiple),
+            Method::BasicAck { delivery_tag, multiple } => {
+                self.confirmed(channel, delivery_tag, multiple, false)
+            }
+            Method::BasicNack { delivery_tag, multiple, .. } => {
+                self.confirmed(channel, delivery_tag, multiple, true)
+            }
             Method::BasicCancel { consumer_tag, .. } => self.cancelled_by_server(channel, &consumer_tag),
             Method::ChannelClose { reply_code, class_id, method_id, .. } => {
                 self.channel_refused(channel, reply_code, (class_id, method_id))
@@ -154,11 +159,7 @@ impl Oracle {
             }
             Request::Settle { copies, serial, .. } => {
                 for (queue, message) in copies {
-                    if let Some(copy) = self.queues[queue].copies.get_mut(&message)
-                        && copy.state == CopyState::Acking(serial)
-                    {
-                        copy.state = CopyState::Gone;
-                    }
+                    self.is_settled(queue, message, serial);
                 }
             }
             Request::Qos { limit } => self.channels[channel].limit = limit,
@@ -201,7 +202,7 @@ impl Oracle {
             | Request::Recover { nowait: true, .. }
             | Request::Hold(_)
             | Request::Select
-            | Request::Commit
+            | Request::Commit(_)
             | Request::Rollback
             | Request::Passive { .. }
             | Request::Exchange { .. } => {}
@@ -210,6 +211,13 @@ impl Oracle {
     }
 
     fn answered(&mut self, channel: ChannelIx, told: Told, method: &Method<'_>) -> Verdict {
+        match told.request {
+            Request::Declare { queue, .. } | Request::Passive { queue } | Request::Get { queue, .. } => {
+                self.was_used(queue, told.at_ns);
+            }
+            Request::Consume { consumer, .. } => self.was_used(self.consumers[consumer].queue, told.at_ns),
+            _ => {}
+        }
         match (&told.request, *method) {
             (
                 &Request::Declare { queue, fresh, .. },
@@ -334,6 +342,10 @@ impl Oracle {
         if self.consumers[consumer].state == Consuming::Ended {
             return violation("basic.cancel behind the end of the consumer");
         }
+        if self.may_be_overdue(consumer) {
+            self.overdue(consumer);
+            return Ok(());
+        }
         if self.queues[queue].fact.is_sure() {
             return violation(format!(
                 "a consumer of {} was cancelled, and the queue is there",
@@ -345,7 +357,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn confirmed(&mut self, channel: ChannelIx, tag: u64, multiple: bool) -> Verdict {
+    fn confirmed(&mut self, channel: ChannelIx, tag: u64, multiple: bool, refused: bool) -> Verdict {
         let record = &self.channels[channel];
         let (last, published) = (record.confirmed, record.seqnos.len() as u64);
         if !record.confirms || tag <= last || tag > published {
@@ -360,7 +372,11 @@ impl Oracle {
             self.done_up_to(channel, at + 1)?;
         }
         for at in last..tag {
-            self.message_confirmed(self.channels[channel].seqnos[at as usize]);
+            let message = self.channels[channel].seqnos[at as usize];
+            self.message_confirmed(message, refused);
+            if refused {
+                self.message_refused(message)?;
+            }
         }
         self.tally.confirmed += tag - last;
         self.channels[channel].confirmed = tag;
@@ -369,6 +385,9 @@ impl Oracle {
 
     /// A channel error: one of the requests must have earned it. What came before is done, what comes behind is not.
     fn channel_refused(&mut self, channel: ChannelIx, code: u16, ids: (u16, u16)) -> Verdict {
+        if (code, ids) == (406, (0, 0)) {
+            return self.channel_overdue(channel);
+        }
         let told = &self.channels[channel].told;
         let blamed: Vec<usize> = (0..told.len()).filter(|&at| told[at].request.ids() == ids).collect();
         let risky = |at: &&usize| self.is_risky(channel, &told[**at]);
@@ -383,6 +402,7 @@ impl Oracle {
             && let Request::Delete { queue, conditional: true, .. } = told.request
             && self.queues[queue].fact.sure_until == Some(told.at)
             && self.queues[queue].fact.removed_by == Some(channel)
+            && !self.queues[queue].maybe_idle
             && code == 406
         {
             self.channels[channel].told.pop_front();
@@ -394,6 +414,22 @@ impl Oracle {
         for Told { request, .. } in behind {
             self.never(channel, request);
         }
+        self.abandon(channel, Life::Refused);
+        self.channels[channel].close_ok_due = crossed;
+        Ok(())
+    }
+
+    /// A consumer of a client that does not understand basic.cancel took too long.
+    fn channel_overdue(&mut self, channel: ChannelIx) -> Verdict {
+        let notify = self.connections[self.channels[channel].connection].notify;
+        let mut late = (0..self.consumers.len())
+            .filter(|&at| self.consumers[at].channel == channel && self.may_be_overdue(at));
+        if notify || late.next().is_none() {
+            return violation("channel.close of a channel whose consumers are in time");
+        }
+        self.tally.overdue += 1;
+        let crossed = self.channels[channel].state == Life::Closing;
+        self.leave(channel);
         self.abandon(channel, Life::Refused);
         self.channels[channel].close_ok_due = crossed;
         Ok(())
@@ -443,7 +479,7 @@ impl Oracle {
             Request::Delete { queue, conditional, .. } => {
                 // Its own request puts the queue in doubt; what matters is whether anybody else did.
                 let mut fact = self.queues[queue].fact.clone();
-                if fact.sure_until == Some(told.at) {
+                if fact.sure_until == Some(told.at) && !self.queues[queue].maybe_idle {
                     fact.stays();
                 }
                 conditional || !fact.sure_for(channel, told.at) || !self.queues[queue].open_to(connection)
@@ -458,9 +494,10 @@ impl Oracle {
             | Request::Qos { .. }
             | Request::Recover { .. }
             | Request::Select
-            | Request::Commit
             | Request::Rollback
             | Request::Cancel { .. } => false,
+            // `partial tx completion`
+            Request::Commit(ref messages) => messages.iter().any(|&message| self.may_be_refused(message)),
         }
     }
 
@@ -478,6 +515,7 @@ impl Oracle {
                     if copy.state == CopyState::Ready {
                         copy.arrived = Arrived::NotYet;
                     }
+                    copy.rejected = false;
                 }
             }
             Request::Unbind { binding } => {

@@ -11,19 +11,24 @@
 //! A message must be in a queue if the way there was sure from the publish until it is known to be routed; it may be in
 //! a queue if the way was possible at some time in between.
 
+mod clock;
 mod copies;
 mod ends;
 mod facts;
+mod fates;
 mod heard;
+mod letters;
 mod model;
+mod probes;
 mod rest;
 mod routing;
 mod told;
 mod transactions;
 
 pub use facts::{Fact, Window};
+pub use letters::Letter;
 pub use model::*;
-pub use told::Wanted;
+pub use told::{Style, Wanted};
 
 use std::collections::BTreeMap;
 
@@ -42,12 +47,18 @@ pub fn violation<T>(text: impl Into<String>) -> Verdict<T> {
 pub struct Oracle {
     /// Counts what was told and heard: the oracle's time.
     pub time: u64,
+    /// The hosts' clock.
+    pub now_ns: u64,
     pub connections: Vec<ConnectionRecord>,
     pub channels: Vec<ChannelRecord>,
     pub consumers: Vec<ConsumerRecord>,
     pub queues: Vec<QueueRecord>,
     pub bindings: Vec<BindingRecord>,
     pub publications: Vec<Publication>,
+    /// By what is written on them.
+    pub letters: BTreeMap<letters::Inscription, PublicationIx>,
+    /// The only message that is on its way, and nothing else is.
+    pub probe: Option<PublicationIx>,
     pub tally: Tally,
 }
 
@@ -72,6 +83,28 @@ pub struct Tally {
     pub proved: u64,
     pub must_route: u64,
     pub counts_checked: u64,
+    /// Publishes that were nacked.
+    pub refused: u64,
+    /// Dead letters that were read, by reason.
+    pub rejected: u64,
+    pub expired: u64,
+    pub too_many: u64,
+    pub too_often: u64,
+    /// Messages of which it was sure that they had expired, or were returned too often.
+    pub surely_dead: u64,
+    /// Letters that had to come somewhere.
+    pub letters_sure: u64,
+    /// Consumers that took too long.
+    pub overdue: u64,
+    /// Queues that ended as nobody used them.
+    pub idle: u64,
+    /// Single active consumers that were followed by another.
+    pub succeeded: u64,
+    /// Deliveries that showed that the most urgent goes first, and to whom.
+    pub urgent: u64,
+    pub preferred: u64,
+    /// Queues with a place for their dead that were looked through at the end.
+    pub audited: u64,
 }
 
 impl Oracle {
@@ -121,5 +154,18 @@ impl Tally {
         self.proved += other.proved;
         self.must_route += other.must_route;
         self.counts_checked += other.counts_checked;
+        self.refused += other.refused;
+        self.rejected += other.rejected;
+        self.expired += other.expired;
+        self.too_many += other.too_many;
+        self.too_often += other.too_often;
+        self.surely_dead += other.surely_dead;
+        self.letters_sure += other.letters_sure;
+        self.overdue += other.overdue;
+        self.idle += other.idle;
+        self.succeeded += other.succeeded;
+        self.urgent += other.urgent;
+        self.preferred += other.preferred;
+        self.audited += other.audited;
     }
 }

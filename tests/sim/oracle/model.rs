@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Fact, Window};
+use super::{Fact, Letter, Window};
+use crate::rules::QueueRules;
 
 pub type ConnectionIx = usize;
 pub type ChannelIx = usize;
@@ -18,7 +19,8 @@ pub struct ConnectionRecord {
     pub channels: BTreeMap<u16, ChannelIx>,
     /// The last first delivery of each queue and publishing channel on this connection; or, as what comes while a channel
     /// recovers is held back, on that channel of a connection that has recovered.
-    pub order: BTreeMap<(Option<ChannelIx>, QueueIx, ChannelIx), PublicationIx>,
+    /// Each priority of a queue has its own.
+    pub order: BTreeMap<(Option<ChannelIx>, QueueIx, ChannelIx, u8), PublicationIx>,
     pub has_recovered: bool,
     /// Wants to hear of consumers that the server cancelled.
     pub notify: bool,
@@ -91,6 +93,8 @@ pub struct Held {
     pub queue: QueueIx,
     pub message: PublicationIx,
     pub consumer: Option<ConsumerIx>,
+    /// When it was given, ns.
+    pub at_ns: u64,
     /// Its settlement was rolled back: a recover that was written before the rollback passes it over.
     pub rolled_back: bool,
 }
@@ -98,6 +102,7 @@ pub struct Held {
 #[derive(Clone, Debug)]
 pub struct Told {
     pub at: u64,
+    pub at_ns: u64,
     pub request: Request,
 }
 
@@ -117,7 +122,8 @@ pub enum Request {
     /// A publish in tx mode: routed now, so that an error comes now.
     Hold(PublicationIx),
     Select,
-    Commit,
+    /// What it publishes.
+    Commit(Vec<PublicationIx>),
     Rollback,
     /// What it settles; `wrong` names a tag that does not exist. `serial` tells it from others.
     Settle {
@@ -191,6 +197,9 @@ pub struct ConsumerRecord {
     pub active_from: Option<u64>,
     pub ended: Option<u64>,
     pub held: u32,
+    pub priority: i64,
+    /// What it has that is not settled it was given then or later, ns.
+    pub since_ns: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -211,7 +220,15 @@ pub struct QueueRecord {
     pub durable: bool,
     pub auto_delete: bool,
     pub exclusive: Option<ConnectionIx>,
+    pub rules: QueueRules,
     pub fact: Fact,
+    /// It was used then, or later, ns; and not later, but for what is under way.
+    pub used_ns: u64,
+    pub idle_by_ns: u64,
+    /// It may have ended as nobody used it.
+    pub maybe_idle: bool,
+    /// Where one consumer is served: the last that surely was.
+    pub served_alone: Option<ConsumerIx>,
     /// Who changes it or its bindings now, and with how many requests.
     pub lock: Option<(ChannelIx, u32)>,
     pub bindings: Vec<BindingIx>,
@@ -243,7 +260,13 @@ pub struct Publication {
     pub key: Vec<u8>,
     pub mandatory: bool,
     pub len: usize,
+    pub priority: Option<u8>,
+    pub expiration_ms: Option<u64>,
+    /// If it is one: what happened to it before.
+    pub letter: Option<Box<Letter>>,
     pub at: u64,
+    /// When it was published, or died before, at the earliest.
+    pub at_ns: u64,
     pub state: Routing,
     pub returned: bool,
     /// In tx mode: it goes to its queues with the commit, later than it is routed.
@@ -276,6 +299,46 @@ pub struct Copy {
     pub seen: bool,
     /// Its settlement may have been done or not.
     pub maybe_gone: bool,
+    /// When it was given to somebody, ns, and with which tag.
+    pub given_ns: u64,
+    pub tag: u64,
+    /// It was there then, ns.
+    pub by_ns: Option<u64>,
+    /// How often it came back, as far as is known; `vague`: or more often.
+    pub returns: u32,
+    pub vague: bool,
+    pub deliveries: u32,
+    /// It is being rejected.
+    pub rejected: bool,
+    /// The queue may have had no room for it.
+    pub maybe_refused: bool,
+    /// It surely died, whatever of.
+    pub died: bool,
+    /// What it became when it died.
+    pub letter: Option<PublicationIx>,
+}
+
+impl Copy {
+    pub fn new(state: CopyState, since: u64, arrived: Arrived) -> Copy {
+        Copy {
+            sure: true,
+            state,
+            since,
+            arrived,
+            seen: false,
+            maybe_gone: false,
+            given_ns: 0,
+            tag: 0,
+            by_ns: None,
+            returns: 0,
+            vague: false,
+            deliveries: 0,
+            rejected: false,
+            maybe_refused: false,
+            died: false,
+            letter: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -308,7 +371,7 @@ impl Request {
             Request::Recover { nowait: true, .. } => (60, 100),
             Request::Publish(_) | Request::Hold(_) => (60, 40),
             Request::Select => (90, 10),
-            Request::Commit => (90, 20),
+            Request::Commit(_) => (90, 20),
             Request::Rollback => (90, 30),
             Request::Settle { ids, .. } | Request::Exchange { ids, .. } => *ids,
             Request::Declare { .. } | Request::Passive { .. } => (50, 10),
@@ -328,7 +391,7 @@ impl Request {
             Request::Publish(_) | Request::Hold(_) | Request::Settle { .. } => false,
             Request::Open
             | Request::Select
-            | Request::Commit
+            | Request::Commit(_)
             | Request::Rollback
             | Request::Close
             | Request::Qos { .. }

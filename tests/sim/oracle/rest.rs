@@ -9,6 +9,8 @@ impl Oracle {
         for channel in 0..self.channels.len() {
             self.channel_at_rest(channel)?;
         }
+        self.clock_at_rest()?;
+        self.fates_at_rest()?;
         for queue in 0..self.queues.len() {
             self.queue_at_rest(queue);
         }
@@ -48,7 +50,7 @@ impl Oracle {
     }
 
     fn queue_at_rest(&mut self, queue: QueueIx) {
-        let at = self.time;
+        let (at, now_ns) = (self.time, self.now_ns);
         let owner = self.queues[queue].exclusive.map(|owner| self.connections[owner].state);
         let record = &mut self.queues[queue];
         for window in [&mut record.lossy, &mut record.hidden, &mut record.purging, &mut record.getting] {
@@ -61,7 +63,9 @@ impl Oracle {
         let record = &mut self.queues[queue];
         let gone = record.fact.gone.is_some();
         for copy in record.copies.values_mut() {
+            copy.by_ns.get_or_insert(now_ns);
             if gone {
+                copy.died |= copy.state == CopyState::Ready;
                 copy.state = CopyState::Gone;
             } else if copy.state == CopyState::Ready {
                 copy.arrived = Arrived::At(at);
@@ -75,14 +79,15 @@ impl Oracle {
         if record.contended || !record.fact.is_sure() {
             return Ok(());
         }
-        let waits =
-            |copy: &Copy| copy.sure && copy.state == CopyState::Ready && !self.may_be_lost(queue, copy);
-        let Some((message, _)) = record.copies.iter().find(|(_, copy)| waits(copy)) else { return Ok(()) };
-        let with_room = self.consumers.iter().find(|consumer| {
-            consumer.queue == queue
-                && consumer.state == Consuming::Active
-                && (consumer.no_ack || self.has_room(consumer))
-        });
+        let served = |at: &usize| self.consumers[*at].queue == queue && self.is_served(*at);
+        if !(0..self.consumers.len()).any(|at| served(&at)) {
+            return Ok(());
+        }
+        let waits = |(message, copy): &(&PublicationIx, &Copy)| {
+            copy.sure && copy.state == CopyState::Ready && !self.may_be_lost(**message, queue, copy)
+        };
+        let Some((message, _)) = record.copies.iter().find(waits) else { return Ok(()) };
+        let with_room = (0..self.consumers.len()).find(served).map(|at| &self.consumers[at]);
         match with_room {
             Some(consumer) => violation(format!(
                 "message {message} of {} waits, and consumer {} has room",
@@ -91,6 +96,19 @@ impl Oracle {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Whether it is there, has room, and is the one that is served where only one is.
+    pub(super) fn is_served(&self, consumer: ConsumerIx) -> bool {
+        let record = &self.consumers[consumer];
+        let queue = &self.queues[record.queue];
+        let others = || {
+            let of_queue = |it: &&ConsumerRecord| it.queue == record.queue && it.state != Consuming::Ended;
+            self.consumers.iter().filter(of_queue).count()
+        };
+        record.state == Consuming::Active
+            && (record.no_ack || self.has_room(record))
+            && (!queue.rules.single_active || queue.served_alone == Some(consumer) || others() == 1)
     }
 
     /// By its own prefetch count and by the limit of its channel.
@@ -108,8 +126,9 @@ impl Oracle {
 
     /// The messages that must be in a queue now.
     pub fn must_be_in(&self, queue: QueueIx) -> usize {
-        let must =
-            |copy: &&Copy| copy.sure && copy.state == CopyState::Ready && !self.may_be_lost(queue, copy);
-        self.queues[queue].copies.values().filter(must).count()
+        let must = |(message, copy): &(&PublicationIx, &Copy)| {
+            copy.sure && copy.state == CopyState::Ready && !self.may_be_lost(**message, queue, copy)
+        };
+        self.queues[queue].copies.iter().filter(must).count()
     }
 }

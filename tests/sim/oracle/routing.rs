@@ -1,6 +1,7 @@
 //! Where a message must be, and where it may be.
 
 use super::heard::is_permanent;
+use super::letters::NOBODY;
 use super::*;
 
 impl Oracle {
@@ -29,13 +30,10 @@ impl Oracle {
                 if self.publications[message].returned {
                     return violation(format!("message {message} for {} was returned", self.name(queue)));
                 }
+                let arrived = if channel == NOBODY { Arrived::NotYet } else { Arrived::Behind(channel) };
                 let fresh = Copy {
-                    sure: true,
-                    state: CopyState::Ready,
-                    since,
-                    arrived: Arrived::Behind(channel),
-                    seen: false,
-                    maybe_gone: false,
+                    maybe_refused: self.queues[queue].rules.refuses(),
+                    ..Copy::new(CopyState::Ready, since, arrived)
                 };
                 self.queues[queue].copies.entry(message).or_insert(fresh).sure = true;
             }
@@ -44,10 +42,14 @@ impl Oracle {
     }
 
     /// Every shard that it went to has taken it.
-    pub(super) fn message_confirmed(&mut self, message: PublicationIx) {
-        let at = self.time;
+    pub(super) fn message_confirmed(&mut self, message: PublicationIx, refused: bool) {
+        let (at, now_ns) = (self.time, self.now_ns);
         self.publications[message].confirmed = true;
         for queue in &mut self.queues {
+            if let Some(copy) = queue.copies.get_mut(&message) {
+                copy.by_ns.get_or_insert(now_ns);
+                copy.maybe_refused &= refused;
+            }
             if let Some(copy) = queue.copies.get_mut(&message)
                 && copy.state == CopyState::Ready
                 && !copy.seen
@@ -64,7 +66,8 @@ impl Oracle {
         let sure = |fact: &Fact| {
             fact.sure_for(publication.channel, publication.at) && (!publication.held || fact.is_sure())
         };
-        if record.contended || !sure(&record.fact) || !is_permanent(publication.exchange) {
+        let cyclic = self.is_cyclic(message, queue);
+        if cyclic || record.contended || !sure(&record.fact) || !is_permanent(publication.exchange) {
             return false;
         }
         self.is_own_name(message, queue)
@@ -81,6 +84,7 @@ impl Oracle {
         let may = |fact: &Fact| fact.may_for(publication.channel, publication.at, until);
         let record = &self.queues[queue];
         may(&record.fact)
+            && !self.is_cyclic(message, queue)
             && (self.is_own_name(message, queue)
                 || record
                     .bindings

@@ -3,14 +3,23 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::rules::QueueRules;
 
 /// What a queue.declare asks for.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Wanted {
     pub contended: bool,
     pub durable: bool,
     pub auto_delete: bool,
     pub exclusive: bool,
+    pub rules: QueueRules,
+}
+
+/// Properties of a message that queues look at.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Style {
+    pub priority: Option<u8>,
+    pub expiration_ms: Option<u64>,
 }
 
 impl Oracle {
@@ -91,6 +100,11 @@ impl Oracle {
             durable: wanted.durable,
             auto_delete: wanted.auto_delete,
             exclusive,
+            rules: wanted.rules,
+            used_ns: self.now_ns,
+            idle_by_ns: u64::MAX,
+            maybe_idle: false,
+            served_alone: None,
             fact: Fact::asked(at, Some(channel)),
             lock: None,
             bindings: Vec::new(),
@@ -166,6 +180,7 @@ impl Oracle {
         queue: QueueIx,
         tag: &[u8],
         (no_ack, exclusive, nowait): (bool, bool, bool),
+        priority: i64,
     ) -> ConsumerIx {
         let consumer = self.consumers.len();
         let prefetch = self.channels[channel].prefetch;
@@ -182,6 +197,8 @@ impl Oracle {
             active_from: None,
             ended: None,
             held: 0,
+            priority,
+            since_ns: self.now_ns,
         });
         if !self.tell(channel, Request::Consume { consumer, nowait, exclusive }) {
             self.consumers[consumer].state = Consuming::Ended;
@@ -209,6 +226,7 @@ impl Oracle {
         key: &[u8],
         mandatory: bool,
         len: usize,
+        style: Style,
     ) -> PublicationIx {
         let message = self.publications.len();
         self.publications.push(Publication {
@@ -217,7 +235,11 @@ impl Oracle {
             key: key.to_vec(),
             mandatory,
             len,
+            priority: style.priority,
+            expiration_ms: style.expiration_ms,
+            letter: None,
             at: self.time + 1,
+            at_ns: self.now_ns,
             state: Routing::Never,
             returned: false,
             held: false,
@@ -265,20 +287,24 @@ impl Oracle {
         if !self.tell(channel, Request::Settle { serial, copies, requeue, ids, wrong: false }) {
             return;
         }
-        for (_, Held { queue, message, consumer, .. }) in tags {
+        for (tag, Held { queue, message, consumer, .. }) in tags {
             if let Some(consumer) = consumer {
                 self.consumers[consumer].held -= 1;
                 self.channels[channel].delivered -= 1;
             }
             let at = self.time;
+            let has_timeout = self.queues[queue].rules.timeout_ms.is_some();
             let Some(copy) = self.queues[queue].copies.get_mut(&message) else { continue };
-            if copy.state != CopyState::Held(channel) {
+            copy.rejected |= has_timeout && !requeue && ids != ACK;
+            if copy.state != CopyState::Held(channel) || copy.tag != tag {
                 continue;
             }
             if requeue {
                 (copy.state, copy.since, copy.arrived) = (CopyState::Ready, at, Arrived::Behind(channel));
+                copy.returns += 1;
             } else {
                 copy.state = CopyState::Acking(serial);
+                copy.rejected = ids != ACK;
             }
         }
     }
@@ -323,9 +349,22 @@ impl Oracle {
         let at = self.tick();
         let record = &mut self.channels[channel];
         let open = record.state == Life::Open && self.connections[record.connection].state == Life::Open;
+        let used = match request {
+            Request::Declare { queue, .. } | Request::Passive { queue } | Request::Get { queue, .. } => {
+                Some(queue)
+            }
+            Request::Consume { consumer, .. } | Request::Cancel { consumer, .. } => {
+                Some(self.consumers[consumer].queue)
+            }
+            _ => None,
+        };
         if open {
-            record.told.push_back(Told { at, request });
+            record.told.push_back(Told { at, at_ns: self.now_ns, request });
+            used.into_iter().for_each(|queue| self.may_be_used(queue));
         }
         open
     }
 }
+
+/// basic.ack
+const ACK: (u16, u16) = (60, 80);

@@ -22,16 +22,17 @@ impl Oracle {
 
     pub fn commit(&mut self, channel: ChannelIx) {
         let Some(transaction) = self.take_transaction(channel) else { return };
-        for message in transaction.publishes {
+        for &message in &transaction.publishes {
             if self.tell(channel, Request::Publish(message)) {
                 self.publications[message].state = Routing::Written;
+                self.publications[message].at_ns = self.now_ns;
                 self.tally.committed += 1;
             }
         }
         for settlement in transaction.settlements {
             self.settled(channel, settlement);
         }
-        self.tell(channel, Request::Commit);
+        self.tell(channel, Request::Commit(transaction.publishes));
     }
 
     pub fn roll_back(&mut self, channel: ChannelIx) {

@@ -5,7 +5,6 @@
 //!
 //! | what | code |
 //! |---|---|
-//! | `expiration` that is no number, which comes with message TTL | 406 |
 //! | `user_id` that is not the user, which comes with users besides guest | 406 |
 //! | permissions to configure, write and read, and those of topics | 403 |
 //! | exclusive consumers of a queue with a single active consumer | 403 |
@@ -24,6 +23,7 @@ pub mod ask;
 pub mod case;
 mod channel;
 mod connection;
+mod consuming;
 mod content;
 mod equivalence;
 mod no_errors;
@@ -40,6 +40,7 @@ fn every_row_of_the_error_table() {
         equivalence::rows(),
         arguments::rows(),
         redeclared::rows(),
+        consuming::rows(),
         content::rows(),
         connection::rows(),
         no_errors::rows(),

@@ -44,23 +44,13 @@ fn text(text: &'static str) -> Option<Value<'static>> {
 
 fn classic() -> Vec<Case> {
     let mut rows = Vec::new();
-    for argument in [
-        "x-expires",
-        "x-message-ttl",
-        "x-max-length",
-        "x-max-length-bytes",
-        "x-max-priority",
-        "x-queue-version",
-    ] {
-        let (one, two) = (Some(Value::I32(1)), Some(Value::U8(2)));
-        rows.extend([
-            again(argument, one, Some(Value::I64(1)), SAME),
-            again(argument, one, two, differs(argument, "'2'", "'1'")),
-            again(argument, one, Some(Value::F64(1.0)), differs(argument, "'1.0'", "'1'")),
-            again(argument, None, two, differs(argument, "the value '2' of type 'unsignedbyte'", "none")),
-            again(argument, one, None, differs(argument, "none", "the value '1' of type 'signedint'")),
-        ]);
+    for argument in
+        ["x-message-ttl", "x-max-length", "x-max-length-bytes", "x-max-priority", "x-queue-version"]
+    {
+        rows.extend(integers(argument, 1, 2));
     }
+    // The queue must still be there when it is declared again.
+    rows.extend(integers("x-expires", 60_001, 60_002));
     for (argument, one, other) in [
         ("x-dead-letter-exchange", "a", "b"),
         ("x-overflow", "drop-head", "reject-publish"),
@@ -128,6 +118,21 @@ fn classic() -> Vec<Case> {
         }),
     ]);
     rows
+}
+
+fn integers(argument: &'static str, one: u16, two: u16) -> [Case; 5] {
+    let current = Some(Value::I32(i32::from(one)));
+    let other = Some(Value::U16(two));
+    let float = Some(Value::F64(f64::from(one)));
+    let shown = format!("'{one}'");
+    let typed = |number, kind| format!("the value '{number}' of type '{kind}'");
+    [
+        again(argument, current, Some(Value::I64(i64::from(one))), SAME),
+        again(argument, current, other, differs(argument, &format!("'{two}'"), &shown)),
+        again(argument, current, float, differs(argument, &format!("'{one}.0'"), &shown)),
+        again(argument, None, other, differs(argument, &typed(two, "unsignedshort"), "none")),
+        again(argument, current, None, differs(argument, "none", &typed(one, "signedint"))),
+    ]
 }
 
 /// A plain queue that is declared again with arguments.
