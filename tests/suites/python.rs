@@ -57,23 +57,38 @@ fn celery_tasks() {
 }
 
 #[test]
-fn celery_chords() {
-    celery("celery-chords", &["test_canvas.py::test_chord"])
-        .variables(|broker| vec![test_broker(broker)])
-        .with_redis()
-        .run();
+fn celery_chains() {
+    canvas("celery-chains", &["test_canvas.py::test_chain", "test_group_chains.py"]).run();
 }
 
 #[test]
-fn celery_canvas() {
-    let rest = ["test_canvas.py", "test_group_chains.py"];
-    celery("celery-canvas", &rest).variables(|broker| vec![test_broker(broker)]).with_redis().run();
+fn celery_groups() {
+    canvas("celery-groups", &["test_canvas.py"]).run();
 }
 
-/// Its integration tests: one worker in a thread, whose pool is a process.
+#[test]
+fn celery_chords() {
+    canvas("celery-chords", &["test_canvas.py::test_chord"]).only("not err").run();
+}
+
+#[test]
+fn celery_chords_that_fail() {
+    canvas("celery-chords-that-fail", &["test_canvas.py::test_chord"]).only("err").run();
+}
+
+/// How tasks are put together. Results lie in a Redis, for those that are messages have no chords.
+fn canvas(name: &'static str, files: &[&str]) -> Suite {
+    celery(name, files).variables(|broker| vec![test_broker(broker)]).with_redis()
+}
+
+/// Its integration tests: one worker in a thread, whose pool is a process. After each of them a second passes until the
+/// worker has said that it is idle; so they are cut into suites that wait side by side.
 fn celery(name: &'static str, files: &[&str]) -> Suite {
     let files: Vec<_> = files.iter().map(|file| format!("t/integration/{file}")).collect();
-    Suite::new(name, Folder::Sdist("celery-5.7.0")).plugin("celery.contrib.pytest").files(&files)
+    Suite::new(name, Folder::Sdist("celery-5.7.0"))
+        .plugin("celery.contrib.pytest")
+        .files(&files)
+        .with_reruns()
 }
 
 fn test_broker(broker: &Target) -> (&'static str, String) {

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 
 definitions=$(mktemp)
 trap 'rm "$definitions"' EXIT
-for suite in celery-tasks celery-chords celery-canvas celery-workers; do
+for suite in celery-{tasks,workers,chains,groups,chords,chords-that-fail}; do
   vhosts+="${vhosts:+,}{\"name\":\"$suite\"}"
   permissions+="${permissions:+,}{\"user\":\"guest\",\"vhost\":\"$suite\",\"configure\":\".*\",\"write\":\".*\",\"read\":\".*\"}"
 done

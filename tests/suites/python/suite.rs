@@ -16,9 +16,12 @@ pub struct Suite {
     name: &'static str,
     folder: Folder,
     files: Vec<String>,
+    /// pytest's expression for a part of their tests.
+    only: Option<&'static str>,
     plugins: Vec<&'static str>,
     variables: fn(&Target) -> Vec<(&'static str, String)>,
     needs_redis: bool,
+    reruns: bool,
 }
 
 pub enum Folder {
@@ -50,15 +53,22 @@ impl Suite {
             name,
             folder,
             files: Vec::new(),
+            only: None,
             plugins: vec!["haremq_suite"],
             variables: |_| Vec::new(),
             needs_redis: false,
+            reruns: false,
         }
     }
 
     /// Where pytest looks for tests, from the suite's folder on.
     pub fn files<F: AsRef<str>>(mut self, files: &[F]) -> Suite {
         self.files.extend(files.iter().map(|file| file.as_ref().to_owned()));
+        self
+    }
+
+    pub fn only(mut self, expression: &'static str) -> Suite {
+        self.only = Some(expression);
         self
     }
 
@@ -115,6 +125,12 @@ impl Suite {
         let _ = fs::remove_dir_all(scratch);
     }
 
+    /// A test that fails is run again, once: its authors mark it as one that may fail and want five times.
+    pub fn with_reruns(mut self) -> Suite {
+        self.reruns = true;
+        self
+    }
+
     fn place(&self) -> PathBuf {
         match self.folder {
             Folder::Ours => ours(),
@@ -143,7 +159,12 @@ impl Suite {
         if deselected.exists() {
             command.arg(argument("--deselected=", &deselected));
         }
-        command.args(&self.files);
+        if self.reruns {
+            command.arg("--force-reruns=1");
+        } else {
+            command.args(["-p", "no:rerunfailures"]);
+        }
+        command.args(&self.files).args(self.only.iter().flat_map(|expression| ["-k", expression]));
         command.env("PYTHONPATH", ours().join("plugins")).env("PYTHONDONTWRITEBYTECODE", "1");
         command.env("PATH", path_with(python.parent().expect("a file in a folder")));
         command.env("HAREMQ_TEST_URI", &target.uri).envs((self.variables)(target)).env("TMPDIR", scratch);

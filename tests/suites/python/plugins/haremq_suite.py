@@ -2,7 +2,8 @@
 
 --deselected=FILE has a line for each test to leave out: its id, in which `*` stands for anything, two spaces or more, and
 the reason. A line without a reason or that fits no test is an error: so the list stays true.
---outcomes=FILE gets a line for each test when it is over: how it ended, the seconds, the id.
+--outcomes=FILE gets a line for each test when it is over: how it ended, the seconds, the id;
+one more, `rerun`, stands before it for each time that it failed and was run again.
 """
 
 import collections
@@ -73,11 +74,14 @@ class Outcomes:
     def pytest_runtest_logreport(self, report):
         if report.outcome == "rerun":
             self.seen.pop(report.nodeid, None)
-            return
+            return self.write("rerun", report.nodeid)
         self.seen[report.nodeid].append(report.outcome)
         self.seconds[report.nodeid] += report.duration
         if report.when == "teardown":
             seen = self.seen.pop(report.nodeid)
             outcome = next(outcome for outcome in self.WORST if outcome in seen)
-            with self.path.open("a") as file:
-                file.write(f"{outcome} {self.seconds[report.nodeid]:.2f} {report.nodeid}\n")
+            self.write(outcome, report.nodeid)
+
+    def write(self, outcome, test):
+        with self.path.open("a") as file:
+            file.write(f"{outcome} {self.seconds[test]:.2f} {test}\n")
