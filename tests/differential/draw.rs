@@ -15,6 +15,7 @@ pub struct Plan {
     pub has_arguments: bool,
     channels: u16,
     published: usize,
+    consumers: usize,
 }
 
 #[derive(Clone)]
@@ -88,6 +89,7 @@ impl Plan {
             has_arguments,
             channels,
             published: 0,
+            consumers: 0,
         };
         plan.queues = QUEUES.iter().map(|name| plan.queue_form(name)).collect();
         plan.exchanges = EXCHANGES.iter().map(|name| plan.exchange_form(name)).collect();
@@ -269,7 +271,12 @@ impl Plan {
         if self.dice.chance(4) {
             return draw::consume_replies(&mut self.dice);
         }
-        let tag = self.of(&["", "t0", "t1", "t2", "t3", "t4", "t5", "t6"]).to_owned();
+        self.consumers += 1;
+        let tag = match self.dice.roll(100) {
+            0..20 => String::new(),
+            20..98 => format!("t{}", self.consumers),
+            _ => "t".to_owned(),
+        };
         let mut flags = self.flags(&[("no-ack", 30), ("exclusive", 8), ("no-local", 5)]);
         if !tag.is_empty() && self.dice.chance(6) {
             flags.0.push("nowait");

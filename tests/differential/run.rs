@@ -1,6 +1,6 @@
 //! One seed: each step on both brokers, what they say compared, and in the end what is left in every queue.
 
-use crate::act::Step;
+use crate::act::{Act, Flags, Step};
 use crate::admit::admit;
 use crate::draw::{EXCHANGES, QUEUES};
 use crate::known;
@@ -59,6 +59,8 @@ pub struct Run {
     log: bool,
     /// What the log has said of each queue.
     shown: Answer,
+    /// Unbinds of what was bound: bindings between predeclared exchanges would stay.
+    unbinds: Vec<Step>,
     pub tally: Tally,
 }
 
@@ -71,6 +73,7 @@ impl Run {
             history: Vec::new(),
             log,
             shown: Answer::new(),
+            unbinds: Vec::new(),
             tally: Tally { seeds: 1, ..Tally::default() },
         };
         let finding = run.all(steps).err();
@@ -103,13 +106,20 @@ impl Run {
             }
         }
         self.tally.steps += 1;
+        if let Act::BindExchange { destination, source, key, arguments, .. } = act.clone()
+            && [&destination, &source].iter().all(|exchange| exchange.starts_with("amq."))
+        {
+            let flags = Flags(vec!["nowait"]);
+            let act = Act::UnbindExchange { destination, source, key, flags, arguments };
+            self.unbinds.push(Step { act, ..ready.step.clone() });
+        }
         let line = format!("{at}: connection {connection}, channel {channel}: {act:?}");
         self.history.push(line);
         for (side, tag) in self.sides.iter_mut().zip(ready.tags) {
             side.perform(ready, tag);
         }
         let differences = self.compared(*connection);
-        self.count();
+        self.count(&ready.step.act);
         if self.log {
             println!("{}", self.history.last().expect("there is one"));
             for (place, lines) in &self.sides[1].answer {
@@ -220,7 +230,7 @@ impl Run {
             let odd = ["missing", "q9", "ä", "a.very.long.name"].map(str::to_owned);
             let queues: Vec<String> = names.chain(odd).chain(generated).chain(known).collect();
             let exchanges = EXCHANGES.iter().copied().chain(["missing", "x9", "q9", "ä", "a.very.long.name"]);
-            side.wipe(&queues, &exchanges.collect::<Vec<_>>());
+            side.wipe(&queues, &exchanges.collect::<Vec<_>>(), &self.unbinds);
         }
     }
 
@@ -230,10 +240,17 @@ impl Run {
     }
 
     /// Notes what RabbitMQ has said: a run in which little happens proves little.
-    fn count(&mut self) {
+    fn count(&mut self, act: &Act) {
+        let act = format!("{act:?}");
+        let act = act.split([' ', '(']).next().unwrap_or_default();
         for (place, lines) in &self.sides[1].answer {
             let kind = |line: &String| match place {
-                Place::Replies(..) => line.split([' ', '(']).take(kinds(line)).collect::<Vec<_>>().join(" "),
+                Place::Replies(..) => match line.split_once(".close ") {
+                    Some((what, text)) => {
+                        format!("{what}.close {} of {act}", text.split(' ').next().unwrap_or_default())
+                    }
+                    None => line.split([' ', '(', ':']).next().unwrap_or_default().to_owned(),
+                },
                 Place::Returns(..) => "returned".to_owned(),
                 Place::Confirms(..) => line.rsplit(' ').next().unwrap_or_default().to_owned(),
                 Place::Deliveries(..) if line.ends_with("by the broker") => {
@@ -247,11 +264,6 @@ impl Run {
             }
         }
     }
-}
-
-/// Errors are counted by their code.
-fn kinds(line: &str) -> usize {
-    if line.starts_with("channel.close") || line.starts_with("connection.close") { 2 } else { 1 }
 }
 
 enum Then {

@@ -368,7 +368,7 @@ impl Side {
     }
 
     /// Deletes all that a run may have made.
-    pub fn wipe(&mut self, queues: &[String], exchanges: &[&str]) {
+    pub fn wipe(&mut self, queues: &[String], exchanges: &[&str], unbinds: &[Step]) {
         let side = self;
         side.answer.clear();
         (0..2).for_each(|connection| side.close(connection));
@@ -384,6 +384,10 @@ impl Side {
         for exchange in exchanges {
             let exchange = short(exchange);
             link.say(&encoded(OBSERVER, Method::ExchangeDelete { exchange, if_unused: false, nowait: true }));
+        }
+        for unbind in unbinds {
+            let unbind = Step { channel: OBSERVER, ..unbind.clone() };
+            link.say(&speak::frames(&unbind, 0, &|name| side.ledger.own(name)));
         }
         link.say(&encoded(OBSERVER, PROBE));
         let Word::Heard(heard) = side.observed(0) else { panic!("nothing came after the deletes") };
