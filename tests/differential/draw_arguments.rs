@@ -166,7 +166,7 @@ fn headers(dice: &mut Dice) -> Arguments {
                 text("1"),
                 Arg::Void,
                 Arg::Bool(true),
-                Arg::Double(1.0),
+                Arg::Double(1.5),
             ];
             headers.push((name.to_owned(), pick(dice, &values)));
         }
@@ -205,9 +205,6 @@ pub fn properties(dice: &mut Dice, has_arguments: bool) -> Arguments {
         let mut table = headers(dice);
         if dice.chance(20) {
             table.0.push((["CC", "BCC"][dice.roll(2)].to_owned(), copies(dice)));
-        }
-        if dice.chance(3) {
-            table.0.push(("BCC".to_owned(), copies(dice)));
         }
         add("headers", Arg::Table(table));
     }

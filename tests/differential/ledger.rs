@@ -251,7 +251,10 @@ impl Channel {
             (Method::BasicQosOk, Act::Qos { count, flags, .. }) if flags.has("global") => {
                 self.global_prefetch = *count;
             }
-            (Method::BasicQosOk, Act::Qos { count, .. }) => self.prefetch = *count,
+            // A limit for consumers lifts the one for the channel.
+            (Method::BasicQosOk, Act::Qos { count, .. }) => {
+                (self.prefetch, self.global_prefetch) = (*count, 0)
+            }
             _ => {}
         }
     }
