@@ -2,6 +2,7 @@
 //!
 //! Exit code 64 answers what does not parse; what parses and cannot be used answers 78 (see `shard::start`).
 
+use crate::connection::handshake::{PRODUCT, PRODUCT_VERSION};
 use clap::{Parser, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -44,6 +45,14 @@ pub struct Config {
     /// RabbitMQ: vm_memory_high_watermark.relative and .absolute.
     #[arg(long, env = "HAREMQ_MEMORY_HIGH", value_name = "BYTES|FRACTION", default_value = "0.4")]
     pub memory_high: MemoryHigh,
+
+    /// The product that clients are told; some change their ways by it
+    #[arg(long, env = "HAREMQ_PRODUCT", value_name = "NAME", default_value = PRODUCT)]
+    pub product: String,
+
+    /// The version of that product; ours is in `haremq_version`
+    #[arg(long, env = "HAREMQ_PRODUCT_VERSION", value_name = "VERSION", default_value = PRODUCT_VERSION)]
+    pub product_version: String,
 
     /// The shape of log lines
     #[arg(long, env = "HAREMQ_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]

@@ -11,7 +11,9 @@ pub mod auth;
 pub mod budget;
 pub mod config;
 pub mod connection;
+pub mod death;
 pub mod exchange;
+pub mod expiration;
 pub mod ids;
 pub mod limits;
 pub mod machine;
@@ -22,10 +24,13 @@ pub mod net;
 pub mod pages;
 pub mod queue;
 pub mod queue_args;
+pub mod settlement;
 pub mod shard;
 pub mod slots;
 pub mod stats;
+pub mod text;
 pub mod topology;
+pub mod wheel;
 
 #[cfg(test)]
 mod walk;

@@ -14,6 +14,13 @@ pub const CHANNELS_MAX: u16 = 2_047;
 pub const HEARTBEAT_S: u16 = 60;
 /// Largest message body, bytes (the default of RabbitMQ 3.13).
 pub const BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Longest TTL or expiry, ms: ten years of 365 days (RabbitMQ's ?MAX_EXPIRY_TIMER).
+pub const EXPIRY_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+/// Returns of a message to a quorum queue before it is dead-lettered, unless the queue says otherwise (the default of
+/// RabbitMQ 4.0).
+pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
+/// Bytes that a client may have put in front of a queue's name that the server makes (RabbitMQ 4.4).
+pub const NAME_PREFIX_BYTES_MAX: usize = 64;
 
 /// Time for the whole handshake, ns (RabbitMQ's `handshake_timeout`).
 pub const HANDSHAKE_TIMEOUT_NS: u64 = 10_000_000_000;
@@ -74,6 +81,10 @@ pub const PUMP_DELIVERIES: usize = 2_048;
 pub const COMMIT_BYTES: usize = 512 * 1024;
 /// As how many bytes a commit counts a message, each of its queues and each settlement besides its size.
 pub const COMMIT_ENTRY_BYTES: usize = 256;
+/// Steps of the timing wheel in one piece of work: about 100 us.
+pub const TIMER_STEPS: usize = 2_048;
+/// Dead letters rewritten and routed in one piece of work: about 200 us.
+pub const LETTERS: usize = 128;
 /// Entries requeued or freed in one piece of work.
 pub const SWEEP_ENTRIES: usize = 8_192;
 /// Bindings of a removed queue or exchange that a router forgets in one piece of work: about 200 us.
@@ -82,6 +93,9 @@ pub const UNLINKS: usize = 1_024;
 pub const LEND_CONSUMERS: usize = 256;
 /// Binds behind one another on a channel that go to the control shard together: about 200 us of its work.
 pub const BINDS_TOGETHER: usize = 64;
+/// Queues through which a message may be dead-lettered without anybody's rejecting it, if it comes to none of them
+/// twice. Bounds what its headers grow by; RabbitMQ has no such limit.
+pub const AUTOMATIC_DEATHS_MAX: usize = 128;
 /// Consumers of one channel.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 65_535;
 

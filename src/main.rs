@@ -119,7 +119,11 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
     let budget = Arc::new(Budget::new(usize::try_from(memory_high).unwrap_or(usize::MAX)));
     let random = || getrandom::u64().map_err(|error| format!("no random numbers: {error}"));
     let shard_config = ShardConfig {
-        handshake: HandshakeConfig::default(),
+        handshake: HandshakeConfig {
+            product: config.product.as_str().into(),
+            version: config.product_version.as_str().into(),
+            ..HandshakeConfig::default()
+        },
         connections_max: CONNECTIONS_MAX.div_ceil(usize::from(shards)),
         unauthenticated_max: UNAUTHENTICATED_MAX.div_ceil(usize::from(shards)),
         secret: [random()?, random()?],

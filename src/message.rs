@@ -6,9 +6,10 @@
 //! ```
 //! A stored record is `route` followed by `content`.
 
-use crate::amqp::content::{HEADERS_FLAG, PROPERTIES_AT};
+use crate::amqp::content::{EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT};
 use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
 use crate::amqp::{Properties, Table};
+use crate::expiration::parse_expiration;
 use crate::ids::ChannelNumber;
 
 /// Borrowed from a receive buffer, a page, or a parcel between shards.
@@ -43,6 +44,26 @@ impl<'a> Message<'a> {
         &self.content[7..7 + u32::from_be_bytes(size) as usize]
     }
 
+    pub fn priority(&self) -> Option<u8> {
+        if self.property_flags() & PRIORITY_FLAG == 0 {
+            return None;
+        }
+        Properties::of_checked(self.header()).priority()
+    }
+
+    /// How long it may wait, ms; that it is a number was checked when it came in.
+    pub fn expiration_ms(&self) -> Option<u64> {
+        if self.property_flags() & EXPIRATION_FLAG == 0 {
+            return None;
+        }
+        parse_expiration(&Properties::of_checked(self.header()).expiration()?).ok()
+    }
+
+    /// As the content header says.
+    pub fn body_bytes(&self) -> u64 {
+        self.content.get(11..19).and_then(|size| size.try_into().ok()).map_or(0, u64::from_be_bytes)
+    }
+
     /// The channel that the publisher sent it on.
     fn channel(&self) -> ChannelNumber {
         ChannelNumber(u16::from_be_bytes([self.content[1], self.content[2]]))
@@ -56,9 +77,14 @@ impl<'a> Message<'a> {
 
     /// The record of this message with other properties: flags and values, as on the wire.
     pub fn with_properties(&self, properties: &[u8]) -> Vec<u8> {
+        self.rerouted(self.route, properties)
+    }
+
+    /// The record of this message under another route and with other properties.
+    pub fn rerouted(&self, route: &[u8], properties: &[u8]) -> Vec<u8> {
         let header = self.header();
-        let mut record = Vec::with_capacity(self.record_bytes() + properties.len());
-        record.extend_from_slice(self.route);
+        let mut record = Vec::with_capacity(route.len() + self.content.len() + properties.len());
+        record.extend_from_slice(route);
         encode_frame(&mut record, FrameKind::Header, self.channel(), |out| {
             out.extend_from_slice(&header[..PROPERTIES_AT]);
             out.extend_from_slice(properties);

@@ -16,7 +16,7 @@ use crate::limits::{PAGE_BYTES, PAGED_BYTES_MAX, SLAB_BYTES};
 use crate::message::Message;
 
 /// A counted reference to a stored record. `Copy`, so whoever copies it says `retain`, whoever drops it `release`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MessageRef {
     page: u32,
     offset: u32,

@@ -29,6 +29,12 @@ counters! {
     delivered,
     /// Messages that no queue took.
     unroutable,
+    /// Messages that no room was left for in a queue that refuses them.
+    refused,
+    /// Messages that waited their time.
+    expired,
+    /// Messages that died in a queue with a dead letter exchange and were brought there.
+    dead_lettered,
     /// Direct replies whose requester was gone or did not read.
     replies_dropped,
     /// Commands pushed into the rings.

@@ -44,7 +44,9 @@ impl<'a> ContentHeader<'a> {
 
 /// The flags of those properties that a broker looks at.
 pub const HEADERS_FLAG: u16 = Property::Headers.flag();
+pub const PRIORITY_FLAG: u16 = Property::Priority.flag();
 pub const REPLY_TO_FLAG: u16 = Property::ReplyTo.flag();
+pub const EXPIRATION_FLAG: u16 = Property::Expiration.flag();
 pub const USER_ID_FLAG: u16 = Property::UserId.flag();
 
 /// Where the properties stand in a header: behind class, weight and body size.
@@ -86,8 +88,15 @@ impl<'a> Properties<'a> {
     /// The properties in the payload of a content header that [`ContentHeader::decode`] has accepted before.
     #[inline]
     pub(crate) fn of_checked(payload: &'a [u8]) -> Properties<'a> {
-        debug_assert!(ContentHeader::decode(payload).is_ok());
-        Properties(&payload[PROPERTIES_AT..])
+        Properties::from_checked(&payload[PROPERTIES_AT..])
+    }
+
+    /// The properties that [`Properties::decode`] has accepted before, or that we have made of such.
+    #[inline]
+    pub(crate) fn from_checked(bytes: &'a [u8]) -> Properties<'a> {
+        let properties = Properties(bytes);
+        debug_assert!(properties.around(Property::ClusterId).is_some_and(|(_, after)| after.is_empty()));
+        properties
     }
 
     /// Flags and values as on the wire.
@@ -104,15 +113,21 @@ impl<'a> Properties<'a> {
         self.field(Property::ContentEncoding)
     }
 
-    /// These properties with other headers, which are the bytes of a table; without effect if there were none.
+    /// These properties with other headers, which are the bytes of a table; there may have been none before.
     pub fn with_headers(&self, headers: &[u8]) -> Vec<u8> {
-        let Some(mut reader) = self.locate(Property::Headers) else { return self.0.to_vec() };
-        let before = self.0.len() - reader.rest().len();
-        let mut out = self.0[..before].to_vec();
+        let (before, after) = self.around(Property::Headers).expect("properties are checked");
+        let mut out = Vec::with_capacity(self.0.len() + 4 + headers.len());
+        out.extend_from_slice(&(self.flags() | HEADERS_FLAG).to_be_bytes());
+        out.extend_from_slice(before);
         Writer::new(&mut out).long_bytes(headers);
-        reader.long_bytes();
-        out.extend_from_slice(reader.rest());
+        out.extend_from_slice(after);
         out
+    }
+
+    /// These properties for a message that lives as long as its queue lets it.
+    pub fn without_expiration(&self) -> Vec<u8> {
+        let (before, after) = self.around(Property::Expiration).expect("properties are checked");
+        [&(self.flags() & !EXPIRATION_FLAG).to_be_bytes(), before, after].concat()
     }
 
     pub fn headers(&self) -> Option<Table<'a>> {
@@ -176,6 +191,25 @@ impl<'a> Properties<'a> {
         name.write(&mut Writer::new(&mut bytes));
         bytes.extend_from_slice(reader.rest());
         Some(bytes)
+    }
+
+    fn flags(&self) -> u16 {
+        u16::from_be_bytes([self.0[0], self.0[1]])
+    }
+
+    /// The values before that of `property`, and those behind it, whether it is there or not.
+    fn around(&self, property: Property) -> Option<(&'a [u8], &'a [u8])> {
+        let mut reader = Reader::new(self.0);
+        let flags = u16::read(&mut reader)?;
+        let values = reader.rest();
+        for earlier in ALL.into_iter().take(property as usize).filter(|earlier| flags & earlier.flag() != 0) {
+            earlier.skip(&mut reader)?;
+        }
+        let before = &values[..values.len() - reader.rest().len()];
+        if flags & property.flag() != 0 {
+            property.skip(&mut reader)?;
+        }
+        Some((before, reader.rest()))
     }
 
     fn field<T: Field<'a>>(&self, property: Property) -> Option<T> {
@@ -367,7 +401,29 @@ mod tests {
         assert_eq!(changed.headers().unwrap().as_bytes(), b"\x01zV");
         assert_eq!(changed.content_type(), Some("text/plain".into()));
         assert_eq!((changed.delivery_mode(), changed.message_id()), (Some(2), Some("m1".into())));
-        assert_eq!(Properties::EMPTY.with_headers(b"\x01zV"), [0, 0]);
+    }
+
+    #[test]
+    fn headers_are_put_in_where_there_were_none() {
+        assert_eq!(Properties::EMPTY.with_headers(b"\x01zV"), b"\x20\0\0\0\0\x03\x01zV");
+        let others =
+            PropertiesWriter { content_type: Some("a".into()), delivery_mode: Some(2), ..no_properties() };
+        let with_headers = PropertiesWriter { headers: Some(Table::EMPTY), ..others };
+        assert_eq!(Properties::decode(&others.finish()).unwrap().with_headers(b""), with_headers.finish());
+    }
+
+    #[test]
+    fn an_expiration_is_taken_out_and_the_other_properties_stay() {
+        let others = PropertiesWriter { priority: Some(3), message_id: Some("m1".into()), ..no_properties() };
+        let expiring = PropertiesWriter { expiration: Some("1000".into()), ..others };
+        for properties in [others, expiring] {
+            let bytes = properties.finish();
+            assert_eq!(Properties::decode(&bytes).unwrap().without_expiration(), others.finish());
+        }
+    }
+
+    fn no_properties() -> PropertiesWriter<'static> {
+        PropertiesWriter::default()
     }
 
     #[test]

@@ -56,31 +56,49 @@ pub fn binary(bytes: &[u8]) -> String {
     if bytes.is_empty() || !bytes.iter().all(printable) {
         return octets(bytes);
     }
-    let mut text = "<<\"".to_owned();
-    for octet in bytes.iter().take(SHOWN_MAX) {
-        match octet {
-            b'"' | b'\\' => text.extend(['\\', char::from(*octet)]),
-            0x08 => text.push_str("\\b"),
-            b'\t' => text.push_str("\\t"),
-            b'\n' => text.push_str("\\n"),
-            0x0B => text.push_str("\\v"),
-            0x0C => text.push_str("\\f"),
-            b'\r' => text.push_str("\\r"),
-            0x1B => text.push_str("\\e"),
-            octet => text.push(char::from(*octet)),
-        }
+    format!("<<\"{}\">>", escaped(bytes))
+}
+
+/// `~p` of a list of characters of one octet each: as text if all of it can be printed, else as a list of numbers. In
+/// the text the octets stay what they are, as a client's text is UTF-8 more often than Latin-1.
+pub fn string(characters: &[u8]) -> String {
+    let printable = |octet: &u8| matches!(octet, b' '..=b'~' | 0xA0..=0xFF | 0x08..=0x0D | 0x1B);
+    if characters.is_empty() || !characters.iter().all(printable) {
+        return format!("[{}]", numbers(characters));
     }
-    text + "\">>"
+    format!("\"{}\"", escaped(characters))
 }
 
 /// `~w` of a binary.
 fn octets(bytes: &[u8]) -> String {
-    let mut text = "<<".to_owned();
-    for (at, octet) in bytes.iter().take(SHOWN_MAX).enumerate() {
+    format!("<<{}>>", numbers(bytes))
+}
+
+fn numbers(octets: &[u8]) -> String {
+    let mut text = String::new();
+    for (at, octet) in octets.iter().take(SHOWN_MAX).enumerate() {
         let comma = if at == 0 { "" } else { "," };
         write!(text, "{comma}{octet}").expect("a string takes all");
     }
-    text + ">>"
+    text
+}
+
+fn escaped(characters: &[u8]) -> String {
+    let mut text = Vec::new();
+    for octet in characters.iter().take(SHOWN_MAX) {
+        match octet {
+            b'"' | b'\\' => text.extend([b'\\', *octet]),
+            0x08 => text.extend(b"\\b"),
+            b'\t' => text.extend(b"\\t"),
+            b'\n' => text.extend(b"\\n"),
+            0x0B => text.extend(b"\\v"),
+            0x0C => text.extend(b"\\f"),
+            b'\r' => text.extend(b"\\r"),
+            0x1B => text.extend(b"\\e"),
+            octet => text.push(*octet),
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn shown(kind: u8, payload: &[u8]) -> String {
@@ -156,5 +174,14 @@ mod tests {
         assert_eq!(binary(b""), "<<>>");
         assert_eq!(binary(b"say \"hi\"\n"), r#"<<"say \"hi\"\n">>"#);
         assert_eq!(binary(b"\0guest"), "<<0,103,117,101,115,116>>");
+    }
+
+    #[test]
+    fn characters_are_printed_as_text_if_latin_1_can_print_them() {
+        assert_eq!(string(b""), "[]");
+        assert_eq!(string(b"say \"hi\"\\\n"), r#""say \"hi\"\\\n""#);
+        assert_eq!(string("\u{e9}".as_bytes()), "\"\u{e9}\"");
+        assert_eq!(string("\u{20ac}".as_bytes()), "[226,130,172]");
+        assert_eq!(string(b"\x7F"), "[127]");
     }
 }

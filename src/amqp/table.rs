@@ -57,7 +57,8 @@ pub enum TableError {
 
 /// Tables and arrays inside one another, the outermost included. Bounds the work per byte of whoever walks one.
 pub const DEPTH_MAX: usize = 32;
-/// Values in all, nested ones included: an empty value takes one octet on the wire and many more when unpacked.
+/// Values in all that a client may send, nested ones included: an empty value takes one octet on the wire and many more
+/// when unpacked.
 pub const ELEMENTS_MAX: usize = 65_536;
 
 impl<'a> Table<'a> {
@@ -65,13 +66,13 @@ impl<'a> Table<'a> {
 
     /// Checks the bytes of a table (without its length) and the bounds above.
     pub fn decode(bytes: &'a [u8]) -> Result<Table<'a>, TableError> {
-        validate(bytes)?;
+        validate(bytes, ELEMENTS_MAX)?;
         Ok(Table(bytes))
     }
 
-    /// The table of bytes that [`Table::decode`] has accepted before.
+    /// The table of bytes that [`Table::decode`] has accepted before, or that we have made of such.
     pub(crate) fn from_checked(bytes: &'a [u8]) -> Table<'a> {
-        debug_assert_eq!(validate(bytes), Ok(()));
+        debug_assert_eq!(validate(bytes, usize::MAX), Ok(()));
         Table(bytes)
     }
 
@@ -105,6 +106,17 @@ impl<'a> Table<'a> {
         let mut entries: Vec<_> = self.raw().collect();
         entries.sort_by_key(|(name, _)| name.as_bytes());
         entries.into_iter().flat_map(|(_, raw)| raw).copied().collect()
+    }
+
+    /// The bytes of this table with the entries of `others` instead of its own ones of the same names, in the order of
+    /// the names. Of a name that one table has twice, the first stays, as with RabbitMQ where it writes headers.
+    pub fn overlaid(&self, others: Table<'_>) -> Vec<u8> {
+        let mut entries: Vec<_> = others.raw().chain(self.raw()).collect();
+        entries.sort_by_key(|(name, _)| name.as_bytes());
+        entries.dedup_by_key(|(name, _)| name.as_bytes());
+        let mut out = Vec::with_capacity(self.0.len() + others.0.len());
+        entries.into_iter().for_each(|(_, raw)| out.extend_from_slice(raw));
+        out
     }
 
     /// Each entry's name and its bytes.
@@ -289,9 +301,9 @@ fn read_decimal<'a>(reader: &mut Reader<'a>) -> Option<Value<'a>> {
 }
 
 /// Walks everything inside `bytes`. Most tables are flat, and for them nothing is set up.
-fn validate(bytes: &[u8]) -> Result<(), TableError> {
+fn validate(bytes: &[u8], elements_max: usize) -> Result<(), TableError> {
     let mut outermost = Level { rest: Reader::new(bytes), named: true };
-    let mut elements_left = ELEMENTS_MAX;
+    let mut elements_left = elements_max;
     while let Some(element) = outermost.next_element(&mut elements_left)? {
         if let Some(inner) = element {
             validate_nested(inner, &mut elements_left)?;
@@ -430,6 +442,13 @@ mod tests {
         let table = Table::decode(b"\x01bL\0\0\0\0\0\0\0\x01\x01aV\x01bV").unwrap();
         assert_eq!(table.without(b"b"), b"\x01aV");
         assert_eq!(table.sorted(), b"\x01aV\x01bL\0\0\0\0\0\0\0\x01\x01bV");
+    }
+
+    #[test]
+    fn a_table_laid_over_another_replaces_what_has_its_names() {
+        let table = Table::decode(b"\x01cV\x01bt\0\x01at\x01\x01bV\x01at\0").unwrap();
+        let others = Table::decode(b"\x01dV\x01bB\x07").unwrap();
+        assert_eq!(table.overlaid(others), b"\x01at\x01\x01bB\x07\x01cV\x01dV");
     }
 
     #[test]

@@ -16,6 +16,10 @@ impl TableWriter {
         TableWriter::default()
     }
 
+    pub fn with_capacity(bytes: usize) -> TableWriter {
+        TableWriter { out: Vec::with_capacity(bytes) }
+    }
+
     /// Panics if `name` is longer than a short string can be.
     pub fn value(mut self, name: &str, value: Value<'_>) -> TableWriter {
         self.name(name);

@@ -18,6 +18,7 @@ mod sasl;
 mod tests;
 
 use std::mem;
+use std::sync::Arc;
 
 use crate::amqp::frame::PROTOCOL_HEADER;
 use crate::amqp::{ConnectionError, LongStr, Method, ReplyCode, Table, TableWriter, Value};
@@ -25,7 +26,7 @@ use crate::auth::{self, AuthFailure};
 use crate::ids::ChannelNumber;
 
 /// What the server offers and says of itself, the same for each connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HandshakeConfig {
     /// The largest frame we accept, in octets; at least [`FRAME_MAX_LOWEST`].
     pub frame_max: u32,
@@ -34,11 +35,16 @@ pub struct HandshakeConfig {
     /// Our suggestion; the client's answer counts.
     pub heartbeat_s: u16,
     /// Some clients branch on product and version: kombu chooses by them whether it asks for a global prefetch.
-    pub product: &'static str,
-    pub version: &'static str,
+    pub product: Arc<str>,
+    pub version: Arc<str>,
     pub haremq_version: &'static str,
     pub cluster_name: &'static str,
 }
+
+/// What we call ourselves unless told otherwise: clients know it.
+pub const PRODUCT: &str = "RabbitMQ";
+/// The release whose behaviour we have.
+pub const PRODUCT_VERSION: &str = "3.13.7";
 
 impl Default for HandshakeConfig {
     fn default() -> HandshakeConfig {
@@ -46,8 +52,8 @@ impl Default for HandshakeConfig {
             frame_max: 131_072,
             channel_max: 2047,
             heartbeat_s: 60,
-            product: "RabbitMQ",
-            version: "3.13.7",
+            product: PRODUCT.into(),
+            version: PRODUCT_VERSION.into(),
             haremq_version: env!("CARGO_PKG_VERSION"),
             cluster_name: "haremq",
         }
@@ -363,8 +369,8 @@ fn server_properties(config: &HandshakeConfig) -> Vec<u8> {
         .string("haremq_version", config.haremq_version)
         .string("information", information)
         .string("platform", "Rust")
-        .string("product", config.product)
-        .string("version", config.version)
+        .string("product", &*config.product)
+        .string("version", &*config.version)
         .finish()
 }
 

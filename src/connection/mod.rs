@@ -7,7 +7,7 @@
 //! ```
 
 pub mod channel;
-mod confirms;
+pub mod confirms;
 pub mod content;
 pub mod deliver;
 pub mod handshake;

@@ -12,6 +12,7 @@ use super::channel::Channel;
 use super::unacked::{UnackedTag, UnackedTags};
 use crate::ids::{QueueId, ShardId};
 use crate::pages::MessageRef;
+use crate::settlement::Settlement;
 
 /// Lives on: the connection's shard.
 #[derive(Default)]
@@ -19,9 +20,13 @@ pub struct Transaction {
     publishes: VecDeque<HeldPublish>,
     /// Those of the publishes, one behind the other.
     targets: VecDeque<QueueId>,
-    settlements: VecDeque<Settlement>,
+    settlements: VecDeque<HeldSettlement>,
     /// Of the settled messages, those that consumers were sent: they count as held until commit.
     delivered: usize,
+    /// Some queue had no room for a message of the running commit.
+    pub refused: bool,
+    /// Counts what commits sent to other shards.
+    pub sent: u64,
     /// Other shards that the running commit sent something to.
     touched: Vec<ShardId>,
 }
@@ -35,9 +40,9 @@ pub struct HeldPublish {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settlement {
+pub struct HeldSettlement {
     pub entry: UnackedTag,
-    pub requeue: bool,
+    pub settlement: Settlement,
 }
 
 /// Publishes that were rolled back: their messages are to be released.
@@ -57,10 +62,10 @@ impl Transaction {
         Some(publish)
     }
 
-    pub fn next_settlement(&mut self) -> Option<Settlement> {
-        let settlement = self.settlements.pop_front()?;
-        self.delivered -= usize::from(!settlement.entry.is_fetched());
-        Some(settlement)
+    pub fn next_settlement(&mut self) -> Option<HeldSettlement> {
+        let held = self.settlements.pop_front()?;
+        self.delivered -= usize::from(!held.entry.is_fetched());
+        Some(held)
     }
 
     /// The running commit sends something to that shard.
@@ -87,19 +92,19 @@ impl Transaction {
     pub fn roll_back(&mut self, unacked: &mut UnackedTags) -> Dropped {
         self.targets.clear();
         self.delivered = 0;
-        unacked.put_back(self.settlements.drain(..).map(|settlement| settlement.entry));
+        unacked.put_back(self.settlements.drain(..).map(|held| held.entry));
         std::mem::take(&mut self.publishes)
     }
 }
 
 impl Channel {
     /// In tx mode an ack, nack or reject is checked now and done at commit. False if there is no such tag.
-    pub fn settle_at_commit(&mut self, tag: u64, multiple: bool, requeue: bool) -> bool {
+    pub fn settle_at_commit(&mut self, tag: u64, multiple: bool, settlement: Settlement) -> bool {
         let Some(transaction) = &mut self.transaction else { return false };
         let Transaction { settlements, delivered, .. } = &mut **transaction;
         self.unacked.settle(tag, multiple, |entry| {
             *delivered += usize::from(!entry.is_fetched());
-            settlements.push_back(Settlement { entry, requeue });
+            settlements.push_back(HeldSettlement { entry, settlement });
         })
     }
 
@@ -150,27 +155,27 @@ mod tests {
     #[test]
     fn a_tag_is_checked_when_it_is_settled_and_not_at_commit() {
         let mut channel = channel_with_tags(3);
-        assert!(channel.settle_at_commit(2, true, false));
-        assert!(!channel.settle_at_commit(1, false, false), "it is settled already");
-        assert!(!channel.settle_at_commit(4, false, false));
+        assert!(channel.settle_at_commit(2, true, Settlement::Ack));
+        assert!(!channel.settle_at_commit(1, false, Settlement::Ack), "it is settled already");
+        assert!(!channel.settle_at_commit(4, false, Settlement::Reject));
         assert_eq!(
             (channel.unacked.delivered(), channel.held()),
             (1, 3),
             "what a rollback may bring back is held"
         );
-        assert!(channel.settle_at_commit(3, false, true));
+        assert!(channel.settle_at_commit(3, false, Settlement::Requeue));
         let transaction = channel.transaction.as_mut().unwrap();
-        let settled: Vec<(u64, bool)> =
-            std::iter::from_fn(|| transaction.next_settlement().map(|it| (it.entry.tag, it.requeue)))
+        let settled: Vec<(u64, Settlement)> =
+            std::iter::from_fn(|| transaction.next_settlement().map(|it| (it.entry.tag, it.settlement)))
                 .collect();
-        assert_eq!(settled, [(1, false), (2, false), (3, true)]);
+        assert_eq!(settled, [(1, Settlement::Ack), (2, Settlement::Ack), (3, Settlement::Requeue)]);
     }
 
     #[test]
     fn a_rollback_lets_the_tags_wait_for_their_acks_again() {
         let mut channel = channel_with_tags(5);
-        channel.settle_at_commit(4, false, false);
-        channel.settle_at_commit(2, true, true);
+        channel.settle_at_commit(4, false, Settlement::Reject);
+        channel.settle_at_commit(2, true, Settlement::Requeue);
         let transaction = channel.transaction.as_mut().unwrap();
         assert!(transaction.roll_back(&mut channel.unacked).is_empty());
         assert!(transaction.is_empty());

@@ -6,13 +6,15 @@ use crate::ids::QueueId;
 
 /// Tags rise from front to back. A settled one in the middle leaves a hole until the holes outnumber the rest.
 ///
-/// Invariant: holes + fetched <= entries.len(), and the first entry is no hole.
+/// Invariant: holes + fetched + gone <= entries.len(), and the first entry is no hole.
 #[derive(Default)]
 pub struct UnackedTags {
     entries: VecDeque<UnackedTag>,
     holes: usize,
     /// Those of basic.get.
     fetched: usize,
+    /// Those that were taken back.
+    gone: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +44,19 @@ impl UnackedTag {
     }
 
     pub fn is_fetched(&self) -> bool {
-        self.number & FETCHED != 0 && !self.is_hole()
+        self.number & FETCHED != 0 && self.is_live()
+    }
+
+    fn is_live(&self) -> bool {
+        !self.is_hole() && !self.is_gone()
     }
 
     fn is_hole(&self) -> bool {
         self.number == HOLE
+    }
+
+    fn is_gone(&self) -> bool {
+        self.number == GONE
     }
 }
 
@@ -59,7 +69,7 @@ impl UnackedTags {
     }
 
     pub fn len(&self) -> usize {
-        self.entries.len() - self.holes
+        self.entries.len() - self.holes - self.gone
     }
 
     pub fn is_empty(&self) -> bool {
@@ -85,16 +95,17 @@ impl UnackedTags {
             for _ in 0..=at {
                 if let Some(entry) = self.entries.pop_front() {
                     self.holes -= usize::from(entry.is_hole());
-                    if !entry.is_hole() {
-                        self.fetched -= usize::from(entry.is_fetched());
+                    if !entry.is_hole() && self.forget(&entry) {
                         each(entry);
                     }
                 }
             }
             self.drop_leading_holes();
         } else {
-            self.fetched -= usize::from(self.entries[at].is_fetched());
-            each(self.entries[at]);
+            let entry = self.entries[at];
+            if self.forget(&entry) {
+                each(entry);
+            }
             self.entries[at].number = HOLE;
             self.holes += 1;
             self.compact();
@@ -119,10 +130,36 @@ impl UnackedTags {
 
     /// The oldest, if its tag is at most `last`.
     pub fn pop_up_to(&mut self, last: u64) -> Option<UnackedTag> {
-        let entry = self.entries.pop_front_if(|entry| entry.tag <= last)?;
+        loop {
+            let entry = self.entries.pop_front_if(|entry| entry.tag <= last)?;
+            self.drop_leading_holes();
+            if self.forget(&entry) {
+                return Some(entry);
+            }
+        }
+    }
+
+    /// Takes back those messages of a queue that have these numbers there, in order, and are not settled; answers which they
+    /// were. A client that settles one later does no harm: its tag stays known.
+    pub fn take_back(&mut self, queue: QueueId, numbers: &[u32]) -> Vec<u32> {
+        debug_assert!(numbers.is_sorted());
+        let mut taken = Vec::new();
+        for entry in self.entries.iter_mut().filter(|entry| entry.queue == queue && entry.is_live()) {
+            if numbers.binary_search(&entry.unacked()).is_ok() {
+                taken.push(entry.unacked());
+                self.fetched -= usize::from(entry.is_fetched());
+                self.gone += 1;
+                entry.number = GONE;
+            }
+        }
+        taken
+    }
+
+    /// Counts an entry no more; false if it is nobody's message.
+    fn forget(&mut self, entry: &UnackedTag) -> bool {
         self.fetched -= usize::from(entry.is_fetched());
-        self.drop_leading_holes();
-        Some(entry)
+        self.gone -= usize::from(entry.is_gone());
+        !entry.is_gone()
     }
 
     fn position(&self, tag: u64) -> Option<usize> {
@@ -151,6 +188,8 @@ impl UnackedTags {
 
 /// Stands for the number of a settled entry.
 const HOLE: u32 = u32::MAX;
+/// Stands for the number of one that was taken back.
+const GONE: u32 = u32::MAX - 1;
 const FETCHED: u32 = 1 << 31;
 const _: () = assert!(size_of::<UnackedTag>() == 24);
 
@@ -205,6 +244,20 @@ mod tests {
         assert_eq!((tags.len(), tags.delivered()), (1, 0));
         assert_eq!(tags.pop().map(|entry| (entry.tag, entry.unacked())), Some((6, 6)));
         assert_eq!(tags.delivered(), 0);
+    }
+
+    #[test]
+    fn a_tag_that_was_taken_back_is_known_and_means_nothing() {
+        let mut tags = tags(5);
+        let queue = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
+        settle(&mut tags, 3, false);
+        assert_eq!(tags.take_back(queue, &[2, 3, 4, 9]), [2, 4]);
+        assert_eq!((tags.len(), tags.delivered()), (2, 2));
+        assert_eq!(settle(&mut tags, 2, false), Some(vec![]));
+        assert_eq!(settle(&mut tags, 2, false), None);
+        assert_eq!(settle(&mut tags, 4, true), Some(vec![1]));
+        tags.take_back(queue, &[5]);
+        assert!(tags.pop().is_none() && tags.is_empty());
     }
 
     #[test]

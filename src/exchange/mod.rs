@@ -20,11 +20,11 @@ mod lists;
 mod memo;
 mod router;
 mod routes;
-pub mod text;
 mod topic;
 mod walk;
 
 pub use crate::ids::Name;
+pub use crate::text;
 pub use change::{Change, Destination, ExchangeKind, ExchangeSpec, QueueSpec, predeclared_exchanges};
 pub use keys::{RoutingKeys, UnacceptableHeader};
 pub use lists::ListIndex;

@@ -160,18 +160,36 @@ impl Router {
     /// The queues that a message reaches.
     #[inline]
     pub fn resolve(&mut self, message: &Message<'_>) -> Result<Resolved, RouteError> {
-        let name = message.exchange();
-        let slot = match name {
-            b"" => DEFAULT,
-            name => *self.names.get(name).ok_or(RouteError::NoExchange)?,
-        };
+        let stamp = self.admit(message.exchange())?;
+        let Some(headers) = message.headers() else { return Ok(self.resolve_key(stamp, message)) };
+        self.resolve_with_headers(stamp, message, headers)
+    }
+
+    /// Whether clients may publish to an exchange of that name.
+    #[inline]
+    pub fn admit(&self, exchange: &[u8]) -> Result<Stamp, RouteError> {
+        let slot = self.slot(exchange)?;
         let exchange = self.exchanges.get(slot).expect("a name leads to an exchange");
         if exchange.internal {
             return Err(RouteError::Internal);
         }
+        Ok(Stamp { exchange: slot, epoch: exchange.epoch })
+    }
+
+    /// The same for what the broker itself publishes: an internal exchange takes it too.
+    pub fn resolve_letter(&mut self, message: &Message<'_>) -> Result<Resolved, RouteError> {
+        let slot = self.slot(message.exchange())?;
+        let exchange = self.exchanges.get(slot).expect("a name leads to an exchange");
         let stamp = Stamp { exchange: slot, epoch: exchange.epoch };
-        let Some(headers) = message.headers() else { return Ok(self.resolve_key(stamp, message)) };
-        self.resolve_with_headers(stamp, message, headers)
+        self.resolve_with_headers(stamp, message, message.headers().unwrap_or_default())
+    }
+
+    #[inline]
+    fn slot(&self, exchange: &[u8]) -> Result<u32, RouteError> {
+        match exchange {
+            b"" => Ok(DEFAULT),
+            name => self.names.get(name).copied().ok_or(RouteError::NoExchange),
+        }
     }
 
     /// The queues of a list, each once.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::ids::{ConnectionId, ConsumerId, QueueId, ReplyTo, Requester};
 use crate::limits::{PAGED_BYTES_MAX, PARCEL_BYTES, PARCEL_RECORDS};
 use crate::message::Message;
+use crate::settlement::Settlement;
 
 /// Moves whole from one shard to another; nothing in it is shared, but for large messages.
 #[derive(Default)]
@@ -19,14 +20,15 @@ pub struct Parcel {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// To the queue's shard: a message for that queue. With `counted` the sender waits for it to be accepted.
-    Publish { queue: QueueId, message: Span, counted: bool },
+    /// To the queue's shard: a message for that queue. With `counted` the sender waits for it to be accepted; a
+    /// `letter` was dead-lettered.
+    Publish { queue: QueueId, message: Span, counted: bool, letter: bool },
     /// To the consumer's shard.
     Deliver(Deliver),
     /// To the requester's shard.
     Reply { to: ReplyTo, message: Span },
-    /// To the queue's shard: an unacked message is done with, or goes back to its place.
-    Settle { queue: QueueId, unacked: u32, requeue: bool },
+    /// To the queue's shard: how the delivery of an unacked message ends.
+    Settle { queue: QueueId, unacked: u32, settlement: Settlement },
     /// To the queue's shard: the consumer's connection has room for so many bytes more.
     Grant { queue: QueueId, consumer: ConsumerId, bytes: u32 },
     /// To the queue's shard: the consumer may be sent so many messages more within its channel's limit.
@@ -39,6 +41,8 @@ pub enum Record {
     Returned(Returned),
     /// To the publisher's shard: so many more of its counted messages were accepted, in their order.
     Accepted { count: u32 },
+    /// To the publisher's shard: some queue had no room for the next of its counted messages.
+    Refused,
 }
 
 impl Record {
@@ -51,7 +55,8 @@ impl Record {
             | Record::Recall(_)
             | Record::Want { .. }
             | Record::Returned(_)
-            | Record::Accepted { .. } => false,
+            | Record::Accepted { .. }
+            | Record::Refused => false,
         }
     }
 }

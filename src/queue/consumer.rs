@@ -20,6 +20,15 @@ pub struct Terms {
     pub limited: bool,
     /// Bytes that it may be sent before the first grant.
     pub window: u32,
+    /// Who has a higher one is served first, as long as it has room.
+    pub priority: i64,
+}
+
+impl Default for Terms {
+    /// A consumer that acks, without limits of its own.
+    fn default() -> Terms {
+        Terms { no_ack: false, exclusive: false, prefetch: 0, limited: false, window: u32::MAX, priority: 0 }
+    }
 }
 
 /// Lives on: the queue's shard.
@@ -36,12 +45,17 @@ pub struct Consumer {
     /// Bytes that may still be sent. Its connection's shard grants more when the socket took what was sent;
     /// the last message may overdraw it, so that a message larger than the window can pass.
     pub window: i64,
-    pub line: Line,
+    pub priority: i64,
+    /// Counts the consumers of the queue.
+    pub joined: u64,
+    /// For the single active consumer to go.
+    pub waits: bool,
+    pub place: Place,
 }
 
 /// Where a consumer waits for its turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Line {
+pub enum Place {
     /// Nowhere, as it has no room.
     Out,
     Available,
@@ -64,7 +78,10 @@ impl Consumer {
             unacked: 0,
             credit: if terms.limited { 0 } else { NO_LIMIT },
             window: i64::from(terms.window),
-            line: Line::Out,
+            priority: terms.priority,
+            joined: 0,
+            waits: false,
+            place: Place::Out,
         }
     }
 
@@ -76,6 +93,6 @@ impl Consumer {
     /// Room but for the limit of its channel.
     #[inline]
     pub fn wants_more(&self) -> bool {
-        self.window > 0 && (self.no_ack || self.prefetch == 0 || self.unacked < self.prefetch)
+        self.window > 0 && !self.waits && (self.no_ack || self.prefetch == 0 || self.unacked < self.prefetch)
     }
 }

@@ -5,7 +5,7 @@
 //! ```
 
 use super::Queue;
-use super::consumer::{ConsumerAt, Line, NO_LIMIT};
+use super::consumer::{ConsumerAt, NO_LIMIT, Place};
 use crate::ids::ConsumerId;
 
 impl Queue {
@@ -19,7 +19,7 @@ impl Queue {
     pub fn next_lacking(&mut self) -> Option<ConsumerAt> {
         let at = self.lacking.pop_front()?;
         let consumer = self.consumers.get_mut(at).expect("who is in line is there");
-        consumer.line = Line::Asked;
+        consumer.place = Place::Asked;
         Some(consumer.at)
     }
 
@@ -27,7 +27,7 @@ impl Queue {
     pub fn lend(&mut self, id: ConsumerId, messages: u32) {
         let Some(consumer) = self.consumers.live_mut(id.slot, id.generation) else { return };
         consumer.credit = if messages == NO_LIMIT { NO_LIMIT } else { consumer.credit + messages };
-        if consumer.line != Line::Available {
+        if consumer.place != Place::Available {
             self.step_out(id.slot);
             self.offer(id.slot);
         }
@@ -37,7 +37,7 @@ impl Queue {
     pub fn recall(&mut self, id: ConsumerId) -> u32 {
         let Some(consumer) = self.consumers.live_mut(id.slot, id.generation) else { return 0 };
         let unused = std::mem::replace(&mut consumer.credit, 0);
-        if consumer.line == Line::Available {
+        if consumer.place == Place::Available {
             self.step_out(id.slot);
             self.offer(id.slot);
         }
@@ -62,7 +62,7 @@ mod tests {
         bench.queue.lend(consumer, 3);
         assert_eq!(bench.serve().len(), 3);
         assert_eq!(bench.queue.next_lacking().map(|at| at.handle), Some(1), "and again when that is used");
-        bench.queue.invariants();
+        bench.queue.invariants(&bench.pages);
     }
 
     #[test]
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(bench.serve().len(), 1);
         assert_eq!(bench.queue.recall(consumer), 2);
         assert_eq!(bench.queue.recall(consumer), 0);
-        bench.queue.invariants();
+        bench.queue.invariants(&bench.pages);
         bench.publish(1);
         assert_eq!(bench.serve().len(), 0);
         assert!(bench.queue.next_lacking().is_some());
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(bench.serve().len(), 0);
         bench.queue.lend(consumer, NO_LIMIT);
         assert_eq!(bench.serve().len(), 9);
-        bench.queue.invariants();
+        bench.queue.invariants(&bench.pages);
     }
 
     #[test]
@@ -101,18 +101,17 @@ mod tests {
         let served = bench.serve();
         assert_eq!(served.len(), 2);
         assert!(!bench.queue.lacks_credit());
-        let message = bench.queue.settle(served[0].3.unwrap()).unwrap();
-        bench.pages.release(message);
+        bench.ack(served[0].3);
         assert_eq!(bench.serve().len(), 1);
         assert!(!bench.queue.lacks_credit(), "its prefetch count is reached, credit would not help");
-        bench.queue.invariants();
+        bench.queue.invariants(&bench.pages);
     }
 
     #[test]
     fn credit_for_a_consumer_that_went_does_not_reach_its_successor() {
         let mut bench = Bench::new();
         let first = bench.consume_limited(1, 0);
-        bench.queue.remove_consumer(first);
+        bench.leave(first);
         let second = bench.consume_limited(2, 0);
         assert_eq!(first.slot, second.slot);
         bench.queue.lend(first, 5);
@@ -120,6 +119,6 @@ mod tests {
         assert_eq!(bench.queue.recall(first), 0);
         bench.publish(0);
         assert_eq!(bench.serve().len(), 0);
-        bench.queue.invariants();
+        bench.queue.invariants(&bench.pages);
     }
 }

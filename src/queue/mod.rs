@@ -1,39 +1,59 @@
-//! A queue: messages in publish order, the consumers they go to in turn, and what waits for an ack.
+//! A queue: messages in order, the consumers they go to in turn, and what waits for an ack.
 //!
 //! ```text
 //! accept -> (empty and a consumer has room) direct -> consumer
 //!        -> ready -> next -> consumer -> settle(ack) -> gone
-//!             ^                  |
+//!             ^ |                |   \-> settle(reject) -> dead
+//!             | +-> expire, drop head -> dead       dead -> the dead letter exchange, if the queue has one
 //!             +---- requeue -----+   to the old place, redelivered
 //! ```
 
 mod consumer;
 mod credit;
-mod fifo;
+mod held;
+mod line;
 mod ready;
+mod rules;
+mod timers;
+mod turns;
+mod unacked;
 
 pub use consumer::{Consumer, ConsumerAt, NO_LIMIT, Terms};
 pub use ready::Entry;
+pub use rules::{Dead, Graveyard, Marks};
+pub use timers::{Due, Timers};
+pub use turns::Direct;
+pub use unacked::Overdue;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
-use crate::ids::{ConsumerId, QueueId};
-use crate::pages::MessageRef;
+use crate::death::Reason;
+use crate::ids::{ConsumerId, Name, QueueId};
+use crate::pages::{MessageRef, Pages};
+use crate::queue_args::QueueArgs;
+use crate::settlement::Settlement;
 use crate::slots::Slots;
-use consumer::Line;
+use crate::wheel::TimerId;
+use consumer::Place;
+use held::Held;
 use ready::Ready;
+use rules::Rules;
+use unacked::Unacked;
 
 /// Lives on: the queue's shard.
 pub struct Queue {
     pub id: QueueId,
-    pub name: Box<[u8]>,
+    pub name: Name,
     pub auto_delete: bool,
     /// Set once by a delete; from then on nothing is accepted and nobody is served.
     pub dying: bool,
     /// Stands in the shard's list of queues to be served.
     pub listed: bool,
+    /// None: a plain queue.
+    rules: Option<Box<Rules>>,
     ready: Ready,
-    unacked: Slots<Unacked>,
+    unacked: Held,
     consumers: Slots<Consumer>,
     /// Consumers with room, the one to be served next in front.
     available: VecDeque<u32>,
@@ -41,6 +61,10 @@ pub struct Queue {
     lacking: VecDeque<u32>,
     had_consumer: bool,
     exclusive_consumer: bool,
+    /// Some consumer has, or had, a priority other than 0.
+    has_priorities: bool,
+    /// How many consumers there ever were.
+    joined: u64,
     next_sequence: u64,
 }
 
@@ -51,21 +75,35 @@ pub struct Delivery {
     pub unacked: Option<u32>,
 }
 
+/// What became of a message that its consumer has settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settled {
+    /// The caller frees it.
+    Gone(MessageRef),
+    Dead(Dead),
+    /// It is ready again.
+    Back,
+}
+
 impl Queue {
-    pub fn new(id: QueueId, name: Box<[u8]>, auto_delete: bool) -> Queue {
+    pub fn new(id: QueueId, name: Name, auto_delete: bool, args: &QueueArgs) -> Queue {
+        let plain = *args == QueueArgs::default();
         Queue {
             id,
-            name,
             auto_delete,
             dying: false,
             listed: false,
+            rules: (!plain).then(|| Box::new(Rules::new(&name, args))),
+            name,
             ready: Ready::default(),
-            unacked: Slots::default(),
+            unacked: Held::default(),
             consumers: Slots::default(),
             available: VecDeque::new(),
             lacking: VecDeque::new(),
             had_consumer: false,
             exclusive_consumer: false,
+            has_priorities: false,
+            joined: 0,
             next_sequence: 0,
         }
     }
@@ -83,7 +121,12 @@ impl Queue {
     /// waits: a run of messages may go to it while its window lasts. `run_ended` must follow.
     #[inline]
     pub fn sole_taker(&mut self) -> Option<&mut Consumer> {
-        if self.dying || !self.ready.is_empty() || self.available.len() != 1 || self.lacks_credit() {
+        if self.dying
+            || !self.ready.is_empty()
+            || self.available.len() != 1
+            || self.lacks_credit()
+            || self.refuses(u64::MAX / 2).is_some()
+        {
             return None;
         }
         let consumer = self.consumers.get_mut(self.available[0]).expect("who is available is there");
@@ -96,78 +139,77 @@ impl Queue {
             && let Some(consumer) = self.consumers.get_mut(at)
             && !consumer.has_room()
         {
-            consumer.line = Line::Out;
+            consumer.place = Place::Out;
             self.available.clear();
         }
     }
 
     /// Notes that a message handed out by `direct` waits for an ack.
     #[inline]
-    pub fn track(&mut self, message: MessageRef, direct: &Direct) -> u32 {
-        let sequence = self.take_sequence();
-        let entry = Entry { sequence, message, redelivered: false };
-        self.unacked.insert_with(|_, _| Unacked { entry, consumer: Some(direct.consumer) })
+    pub fn track(&mut self, message: MessageRef, marks: &Marks, direct: &Direct, timers: &mut Timers) -> u32 {
+        let expires_at = marks.ttl_ns.and_then(|ttl| NonZeroU64::new(timers.now.saturating_add(ttl)));
+        let entry = self.entry(message, marks);
+        self.hold(entry, expires_at, Some(direct.consumer), timers)
     }
 
-    /// Puts a message behind all others.
+    /// Puts a message behind all others of its priority.
     #[inline]
-    pub fn push(&mut self, message: MessageRef) {
-        let sequence = self.take_sequence();
-        self.ready.push(Entry { sequence, message, redelivered: false });
+    pub fn push(&mut self, message: MessageRef, marks: &Marks, pages: &Pages, timers: &mut Timers) {
+        let mut entry = self.entry(message, marks);
+        if let Some(ttl) = marks.ttl_ns {
+            entry.timer = timers.after(ttl, self.expiry_of(&entry));
+        }
+        if !self.is_plain() {
+            self.count(message, pages);
+        }
+        self.ready.push(entry);
     }
 
-    /// The oldest ready message and the consumer whose turn it is. `bytes_of` tells what it takes of a window.
-    pub fn next(&mut self, bytes_of: impl FnOnce(MessageRef) -> u32) -> Option<(Entry, Delivery)> {
-        let bytes = bytes_of(self.ready.first()?.message);
+    /// The first ready message and the consumer whose turn it is.
+    #[inline]
+    pub fn next(&mut self, pages: &Pages, timers: &mut Timers) -> Option<(Entry, Delivery)> {
+        let bytes = pages.read(self.ready.first()?.message).window_bytes();
         let direct = self.take_consumer(bytes)?;
-        let entry = self.ready.pop().expect("there was a first");
-        let unacked = (!direct.no_ack)
-            .then(|| self.unacked.insert_with(|_, _| Unacked { entry, consumer: Some(direct.consumer) }));
+        let (entry, expires_at) = self.pop_ready(pages, timers).expect("there was a first");
+        let unacked = (!direct.no_ack).then(|| self.hold(entry, expires_at, Some(direct.consumer), timers));
         Some((entry, Delivery { to: direct.to, unacked }))
     }
 
-    /// basic.get: the oldest ready message, with its number if it waits for an ack.
-    pub fn take(&mut self, no_ack: bool) -> Option<(Entry, Option<u32>)> {
-        let entry = self.ready.pop()?;
-        let unacked = (!no_ack).then(|| self.unacked.insert_with(|_, _| Unacked { entry, consumer: None }));
+    /// basic.get: the first ready message, with its number if it waits for an ack.
+    pub fn take(&mut self, no_ack: bool, pages: &Pages, timers: &mut Timers) -> Option<(Entry, Option<u32>)> {
+        self.used(timers);
+        let (entry, expires_at) = self.pop_ready(pages, timers)?;
+        let unacked = (!no_ack).then(|| self.hold(entry, expires_at, None, timers));
         Some((entry, unacked))
     }
 
-    /// An ack, or a reject without requeue: the caller frees the message.
+    /// A consumer settles a message; none if it did before. One that returned too often, or too late, is dead.
     #[inline]
-    pub fn settle(&mut self, unacked: u32) -> Option<MessageRef> {
-        Some(self.untrack(unacked)?.message)
-    }
-
-    /// Puts an unacked message back to its old place.
-    pub fn requeue(&mut self, unacked: u32) {
-        if let Some(entry) = self.untrack(unacked) {
-            self.ready.put_back(Entry { redelivered: true, ..entry });
+    pub fn settle(
+        &mut self,
+        unacked: u32,
+        settlement: Settlement,
+        pages: &Pages,
+        timers: &mut Timers,
+    ) -> Option<Settled> {
+        let Unacked { mut entry, expires_at, .. } = self.untrack(unacked, timers)?;
+        match settlement {
+            Settlement::Ack => return Some(Settled::Gone(entry.message)),
+            Settlement::Reject => return Some(Settled::Dead(Dead::of(&entry, Reason::Rejected))),
+            Settlement::Requeue => {}
         }
-    }
-
-    /// A consumer may be added if nobody is exclusive and it is not exclusive among others.
-    pub fn admits(&self, exclusive: bool) -> bool {
-        !self.exclusive_consumer && (!exclusive || self.consumers.is_empty())
-    }
-
-    pub fn add_consumer(&mut self, at: ConsumerAt, terms: Terms) -> ConsumerId {
-        debug_assert!(self.admits(terms.exclusive));
-        self.had_consumer = true;
-        self.exclusive_consumer = terms.exclusive;
-        let slot = self.consumers.insert_with(|_, generation| Consumer::new(at, generation, &terms));
-        self.offer(slot);
-        ConsumerId { slot, generation: self.consumers.get(slot).map_or(0, |consumer| consumer.generation) }
-    }
-
-    /// Its unacked messages stay with its channel. True if the queue should now be deleted.
-    pub fn remove_consumer(&mut self, id: ConsumerId) -> bool {
-        if self.consumers.live_mut(id.slot, id.generation).is_some() {
-            self.step_out(id.slot);
-            self.consumers.remove(id.slot);
-            self.exclusive_consumer = false;
+        entry.returns = entry.returns.saturating_add(1);
+        entry.redelivered = true;
+        if self.delivery_limit().is_some_and(|limit| u32::from(entry.returns) > limit) {
+            return Some(Settled::Dead(Dead::of(&entry, Reason::DeliveryLimit)));
         }
-        self.auto_delete && self.had_consumer && self.consumers.is_empty()
+        Some(self.put_back(entry, expires_at, pages, timers))
+    }
+
+    /// A message that its consumer did not get after all goes back, and does not count as returned.
+    pub fn undeliver(&mut self, unacked: u32, pages: &Pages, timers: &mut Timers) -> Option<Settled> {
+        let Unacked { entry, expires_at, .. } = self.untrack(unacked, timers)?;
+        Some(self.put_back(entry, expires_at, pages, timers))
     }
 
     /// The consumer's connection has sent `bytes` on.
@@ -187,17 +229,20 @@ impl Queue {
 
     /// Takes out all ready messages; the caller frees them.
     pub fn purge(&mut self) -> Doomed {
-        Doomed { ready: std::mem::take(&mut self.ready), unacked: Slots::default() }
+        if let Some(rules) = &mut self.rules {
+            rules.ready_bytes = 0;
+        }
+        Doomed { ready: std::mem::take(&mut self.ready), unacked: Held::default(), at: 0 }
     }
 
     /// Ends the queue: what it held, and whom it served.
-    pub fn die(&mut self) -> (Doomed, Vec<ConsumerAt>) {
+    pub fn die(&mut self, timers: &mut Timers) -> (Doomed, Vec<ConsumerAt>) {
         self.dying = true;
         self.available.clear();
         self.lacking.clear();
         let consumers = std::mem::take(&mut self.consumers);
-        let doomed =
-            Doomed { ready: std::mem::take(&mut self.ready), unacked: std::mem::take(&mut self.unacked) };
+        self.used(timers);
+        let doomed = Doomed { unacked: std::mem::take(&mut self.unacked), ..self.purge() };
         (doomed, consumers.iter().map(|(_, consumer)| consumer.at).collect())
     }
 
@@ -209,125 +254,92 @@ impl Queue {
         self.unacked.len()
     }
 
-    pub fn consumer_count(&self) -> usize {
-        self.consumers.len()
-    }
-
-    /// `available` holds exactly the consumers with room, `lacking` those that want but credit and have not asked for
-    /// it, each once; no consumer exceeds its prefetch.
-    pub fn invariants(&self) {
+    /// `available` holds exactly the consumers with room, by priority, `lacking` those that want but credit and have not
+    /// asked for it, each once; no consumer exceeds its prefetch; at most one is active where only one may be; no more is
+    /// ready than the queue's limits allow.
+    pub fn invariants(&self, pages: &Pages) {
         for (at, consumer) in self.consumers.iter() {
             let times = |line: &VecDeque<u32>| line.iter().filter(|&&other| other == at).count();
-            assert_eq!(times(&self.available), usize::from(consumer.line == Line::Available));
-            assert_eq!(times(&self.lacking), usize::from(consumer.line == Line::Lacking));
-            assert_eq!(consumer.line == Line::Available, consumer.has_room());
-            assert_eq!(consumer.line == Line::Out, !consumer.wants_more());
+            assert_eq!(times(&self.available), usize::from(consumer.place == Place::Available));
+            assert_eq!(times(&self.lacking), usize::from(consumer.place == Place::Lacking));
+            assert_eq!(consumer.place == Place::Available, consumer.has_room());
+            assert_eq!(consumer.place == Place::Out, !consumer.wants_more());
             assert!(consumer.prefetch == 0 || consumer.unacked <= consumer.prefetch);
         }
         let mut lined = self.available.iter().chain(&self.lacking);
         assert!(lined.all(|&at| self.consumers.get(at).is_some()));
+        let priorities: Vec<i64> =
+            self.available.iter().map(|&at| self.consumers.get(at).map_or(0, |it| it.priority)).collect();
+        assert!(priorities.is_sorted_by(|one, next| one >= next));
+        self.ready.invariants();
+        self.check_rules(pages);
     }
 
-    fn take_sequence(&mut self) -> u64 {
+    fn entry(&mut self, message: MessageRef, marks: &Marks) -> Entry {
         self.next_sequence += 1;
-        self.next_sequence
+        Entry::new(self.next_sequence, message, marks)
     }
 
+    fn expiry_of(&self, entry: &Entry) -> Due {
+        Due::Expiry { queue: self.id.slot, priority: entry.priority, sequence: entry.sequence }
+    }
+
+    /// The first ready message, ready no more, and when it would expire.
     #[inline]
-    fn take_consumer(&mut self, bytes: u32) -> Option<Direct> {
-        let at = self.available.pop_front()?;
-        let consumer = self.consumers.get_mut(at).expect("who is available is there");
-        consumer.window -= i64::from(bytes);
-        consumer.unacked += u32::from(!consumer.no_ack);
-        if consumer.credit != NO_LIMIT {
-            consumer.credit -= 1;
+    fn pop_ready(&mut self, pages: &Pages, timers: &mut Timers) -> Option<(Entry, Option<NonZeroU64>)> {
+        let mut entry = self.ready.pop()?;
+        let expires_at = timers.stop(std::mem::replace(&mut entry.timer, TimerId::NONE));
+        if !self.is_plain() {
+            self.uncount(entry.message, pages);
         }
-        let direct = Direct { to: consumer.at, no_ack: consumer.no_ack, consumer: (at, consumer.generation) };
-        if consumer.has_room() {
-            self.available.push_back(at);
-        } else {
-            consumer.line = Line::Out;
-            if consumer.credit == 0 {
-                self.offer(at);
+        Some((entry, expires_at.and_then(NonZeroU64::new)))
+    }
+
+    fn put_back(
+        &mut self,
+        mut entry: Entry,
+        expires_at: Option<NonZeroU64>,
+        pages: &Pages,
+        timers: &mut Timers,
+    ) -> Settled {
+        if let Some(at) = expires_at.map(NonZeroU64::get) {
+            if at <= timers.now {
+                return Settled::Dead(Dead::of(&entry, Reason::Expired));
             }
+            entry.timer = timers.at(at, self.expiry_of(&entry));
         }
-        Some(direct)
+        self.count(entry.message, pages);
+        self.ready.put_back(entry);
+        Settled::Back
     }
-
-    /// Lines up a consumer that wants more and is not in line.
-    fn offer(&mut self, at: u32) {
-        if let Some(consumer) = self.consumers.get_mut(at)
-            && consumer.line == Line::Out
-            && consumer.wants_more()
-        {
-            if consumer.credit > 0 {
-                consumer.line = Line::Available;
-                self.available.push_back(at);
-            } else {
-                consumer.line = Line::Lacking;
-                self.lacking.push_back(at);
-            }
-        }
-    }
-
-    /// Takes a consumer out of the line in which it stands.
-    fn step_out(&mut self, at: u32) {
-        let Some(consumer) = self.consumers.get_mut(at) else { return };
-        match std::mem::replace(&mut consumer.line, Line::Out) {
-            Line::Available => self.available.retain(|&other| other != at),
-            Line::Lacking => self.lacking.retain(|&other| other != at),
-            Line::Out | Line::Asked => {}
-        }
-    }
-
-    fn untrack(&mut self, unacked: u32) -> Option<Entry> {
-        let Unacked { entry, consumer } = self.unacked.remove(unacked)?;
-        if let Some((at, generation)) = consumer
-            && let Some(consumer) = self.consumers.live_mut(at, generation)
-        {
-            consumer.unacked -= 1;
-            self.offer(at);
-        }
-        Some(entry)
-    }
-}
-
-/// A consumer picked for a message that was not stored yet.
-#[derive(Clone, Copy, Debug)]
-pub struct Direct {
-    pub to: ConsumerAt,
-    pub no_ack: bool,
-    consumer: (u32, u32),
 }
 
 /// Messages that nobody will get; freed piece by piece, so that a deep queue stalls nobody.
 pub struct Doomed {
     ready: Ready,
-    unacked: Slots<Unacked>,
+    unacked: Held,
+    /// Those of the unacked with lower numbers are done with.
+    at: u32,
 }
 
 impl Doomed {
     /// Gives up to `max` messages to `free`; true when none is left.
-    pub fn free_some(&mut self, max: usize, mut free: impl FnMut(MessageRef)) -> bool {
+    pub fn free_some(&mut self, max: usize, timers: &mut Timers, mut free: impl FnMut(MessageRef)) -> bool {
         for _ in 0..max {
-            match self.ready.pop() {
-                Some(entry) => free(entry.message),
+            let entry = match self.ready.pop() {
+                Some(entry) => entry,
+                None if self.unacked.is_empty() => return true,
                 None => {
-                    for (_, unacked) in std::mem::take(&mut self.unacked).iter() {
-                        free(unacked.entry.message);
-                    }
-                    return true;
+                    self.at += 1;
+                    let Some(unacked) = self.unacked.remove(self.at - 1) else { continue };
+                    unacked.entry
                 }
-            }
+            };
+            timers.stop(entry.timer);
+            free(entry.message);
         }
         false
     }
-}
-
-struct Unacked {
-    entry: Entry,
-    /// Slot and generation of the consumer that holds it; none for basic.get.
-    consumer: Option<(u32, u32)>,
 }
 
 #[cfg(test)]

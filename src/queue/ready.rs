@@ -1,9 +1,9 @@
-//! The ready messages of a queue, oldest first, wherever they came back from.
+//! The ready messages of a queue: by priority, and within one the oldest first, wherever they came back from.
 
-use std::collections::BTreeMap;
-
-use super::fifo::Fifo;
+use super::Marks;
+use super::line::Line;
 use crate::pages::MessageRef;
+use crate::wheel::TimerId;
 
 /// A message's place in one queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,43 +11,233 @@ pub struct Entry {
     /// Publish order within the queue; kept when the message returns.
     pub sequence: u64,
     pub message: MessageRef,
+    /// While it is ready, of its expiry; while it is unacked, of its consumer's time to settle it.
+    pub timer: TimerId,
+    /// How often it came back.
+    pub returns: u16,
+    pub priority: u8,
     pub redelivered: bool,
+    /// It was dead-lettered before: its x-death headers are ours.
+    pub letter: bool,
+    /// It has left the line from the middle.
+    pub(super) hole: bool,
 }
 
-/// Every returned message is older than every message that was never delivered: the first is always at hand.
+const _: () = assert!(size_of::<Entry>() == 32);
+
+impl Entry {
+    #[inline]
+    pub(super) fn new(sequence: u64, message: MessageRef, marks: &Marks) -> Entry {
+        Entry {
+            sequence,
+            message,
+            timer: TimerId::NONE,
+            returns: 0,
+            priority: marks.priority,
+            redelivered: false,
+            letter: marks.letter,
+            hole: false,
+        }
+    }
+}
+
+/// A plain queue has one line; one with priorities has more as long as they hold something.
 #[derive(Default)]
 pub struct Ready {
-    returned: BTreeMap<u64, Entry>,
-    fresh: Fifo<Entry>,
+    /// Those of priority 0.
+    lowest: Line,
+    higher: Option<Box<Levels>>,
+}
+
+/// The lines of priorities above 0.
+struct Levels {
+    /// A bit for each priority whose line holds something.
+    occupied: [u64; 4],
+    /// By priority; those that hold nothing are not there.
+    lines: Vec<Option<Box<Line>>>,
+    /// Emptied lines, for the next that are needed.
+    #[expect(clippy::vec_box, reason = "a box moves as it is between here and `lines`")]
+    spare: Vec<Box<Line>>,
+    len: usize,
 }
 
 impl Ready {
     #[inline]
     pub fn push(&mut self, entry: Entry) {
-        self.fresh.push(entry);
+        self.line(entry.priority).push(entry);
     }
 
+    /// Puts it back to its place.
     pub fn put_back(&mut self, entry: Entry) {
-        debug_assert!(self.fresh.first().is_none_or(|first| entry.sequence < first.sequence));
-        self.returned.insert(entry.sequence, entry);
+        self.line(entry.priority).insert(entry);
     }
 
     #[inline]
     pub fn first(&self) -> Option<&Entry> {
-        if self.returned.is_empty() { self.fresh.first() } else { self.returned.values().next() }
+        match &self.higher {
+            Some(levels) if levels.len > 0 => levels.first(),
+            _ => self.lowest.first(),
+        }
     }
 
     #[inline]
     pub fn pop(&mut self) -> Option<Entry> {
-        if self.returned.is_empty() { self.fresh.pop() } else { Some(self.returned.pop_first()?.1) }
+        match &mut self.higher {
+            Some(levels) if levels.len > 0 => levels.pop(),
+            _ => self.lowest.pop(),
+        }
+    }
+
+    /// Takes one out from wherever it stands.
+    pub fn remove(&mut self, priority: u8, sequence: u64) -> Option<Entry> {
+        match &mut self.higher {
+            Some(levels) if priority > 0 => levels.remove(priority, sequence),
+            _ => self.lowest.remove(sequence),
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.returned.len() + self.fresh.len()
+        self.lowest.len() + self.higher.as_ref().map_or(0, |levels| levels.len)
     }
 
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.returned.is_empty()
+        self.lowest.is_empty() && self.higher.as_ref().is_none_or(|levels| levels.len == 0)
+    }
+
+    /// In no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        let higher = self.higher.iter().flat_map(|levels| levels.lines.iter().flatten());
+        higher.flat_map(|line| line.iter()).chain(self.lowest.iter())
+    }
+
+    pub fn invariants(&self) {
+        self.lowest.invariants();
+        let Some(levels) = &self.higher else { return };
+        for (priority, line) in levels.lines.iter().enumerate() {
+            let occupied = levels.occupied[priority / 64] >> (priority % 64) & 1 == 1;
+            assert_eq!(occupied, line.is_some());
+            assert!(line.as_ref().is_none_or(|line| !line.is_empty()));
+            line.iter().for_each(|line| line.invariants());
+        }
+        assert_eq!(levels.len, levels.lines.iter().flatten().map(|line| line.len()).sum::<usize>());
+    }
+
+    #[inline]
+    fn line(&mut self, priority: u8) -> &mut Line {
+        if priority == 0 {
+            return &mut self.lowest;
+        }
+        let levels = self.higher.get_or_insert_with(|| Box::new(Levels::new()));
+        levels.len += 1;
+        levels.line(priority)
+    }
+}
+
+impl Levels {
+    fn new() -> Levels {
+        Levels { occupied: [0; 4], lines: Vec::new(), spare: Vec::new(), len: 0 }
+    }
+
+    fn line(&mut self, priority: u8) -> &mut Line {
+        let at = usize::from(priority);
+        if self.lines.len() <= at {
+            self.lines.resize_with(at + 1, || None);
+        }
+        self.occupied[at / 64] |= 1 << (at % 64);
+        let spare = &mut self.spare;
+        self.lines[at].get_or_insert_with(|| spare.pop().unwrap_or_default())
+    }
+
+    fn highest(&self) -> Option<usize> {
+        let word = self.occupied.iter().rposition(|&bits| bits != 0)?;
+        Some(word * 64 + 63 - self.occupied[word].leading_zeros() as usize)
+    }
+
+    fn first(&self) -> Option<&Entry> {
+        self.lines[self.highest()?].as_ref()?.first()
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let at = self.highest()?;
+        let entry = self.lines[at].as_mut()?.pop()?;
+        self.taken(at);
+        Some(entry)
+    }
+
+    fn remove(&mut self, priority: u8, sequence: u64) -> Option<Entry> {
+        let at = usize::from(priority);
+        let entry = self.lines.get_mut(at)?.as_mut()?.remove(sequence)?;
+        self.taken(at);
+        Some(entry)
+    }
+
+    /// One entry less; an emptied line is put aside.
+    fn taken(&mut self, at: usize) {
+        self.len -= 1;
+        if self.lines[at].as_ref().is_some_and(|line| line.is_empty()) {
+            self.occupied[at / 64] &= !(1 << (at % 64));
+            let emptied = self.lines[at].take();
+            if self.spare.len() < SPARE_LINES {
+                self.spare.extend(emptied);
+            }
+        }
+    }
+}
+
+/// Emptied lines that a queue keeps: what it takes to swing between priorities without allocating, and no more.
+const SPARE_LINES: usize = 2;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub fn entry(sequence: u64) -> Entry {
+        Entry::new(sequence, MessageRef::default(), &Marks::default())
+    }
+
+    fn with_priority(sequence: u64, priority: u8) -> Entry {
+        Entry { priority, ..entry(sequence) }
+    }
+
+    fn order(ready: &mut Ready) -> Vec<(u8, u64)> {
+        std::iter::from_fn(|| ready.pop()).map(|entry| (entry.priority, entry.sequence)).collect()
+    }
+
+    #[test]
+    fn the_highest_priority_goes_first_and_within_it_the_oldest() {
+        let mut ready = Ready::default();
+        for (sequence, priority) in [(1, 0), (2, 255), (3, 7), (4, 255), (5, 64), (6, 0)] {
+            ready.push(with_priority(sequence, priority));
+            ready.invariants();
+        }
+        assert_eq!(ready.first().map(|entry| entry.sequence), Some(2));
+        assert_eq!(order(&mut ready), [(255, 2), (255, 4), (64, 5), (7, 3), (0, 1), (0, 6)]);
+        ready.invariants();
+    }
+
+    #[test]
+    fn one_that_returns_or_leaves_is_found_in_its_priority() {
+        let mut ready = Ready::default();
+        (1..=3).for_each(|sequence| ready.push(with_priority(sequence, 5)));
+        let first = ready.pop().unwrap();
+        ready.push(with_priority(4, 0));
+        ready.put_back(first);
+        assert_eq!(ready.remove(5, 2).map(|entry| entry.sequence), Some(2));
+        assert_eq!(ready.remove(0, 3), None);
+        assert_eq!(ready.remove(9, 3), None);
+        assert_eq!(ready.len(), 3);
+        assert_eq!(order(&mut ready), [(5, 1), (5, 3), (0, 4)]);
+        ready.invariants();
+    }
+
+    #[test]
+    fn emptied_priorities_keep_no_memory() {
+        let mut ready = Ready::default();
+        (0..=255).for_each(|priority| ready.push(with_priority(u64::from(priority), priority)));
+        order(&mut ready);
+        let levels = ready.higher.as_ref().unwrap();
+        assert!(levels.lines.iter().all(Option::is_none) && levels.spare.len() <= SPARE_LINES);
+        ready.invariants();
     }
 }

@@ -9,39 +9,64 @@ use crate::pages::Pages;
 pub struct Bench {
     pub queue: Queue,
     pub pages: Pages,
+    pub timers: Timers,
 }
 
 impl Bench {
     pub fn new() -> Bench {
+        Bench::with(&QueueArgs::default())
+    }
+
+    pub fn with(args: &QueueArgs) -> Bench {
         let id = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
         let pages = Pages::new(Arc::new(Budget::new(usize::MAX)));
-        Bench { queue: Queue::new(id, Box::from(&b"q"[..]), false), pages }
+        let queue = Queue::new(id, Name::from(&b"q"[..]), false, args);
+        Bench { queue, pages, timers: Timers::default() }
     }
 
     pub fn publish(&mut self, body: u8) {
+        self.publish_marked(body, &Marks::default());
+    }
+
+    pub fn publish_marked(&mut self, body: u8, marks: &Marks) {
         let at = self.pages.store(&Message { route: b"\0\0", content: &[body] });
-        self.queue.push(at);
+        self.queue.push(at, marks, &self.pages, &mut self.timers);
+    }
+
+    pub fn settle(&mut self, unacked: Option<u32>, settlement: Settlement) -> Option<Settled> {
+        self.queue.settle(unacked?, settlement, &self.pages, &mut self.timers)
+    }
+
+    pub fn ack(&mut self, unacked: Option<u32>) {
+        let Some(Settled::Gone(message)) = self.settle(unacked, Settlement::Ack) else {
+            panic!("an ack ends a message")
+        };
+        self.pages.release(message);
+    }
+
+    pub fn leave(&mut self, consumer: ConsumerId) -> bool {
+        self.queue.remove_consumer(consumer, &mut self.timers)
     }
 
     pub fn consume(&mut self, handle: u32, no_ack: bool, prefetch: u16, window: u32) -> ConsumerId {
-        self.consume_on(handle, Terms { no_ack, exclusive: false, prefetch, limited: false, window })
+        self.consume_on(handle, Terms { no_ack, prefetch, window, ..Terms::default() })
     }
 
     pub fn consume_limited(&mut self, handle: u32, prefetch: u16) -> ConsumerId {
-        let terms = Terms { no_ack: false, exclusive: false, prefetch, limited: true, window: 1000 };
+        let terms = Terms { prefetch, limited: true, window: 1000, ..Terms::default() };
         self.consume_on(handle, terms)
     }
 
-    fn consume_on(&mut self, handle: u32, terms: Terms) -> ConsumerId {
+    pub fn consume_on(&mut self, handle: u32, terms: Terms) -> ConsumerId {
         let connection = ConnectionId { shard: ShardId(0), slot: handle, generation: 1 };
-        self.queue.add_consumer(ConsumerAt { connection, handle }, terms)
+        self.queue.add_consumer(ConsumerAt { connection, handle }, terms, &mut self.timers)
     }
 
     /// Serves all that can be served: (handle, body, redelivered, unacked number).
     pub fn serve(&mut self) -> Vec<(u32, u8, bool, Option<u32>)> {
         let mut served = Vec::new();
-        while let Some((entry, delivery)) = self.queue.next(|_| 10) {
-            self.queue.invariants();
+        while let Some((entry, delivery)) = self.queue.next(&self.pages, &mut self.timers) {
+            self.queue.invariants(&self.pages);
             let body = self.pages.read(entry.message).content[0];
             served.push((delivery.to.handle, body, entry.redelivered, delivery.unacked));
         }
@@ -66,8 +91,7 @@ fn prefetch_bounds_what_is_unacked_until_an_ack() {
     (0..4).for_each(|body| bench.publish(body));
     let served = bench.serve();
     assert_eq!(served.len(), 2);
-    let message = bench.queue.settle(served[0].3.unwrap()).unwrap();
-    bench.pages.release(message);
+    bench.ack(served[0].3);
     assert_eq!(bench.serve()[0].1, 2);
     assert_eq!((bench.queue.ready_count(), bench.queue.unacked_count()), (1, 2));
 }
@@ -75,12 +99,12 @@ fn prefetch_bounds_what_is_unacked_until_an_ack() {
 #[test]
 fn a_window_bounds_what_is_sent_until_a_grant() {
     let mut bench = Bench::new();
-    let consumer = bench.consume(1, true, 0, 25);
+    let consumer = bench.consume(1, true, 0, 125);
     (0..9).for_each(|body| bench.publish(body));
     assert_eq!(bench.serve().len(), 3, "the third message overdraws the window");
-    bench.queue.grant(consumer, 5);
+    bench.queue.grant(consumer, 25);
     assert_eq!(bench.serve().len(), 0, "what was overdrawn is paid back first");
-    bench.queue.grant(consumer, 10);
+    bench.queue.grant(consumer, 50);
     assert_eq!(bench.serve().len(), 1);
 }
 
@@ -90,8 +114,8 @@ fn a_requeued_message_returns_to_its_old_place_as_redelivered() {
     bench.consume(1, false, 3, 1000);
     (0..4).for_each(|body| bench.publish(body));
     let served = bench.serve();
-    bench.queue.requeue(served[1].3.unwrap());
-    bench.queue.requeue(served[0].3.unwrap());
+    bench.settle(served[1].3, Settlement::Requeue);
+    bench.settle(served[0].3, Settlement::Requeue);
     let again: Vec<_> = bench.serve().iter().map(|served| (served.1, served.2)).collect();
     assert_eq!(again, [(0, true), (1, true)]);
 }
@@ -102,13 +126,13 @@ fn an_ack_of_a_departed_consumer_frees_no_room_of_its_successor() {
     let first = bench.consume(1, false, 1, 1000);
     bench.publish(0);
     let served = bench.serve();
-    assert!(!bench.queue.remove_consumer(first));
+    assert!(!bench.leave(first));
     bench.publish(1);
     bench.publish(2);
     bench.consume(2, false, 1, 1000);
     assert_eq!(bench.serve().len(), 1);
-    bench.queue.settle(served[0].3.unwrap());
-    bench.queue.invariants();
+    bench.ack(served[0].3);
+    bench.queue.invariants(&bench.pages);
     assert_eq!(bench.serve().len(), 0);
 }
 
@@ -118,11 +142,11 @@ fn an_exclusive_consumer_is_alone() {
     assert!(bench.queue.admits(true));
     let first = bench.consume(1, true, 0, 10);
     assert!(!bench.queue.admits(true) && bench.queue.admits(false));
-    bench.queue.remove_consumer(first);
-    let terms = Terms { no_ack: true, exclusive: true, prefetch: 0, limited: false, window: 10 };
+    bench.leave(first);
+    let terms = Terms { no_ack: true, exclusive: true, window: 10, ..Terms::default() };
     let exclusive = bench.consume_on(2, terms);
     assert!(!bench.queue.admits(false));
-    bench.queue.remove_consumer(exclusive);
+    bench.leave(exclusive);
     assert!(bench.queue.admits(true));
 }
 
@@ -132,11 +156,11 @@ fn a_dead_queue_gives_back_all_its_messages_piece_by_piece() {
     bench.consume(1, false, 3, 1000);
     (0..9).for_each(|body| bench.publish(body));
     bench.serve();
-    let (mut doomed, consumers) = bench.queue.die();
+    let (mut doomed, consumers) = bench.queue.die(&mut bench.timers);
     assert_eq!(consumers.len(), 1);
-    let Bench { pages, .. } = &mut bench;
-    assert!(!doomed.free_some(6, |message| pages.release(message)));
-    assert!(doomed.free_some(6, |message| pages.release(message)));
+    let Bench { pages, timers, .. } = &mut bench;
+    assert!(!doomed.free_some(6, timers, |message| pages.release(message)));
+    assert!(doomed.free_some(6, timers, |message| pages.release(message)));
     assert_eq!(bench.pages.live(), 0);
 }
 
@@ -146,6 +170,6 @@ fn an_auto_delete_queue_ends_with_its_last_consumer() {
     bench.queue.auto_delete = true;
     let first = bench.consume(1, true, 0, 10);
     let second = bench.consume(2, true, 0, 10);
-    assert!(!bench.queue.remove_consumer(first));
-    assert!(bench.queue.remove_consumer(second));
+    assert!(!bench.leave(first));
+    assert!(bench.leave(second));
 }

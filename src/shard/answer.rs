@@ -14,6 +14,7 @@ use crate::ids::{ChannelNumber, ConsumerId, Requester};
 use crate::limits::{FRAME_MAX_BYTES, FRAME_SLACK_BYTES};
 use crate::message::Message;
 use crate::queue::ConsumerAt;
+use crate::settlement::Settlement;
 use crate::topology::Outcome;
 
 impl Shard {
@@ -218,14 +219,14 @@ impl Shard {
             self.rooms.outward.counters.delivered += 1;
             self.rooms.outward.unflushed += got.record.len();
         } else if let Some(unacked) = got.unacked {
-            self.rooms.settle(got.queue, unacked, true);
+            self.rooms.settle(got.queue, unacked, Settlement::Requeue);
         }
     }
 
     /// Nobody waits for this any more; what it brought goes back.
     fn return_unwanted(&mut self, reply: Reply) {
         if let Reply::Got(Got { queue, unacked: Some(unacked), .. }) = reply {
-            self.rooms.settle(queue, unacked, true);
+            self.rooms.settle(queue, unacked, Settlement::Requeue);
         }
     }
 
@@ -283,7 +284,7 @@ impl Shard {
     }
 
     /// An error for a channel that may be going already; then nobody wants to hear of it.
-    fn fail_pending(&mut self, slot: u32, number: ChannelNumber, failure: Failure) {
+    pub(super) fn fail_pending(&mut self, slot: u32, number: ChannelNumber, failure: Failure) {
         let open = self.channel(slot, number).is_some_and(|channel| channel.state == ChannelState::Open);
         if open {
             self.fail(slot, number, failure);

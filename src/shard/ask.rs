@@ -2,7 +2,9 @@
 
 use super::Shard;
 use super::command::{Answer, Ask, Command, Got, Question, Reply, Waiter};
+use super::rooms::Rooms;
 use crate::amqp::reply::{ChannelError, ReplyCode};
+use crate::death;
 use crate::exchange::text;
 use crate::ids::{QueueId, Requester, ShardId};
 use crate::queue::{ConsumerAt, Queue};
@@ -39,13 +41,15 @@ impl Shard {
                     return Some(Reply::Refused(ChannelError::new(ReplyCode::AccessRefused, text, (60, 20))));
                 }
                 let at = ConsumerAt { connection: requester.connection, handle };
-                let consumer = queue.add_consumer(at, terms);
+                let consumer = queue.add_consumer(at, terms, &mut self.rooms.timers);
                 self.rooms.list(id.slot);
                 Some(Reply::Consuming { consumer })
             }
             Question::Cancel { handle, consumer } => {
-                let ends = queue.remove_consumer(consumer);
+                let ends = queue.remove_consumer(consumer, &mut self.rooms.timers);
                 let reply = Reply::Cancelled { handle };
+                // Another may be the active one now.
+                self.rooms.list(id.slot);
                 if ends {
                     // Whoever has seen cancel-ok of the last consumer finds an auto-delete queue gone.
                     self.end_queue(id, Some(Waiter { requester, reply }));
@@ -60,7 +64,10 @@ impl Shard {
                 self.rooms.doomed.push(doomed);
                 Some(Reply::Purged { messages })
             }
-            Question::Counts => Some(counts(queue)),
+            Question::Counts => {
+                queue.used(&mut self.rooms.timers);
+                Some(counts(queue))
+            }
             Question::Delete { if_unused, if_empty } => {
                 if let Some(error) = refuse_delete(queue, if_unused, if_empty) {
                     return Some(Reply::Refused(error));
@@ -73,11 +80,15 @@ impl Shard {
     }
 
     fn get(&mut self, id: QueueId, no_ack: bool) -> Reply {
-        let pages = &mut self.rooms.pages;
-        let Some(queue) = self.rooms.queues.live_mut(id.slot, id.generation) else { return Reply::NotFound };
-        let Some((entry, unacked)) = queue.take(no_ack) else { return Reply::Empty };
+        let Rooms { queues, pages, timers, .. } = &mut self.rooms;
+        let Some(queue) = queues.live_mut(id.slot, id.generation) else { return Reply::NotFound };
+        let Some((entry, unacked)) = queue.take(no_ack, pages, timers) else { return Reply::Empty };
         let message = pages.read(entry.message);
-        let record = [message.route, message.content].concat();
+        let record = if entry.returns > 0 && queue.counts_returns() {
+            death::with_delivery_count(&message, u64::from(entry.returns))
+        } else {
+            [message.route, message.content].concat()
+        };
         if unacked.is_none() {
             pages.release(entry.message);
         }
@@ -101,10 +112,10 @@ impl Shard {
     }
 
     /// Marks the queue dying in one step; control makes the removal known, then `queue_gone` frees the slot.
-    fn end_queue(&mut self, id: QueueId, waiter: Option<Waiter>) {
+    pub(super) fn end_queue(&mut self, id: QueueId, waiter: Option<Waiter>) {
         let Some(queue) = self.rooms.queues.live_mut(id.slot, id.generation) else { return };
         let name = queue.name.clone();
-        let (doomed, consumers) = queue.die();
+        let (doomed, consumers) = queue.die(&mut self.rooms.timers);
         self.rooms.doomed.push(doomed);
         self.rooms.waiters.extend(waiter.map(|waiter| (id, waiter)));
         for at in consumers {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::amqp::reply::ChannelError;
 use crate::exchange::Change;
-use crate::ids::{ConnectionId, ConsumerId, QueueId, ReplyTo, Requester};
+use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, ReplyTo, Requester};
 use crate::limits::COMMAND_RECORDS;
 use crate::mesh::parcel::Parcel;
-use crate::queue::{ConsumerAt, Terms};
+use crate::queue::{ConsumerAt, Overdue, Terms};
 use crate::topology::{Outcome, QueueSpec, Request};
 
 /// Sixteen bytes and a tag: whatever is larger is boxed.
@@ -26,15 +26,17 @@ pub enum Command {
     FindReplyTo(Box<(Requester, ReplyTo)>),
     /// To the consumer's shard: its queue is gone.
     ConsumerGone(ConsumerAt),
+    /// To the consumer's shard: it has had messages for too long.
+    Overdue(Box<Overdue>),
 
     /// To the control shard.
     Request(Box<Request>),
     QueueCreated {
-        name: Box<[u8]>,
+        name: Name,
         id: QueueId,
     },
     QueueDying {
-        name: Box<[u8]>,
+        name: Name,
         id: QueueId,
     },
     Applied {
@@ -61,6 +63,7 @@ impl Command {
             | Command::BarrierPassed(_)
             | Command::FindReplyTo(_)
             | Command::ConsumerGone(_)
+            | Command::Overdue(_)
             | Command::Request(_)
             | Command::QueueCreated { .. }
             | Command::QueueDying { .. }
@@ -88,12 +91,24 @@ pub struct Ask {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Question {
-    Consume { handle: u32, terms: Terms },
-    Cancel { handle: u32, consumer: ConsumerId },
-    Get { no_ack: bool },
+    Consume {
+        handle: u32,
+        terms: Terms,
+    },
+    Cancel {
+        handle: u32,
+        consumer: ConsumerId,
+    },
+    Get {
+        no_ack: bool,
+    },
     Purge,
+    /// Of a queue that is declared, which is a use of it.
     Counts,
-    Delete { if_unused: bool, if_empty: bool },
+    Delete {
+        if_unused: bool,
+        if_empty: bool,
+    },
 }
 
 pub struct Answer {

@@ -6,9 +6,12 @@
 use std::collections::VecDeque;
 
 use super::Shard;
+use super::publish::Spread;
 use crate::amqp::method::Method;
+use crate::connection::channel::ChannelState;
+use crate::connection::confirms::Due;
 use crate::exchange::ListIndex;
-use crate::ids::{ChannelNumber, ConnectionId, ShardId};
+use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId};
 use crate::mesh::parcel::Record;
 
 pub struct Confirming {
@@ -20,12 +23,19 @@ pub struct Confirming {
     due: Vec<(ConnectionId, ChannelNumber)>,
 }
 
-/// Publishes of one channel with seqnos in a row.
+/// Who waits for the answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sender {
+    /// A channel in confirm mode, or one that commits.
+    Channel(Requester),
+    /// The dead letters of this shard.
+    Letters,
+}
+
+/// Publishes of one sender with seqnos in a row.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    connection: ConnectionId,
-    channel: ChannelNumber,
-    channel_generation: u32,
+    to: Sender,
     first: u64,
     count: u32,
 }
@@ -43,15 +53,20 @@ impl Confirming {
     fn await_from(&mut self, shard: ShardId, one: Run) {
         let runs = &mut self.awaited[shard.index()];
         match runs.back_mut() {
-            Some(last)
-                if last.connection == one.connection
-                    && last.channel == one.channel
-                    && last.channel_generation == one.channel_generation
-                    && last.first + u64::from(last.count) == one.first =>
-            {
+            Some(last) if last.to == one.to && last.first + u64::from(last.count) == one.first => {
                 last.count += 1;
             }
             _ => runs.push_back(one),
+        }
+    }
+
+    /// All shards but this one that have some of these queues must answer for a message.
+    pub fn await_all(&mut self, here: ShardId, targets: &[QueueId], to: Sender, seqno: u64) {
+        let run = Run { to, first: seqno, count: 1 };
+        for shard in (0..self.awaited.len() as u16).map(ShardId) {
+            if shard != here && targets.iter().any(|queue| queue.shard == shard) {
+                self.await_from(shard, run);
+            }
         }
     }
 
@@ -71,26 +86,26 @@ impl Confirming {
 
 impl Shard {
     /// Gives the publish its seqno and notes which other shards must accept it.
-    pub(super) fn count_confirm(&mut self, slot: u32, number: ChannelNumber, shards: u16, list: ListIndex) {
+    pub(super) fn count_confirm(
+        &mut self,
+        slot: u32,
+        number: ChannelNumber,
+        spread: Spread,
+        list: ListIndex,
+    ) {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         let id = connection.id;
         let Some(channel) = connection.channel(number) else { return };
         let channel_generation = channel.generation;
         let Some(confirms) = &mut channel.confirms else { return };
-        let seqno = confirms.published(shards);
+        let seqno = confirms.published(spread.elsewhere, spread.refused);
         if !channel.confirm_listed {
             channel.confirm_listed = true;
             self.confirming.due.push((id, number));
         }
-        if shards == 0 {
-            return;
-        }
-        let run = Run { connection: id, channel: number, channel_generation, first: seqno, count: 1 };
-        let targets = self.router.targets(list);
-        for shard in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
-            if shard != self.id && targets.iter().any(|queue| queue.shard == shard) {
-                self.confirming.await_from(shard, run);
-            }
+        if spread.elsewhere > 0 {
+            let to = Requester { connection: id, channel: number, channel_generation };
+            self.confirming.await_all(self.id, self.router.targets(list), Sender::Channel(to), seqno);
         }
     }
 
@@ -102,18 +117,36 @@ impl Shard {
                 return;
             };
             count -= run.count;
-            let Some(connection) = self.rooms.outward.connection(run.connection) else { continue };
-            let Some(channel) = connection.channel(run.channel) else { continue };
-            if channel.generation != run.channel_generation {
-                continue;
+            self.answered_run(&run, false);
+        }
+    }
+
+    /// A queue of another shard had no room for the next of what we sent it.
+    pub(super) fn refused(&mut self, from: ShardId) {
+        let run = self.confirming.take(from, 1);
+        debug_assert!(run.is_some(), "a shard refuses what it was sent");
+        if let Some(run) = run {
+            self.answered_run(&run, true);
+        }
+    }
+
+    fn answered_run(&mut self, run: &Run, refused: bool) {
+        let Sender::Channel(to) = run.to else {
+            return self.rooms.sent.answered(run.first, run.count, &mut self.rooms.pages);
+        };
+        let Requester { connection, channel: number, channel_generation } = to;
+        let Some(channel) = self.rooms.outward.channel(connection, number) else { return };
+        if channel.generation != channel_generation {
+            return;
+        }
+        if let Some(confirms) = &mut channel.confirms {
+            confirms.answered(run.first, run.count, refused);
+            if !channel.confirm_listed {
+                channel.confirm_listed = true;
+                self.confirming.due.push((connection, number));
             }
-            if let Some(confirms) = &mut channel.confirms {
-                confirms.accepted(run.first, run.count);
-                if !channel.confirm_listed {
-                    channel.confirm_listed = true;
-                    self.confirming.due.push((run.connection, run.channel));
-                }
-            }
+        } else if let Some(transaction) = &mut channel.transaction {
+            transaction.refused |= refused;
         }
     }
 
@@ -125,18 +158,29 @@ impl Shard {
         }
     }
 
-    /// One basic.ack for all that a batch confirmed on a channel.
+    /// One basic.ack for all that a batch confirmed on a channel, and a basic.nack for what was refused in between.
     pub(super) fn write_confirms(&mut self) {
         while let Some((id, number)) = self.confirming.due.pop() {
             let Some(connection) = self.rooms.outward.connection(id) else { continue };
             let Some(channel) = connection.channel(number) else { continue };
             channel.confirm_listed = false;
-            let open = channel.state == crate::connection::channel::ChannelState::Open;
-            let due = channel.confirms.as_mut().and_then(|confirms| confirms.due());
-            if let Some((delivery_tag, multiple)) = due.filter(|_| open) {
-                connection.reply(number, &Method::BasicAck { delivery_tag, multiple });
-                self.rooms.outward.touch(id.slot);
+            let open = channel.state == ChannelState::Open;
+            while let Some(channel) = connection.channel(number)
+                && let Some(confirms) = &mut channel.confirms
+                && let Some(Due { last: delivery_tag, multiple, refused }) = confirms.due()
+            {
+                if open {
+                    connection.reply(
+                        number,
+                        &if refused {
+                            Method::BasicNack { delivery_tag, multiple, requeue: false }
+                        } else {
+                            Method::BasicAck { delivery_tag, multiple }
+                        },
+                    );
+                }
             }
+            self.rooms.outward.touch(id.slot);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::command::Command;
+use super::rooms::Arrival;
 use crate::exchange::{Change, QueueSpec};
 use crate::ids::{QueueId, Requester, ShardId};
 use crate::limits::UNLINKS;
@@ -34,6 +35,7 @@ impl Shard {
             Command::BarrierPassed(requester) => self.barrier_passed(requester),
             Command::FindReplyTo(sought) => self.find_reply_to(sought.0, &sought.1),
             Command::ConsumerGone(at) => self.consumer_gone(at),
+            Command::Overdue(overdue) => self.overdue(*overdue),
             Command::Request(request) => self.control(|topology, out| topology.request(*request, out)),
             Command::QueueCreated { name, id } => {
                 self.control(|topology, out| topology.queue_created(&name, id, out));
@@ -61,12 +63,19 @@ impl Shard {
     }
 
     fn parcel(&mut self, from: ShardId, parcel: Box<Parcel>) {
-        let mut stored = None;
+        let mut last = Arrival::default();
         for record in &parcel.records {
-            if let Record::Accepted { count } = *record {
-                self.accepted(from, count);
-            } else if self.rooms.record(&parcel, record, &mut stored) {
-                self.confirming.accept(from);
+            match *record {
+                Record::Accepted { count } => self.accepted(from, count),
+                Record::Refused => self.refused(from),
+                _ => match self.rooms.record(&parcel, record, &mut last) {
+                    Some(true) => self.confirming.accept(from),
+                    Some(false) => {
+                        self.report_accepted(from);
+                        self.rooms.outward.mesh.record(from, Record::Refused);
+                    }
+                    None => {}
+                },
             }
         }
         self.rooms.outward.mesh.give_back(from, parcel);
@@ -121,9 +130,10 @@ impl Shard {
         let shard = self.id;
         let slot = self.rooms.queues.insert_with(|slot, generation| {
             let id = QueueId { shard, slot, generation };
-            Queue::new(id, Box::from(&*spec.name), spec.auto_delete)
+            Queue::new(id, spec.name.clone(), spec.auto_delete, &spec.rules)
         });
-        if let Some(queue) = self.rooms.queues.get(slot) {
+        if let Some(queue) = self.rooms.queues.get_mut(slot) {
+            queue.used(&mut self.rooms.timers);
             let created = Command::QueueCreated { name: queue.name.clone(), id: queue.id };
             self.send(ShardId::CONTROL, created);
         }

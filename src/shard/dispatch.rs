@@ -9,6 +9,7 @@ use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::channel::{Channel, ChannelState, CloseOk, Pending};
 use crate::connection::{ClosedBy, Failure};
 use crate::ids::{ChannelNumber, QueueId, Requester, ShardId};
+use crate::settlement::Settlement;
 use crate::topology::Request;
 
 type Result = std::result::Result<(), Failure>;
@@ -70,21 +71,18 @@ impl Shard {
                 Ok(())
             }
             Method::BasicAck { delivery_tag, multiple } => {
-                self.settle(slot, number, delivery_tag, multiple, false, method)
+                self.settle(slot, number, delivery_tag, multiple, Settlement::Ack, method)
             }
             Method::BasicReject { delivery_tag, requeue } => {
-                self.settle(slot, number, delivery_tag, false, requeue, method)
+                self.settle(slot, number, delivery_tag, false, Settlement::negative(requeue), method)
             }
             Method::BasicNack { delivery_tag, multiple, requeue } => {
-                self.settle(slot, number, delivery_tag, multiple, requeue, method)
+                self.settle(slot, number, delivery_tag, multiple, Settlement::negative(requeue), method)
             }
             Method::BasicConsume { queue, consumer_tag, no_ack, nowait, .. } if *queue == *PSEUDO_QUEUE => {
                 self.consume_replies(slot, number, consumer_tag, no_ack, nowait)
             }
-            Method::BasicConsume { queue, consumer_tag, no_ack, exclusive, nowait, .. } => {
-                let queue = self.queue_of(slot, number, &queue, method)?;
-                self.consume(slot, number, queue, consumer_tag, no_ack, exclusive, nowait)
-            }
+            Method::BasicConsume { .. } => self.consume(slot, number, method),
             Method::BasicCancel { consumer_tag, nowait } => self.cancel(slot, number, consumer_tag, nowait),
             Method::BasicGet { queue, no_ack } => {
                 let (id, queue) = self.queue_of(slot, number, &queue, method)?;

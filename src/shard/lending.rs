@@ -5,7 +5,8 @@
 //! ```
 
 use super::Shard;
-use super::rooms::{Outward, Rooms};
+use super::outward::Outward;
+use super::rooms::Rooms;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::Failure;

@@ -8,6 +8,7 @@
 //! Everything here is synchronous and runs to its end; time comes in as `now`, nanoseconds of a monotonic
 //! clock. The shell (`net`, `start`) only brings bytes and takes bytes.
 
+mod accept;
 mod answer;
 mod ask;
 mod binds;
@@ -17,8 +18,11 @@ mod confirm;
 mod control;
 mod deadlines;
 mod dispatch;
+mod due;
 mod lending;
+mod letters;
 mod names;
+mod outward;
 mod publish;
 mod receive;
 mod recover;
@@ -47,15 +51,18 @@ use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
 use crate::mesh::doorbell::Doorbell;
 use crate::pages::Pages;
+use crate::queue::Timers;
 use crate::slots::Slots;
 use crate::stats::Counters;
 use crate::topology::Topology;
 use confirm::Confirming;
 use control::Told;
 use deadlines::Deadlines;
+use letters::SentLetters;
 use names::Names;
+use outward::Outward;
 use reply_to::ReplyKeys;
-use rooms::{Outward, Rooms};
+use rooms::Rooms;
 
 /// Lives on: its core. Nothing in it is shared but the ends of the rings and the memory budget.
 pub struct Shard {
@@ -100,6 +107,8 @@ pub struct Shard {
     unauthenticated: usize,
     shutting_down: bool,
     now: u64,
+    /// The wall clock, seconds since 1970, as the shell last told.
+    wall_s: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -142,6 +151,9 @@ impl Shard {
         let rooms = Rooms {
             queues: Slots::default(),
             pages: Pages::new(budget.clone()),
+            timers: Timers::default(),
+            letters: VecDeque::new(),
+            sent: SentLetters::default(),
             outward,
             pump: VecDeque::new(),
             doomed: Vec::new(),
@@ -177,6 +189,7 @@ impl Shard {
             unauthenticated: 0,
             shutting_down: false,
             now: 0,
+            wall_s: 0,
         }
     }
 
@@ -186,7 +199,7 @@ impl Shard {
 
     /// A socket was accepted. None: a cap is reached, or the server is stopping; close it.
     pub fn open(&mut self, peer: Peer, now: u64) -> Option<u32> {
-        self.now = now;
+        self.begin(now);
         let Outward { connections, .. } = &mut self.rooms.outward;
         if self.shutting_down
             || connections.len() >= self.config.connections_max
@@ -209,7 +222,7 @@ impl Shard {
 
     /// The socket came to its end or failed.
     pub fn eof(&mut self, slot: u32, now: u64) {
-        self.now = now;
+        self.begin(now);
         self.socket_gone(slot);
         self.end_batch();
     }
@@ -260,7 +273,7 @@ impl Shard {
 
     /// The socket took so many bytes of the output.
     pub fn sent(&mut self, slot: u32, bytes: usize, now: u64) {
-        self.now = now;
+        self.begin(now);
         let id = self.id;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         connection.outbox.sent(bytes);
@@ -278,7 +291,7 @@ impl Shard {
     /// The shell has sent what there was to send: whoever has room again is served, and credit goes to the
     /// shards of its queues.
     pub fn flushed(&mut self, now: u64) {
-        self.now = now;
+        self.begin(now);
         self.end_batch();
     }
 
@@ -295,7 +308,7 @@ impl Shard {
 
     /// Takes commands from the rings and goes on with work that a budget left over. True if there was any.
     pub fn drain(&mut self, now: u64) -> bool {
-        self.now = now;
+        self.begin(now);
         self.see_alarm();
         let mut any = self.has_work() || self.rooms.outward.mesh.can_post();
         for peer in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
@@ -320,6 +333,8 @@ impl Shard {
             || !self.rooms.doomed.is_empty()
             || !self.rooms.outward.lending.is_empty()
             || !self.rooms.dropped.is_empty()
+            || self.may_send_letters()
+            || self.is_behind()
             || !self.requeueing.is_empty()
             || self.may_commit()
             || self.may_unblock()
@@ -330,11 +345,16 @@ impl Shard {
 
     /// Deadlines that have come: heartbeats, handshakes, closes.
     pub fn tick(&mut self, now: u64) {
-        self.now = now;
+        self.begin(now);
         while let Some((slot, generation, at)) = self.deadlines.due(now) {
             self.on_deadline(slot, generation, at);
         }
         self.end_batch();
+    }
+
+    /// The wall clock: told now and then, for the times that messages carry.
+    pub fn set_wall(&mut self, seconds: u64) {
+        self.wall_s = seconds;
     }
 
     pub fn take_resumed(&mut self, into: &mut Vec<u32>) {
@@ -343,7 +363,7 @@ impl Shard {
 
     /// Sends connection.close 320 to everybody; nobody new is let in.
     pub fn shutdown(&mut self, now: u64) {
-        self.now = now;
+        self.begin(now);
         self.shutting_down = true;
         self.close_all();
         self.end_batch();
@@ -378,6 +398,11 @@ impl Shard {
         self.rooms.invariants();
     }
 
+    fn begin(&mut self, now: u64) {
+        self.now = now;
+        self.rooms.timers.now = now;
+    }
+
     fn drain_ring(&mut self, peer: ShardId) -> bool {
         let mut taken = 0;
         while taken < DRAIN_RECORDS
@@ -397,6 +422,8 @@ impl Shard {
     /// What a batch ends with, in this order: channels lend, confirms are written, queues served, commands posted.
     fn end_batch(&mut self) {
         self.run_local();
+        self.take_due();
+        self.send_letters();
         self.lend_and_pump();
         if !self.rooms.outward.lending.is_empty() {
             // Some that were to be served had to ask for credit.

@@ -13,7 +13,15 @@ impl Names {
 
     /// `prefix` and 22 characters of URL-safe base64, as RabbitMQ's `amq.gen-` and `amq.ctag-` names.
     pub fn make(&mut self, prefix: &str) -> Box<[u8]> {
-        let mut name = prefix.as_bytes().to_vec();
+        self.append_to(prefix.as_bytes().to_vec())
+    }
+
+    /// The same behind a prefix of the client's and a `-`.
+    pub fn make_behind(&mut self, prefix: &[u8]) -> Box<[u8]> {
+        self.append_to([prefix, b"-"].concat())
+    }
+
+    fn append_to(&mut self, mut name: Vec<u8>) -> Box<[u8]> {
         let mut random = u128::from(self.next()) << 64 | u128::from(self.next());
         for _ in 0..22 {
             name.push(ALPHABET[(random & 63) as usize]);

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::rooms::Rooms;
 use super::{Shard, short};
-use crate::amqp::content::{HEADERS_FLAG, Properties, REPLY_TO_FLAG, USER_ID_FLAG};
+use crate::amqp::content::{EXPIRATION_FLAG, HEADERS_FLAG, Properties, REPLY_TO_FLAG, USER_ID_FLAG};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::connection::Failure;
@@ -12,6 +13,7 @@ use crate::connection::deliver::append_content;
 use crate::connection::publish::{Publish, repeated};
 use crate::exchange::text::lossy;
 use crate::exchange::{ListIndex, Resolved, RouteError};
+use crate::expiration::parse_expiration;
 use crate::ids::{ChannelNumber, QueueId, ShardId};
 use crate::mesh::parcel::Record;
 use crate::message::Message;
@@ -27,7 +29,7 @@ impl Shard {
         buffer: Option<&Bytes>,
         confirms: bool,
     ) -> Result<(), Failure> {
-        if publish.message.property_flags() & (USER_ID_FLAG | REPLY_TO_FLAG) != 0
+        if publish.message.property_flags() & LOOKED_AT != 0
             && let Some(record) = self.look_at_properties(slot, publish)?
         {
             let publish = Publish { message: Message::from_record(&record), ..*publish };
@@ -56,7 +58,7 @@ impl Shard {
         let mut at = taken;
         let count = self.rooms.accept_run(queue, route, || {
             let (message, end) = repeated(&bytes[at..], method, route, frame_max)?;
-            if message.property_flags() & (USER_ID_FLAG | REPLY_TO_FLAG | HEADERS_FLAG) != 0 {
+            if message.property_flags() & (LOOKED_AT | HEADERS_FLAG) != 0 {
                 return None;
             }
             at += end;
@@ -97,16 +99,16 @@ impl Shard {
     ) {
         let targets = self.router.targets(list);
         self.rooms.outward.counters.published += 1;
-        let mut shards = 0;
+        let mut spread = Spread::default();
         match targets {
             [] => self.unroutable(slot, publish),
             &[queue] if queue.shard == self.id => {
-                self.rooms.accept(queue, &publish.message, buffer, &mut None)
+                spread.refused = !self.rooms.accept(queue, &publish.message, buffer, &mut None, false);
             }
-            targets => shards = spread(self.id, &mut self.rooms, targets, &publish.message, buffer, confirms),
+            targets => spread = self.rooms.spread(targets, &publish.message, buffer, confirms, false),
         }
         if confirms {
-            self.count_confirm(slot, publish.channel, shards, list);
+            self.count_confirm(slot, publish.channel, spread, list);
         }
     }
 
@@ -117,9 +119,15 @@ impl Shard {
         slot: u32,
         publish: &Publish<'_>,
     ) -> Result<Option<Bytes>, Failure> {
+        // RabbitMQ's order: what is wrong with the exchange is told first.
+        let exchange = publish.message.exchange();
+        self.router.admit(exchange).map_err(|error| route_error(error, exchange))?;
         let flags = publish.message.property_flags();
         if flags & USER_ID_FLAG != 0 {
             self.check_user_id(slot, &publish.message)?;
+        }
+        if flags & EXPIRATION_FLAG != 0 {
+            check_expiration(&publish.message)?;
         }
         if flags & REPLY_TO_FLAG == 0 {
             return Ok(None);
@@ -205,35 +213,47 @@ impl Shard {
     }
 }
 
-/// Brings a message to several queues, or to one elsewhere; answers how many other shards it went to. Each
-/// shard gets it once, and the last of its records there is counted for the confirm.
-pub(super) fn spread(
-    here: ShardId,
-    rooms: &mut super::rooms::Rooms,
-    targets: &[QueueId],
-    message: &Message<'_>,
-    buffer: Option<&Bytes>,
-    confirms: bool,
-) -> u16 {
-    let mut stored = None;
-    let mut elsewhere = 0;
-    for shard in (0..rooms.outward.mesh.shards()).map(ShardId) {
-        let mut here_targets = targets.iter().copied().filter(|queue| queue.shard == shard).peekable();
-        if shard == here {
-            here_targets.for_each(|queue| rooms.accept(queue, message, buffer, &mut stored));
-            continue;
+/// How far a message came in its first step.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Spread {
+    /// How many other shards it went to.
+    pub elsewhere: u16,
+    /// A queue here had no room for it.
+    pub refused: bool,
+}
+
+impl Rooms {
+    /// Brings a message to several queues, or to one elsewhere. Each shard gets it once, and the last of its records there
+    /// is counted for the confirm. A `letter` was dead-lettered.
+    pub(super) fn spread(
+        &mut self,
+        targets: &[QueueId],
+        message: &Message<'_>,
+        buffer: Option<&Bytes>,
+        confirms: bool,
+        letter: bool,
+    ) -> Spread {
+        let (mut stored, mut spread) = (None, Spread::default());
+        for shard in (0..self.outward.mesh.shards()).map(ShardId) {
+            let mut there = targets.iter().copied().filter(|queue| queue.shard == shard).peekable();
+            if shard == self.outward.id {
+                there.for_each(|queue| {
+                    spread.refused |= !self.accept(queue, message, buffer, &mut stored, letter);
+                });
+                continue;
+            }
+            if there.peek().is_none() {
+                continue;
+            }
+            spread.elsewhere += 1;
+            let span = self.outward.mesh.message(shard, message, buffer);
+            while let Some(queue) = there.next() {
+                let counted = confirms && there.peek().is_none();
+                self.outward.mesh.record(shard, Record::Publish { queue, message: span, counted, letter });
+            }
         }
-        if here_targets.peek().is_none() {
-            continue;
-        }
-        elsewhere += 1;
-        let span = rooms.outward.mesh.message(shard, message, buffer);
-        while let Some(queue) = here_targets.next() {
-            let counted = confirms && here_targets.peek().is_none();
-            rooms.outward.mesh.record(shard, Record::Publish { queue, message: span, counted });
-        }
+        spread
     }
-    elsewhere
 }
 
 /// The record of a message whose BCC header is for the router alone.
@@ -242,6 +262,15 @@ pub(super) fn without_bcc(message: &Message<'_>) -> Bytes {
     let properties = Properties::of_checked(message.header());
     let headers = properties.headers().unwrap_or_default().without(b"BCC");
     Bytes::from(message.with_properties(&properties.with_headers(&headers)))
+}
+
+#[cold]
+fn check_expiration(message: &Message<'_>) -> Result<(), Failure> {
+    let text = Properties::of_checked(message.header()).expiration().unwrap_or_default();
+    match parse_expiration(&text) {
+        Ok(_) => Ok(()),
+        Err(text) => Err(ChannelError::new(ReplyCode::PreconditionFailed, text, PUBLISH).into()),
+    }
 }
 
 fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
@@ -253,4 +282,6 @@ fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
     ChannelError::new(code, error.text(exchange), PUBLISH)
 }
 
+/// Properties that `look_at_properties` looks at.
+const LOOKED_AT: u16 = USER_ID_FLAG | REPLY_TO_FLAG | EXPIRATION_FLAG;
 const PUBLISH: (u16, u16) = (60, 40);

@@ -32,7 +32,7 @@ enum Step {
 impl Shard {
     /// Takes what came from the socket: every complete frame is run to its end.
     pub fn receive(&mut self, slot: u32, bytes: &[u8], now: u64) -> Received {
-        self.now = now;
+        self.begin(now);
         self.see_alarm();
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
             connection.heartbeat.received(now);
@@ -100,7 +100,7 @@ impl Shard {
     }
 
     fn protocol_header(&mut self, slot: u32, bytes: &[u8]) -> Step {
-        let config = self.config.handshake;
+        let config = self.config.handshake.clone();
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Step::NeedMore };
         let Some(header) = bytes.first_chunk::<8>() else {
             // Whoever does not even begin like us is told so at once.

@@ -3,16 +3,19 @@
 use super::Shard;
 use super::command::Question;
 use super::reply_to::PSEUDO_QUEUE;
+use crate::amqp::Table;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
 use crate::amqp::wire::ShortStr;
 use crate::connection::channel::Pending;
 use crate::connection::deliver::ConsumerEnd;
 use crate::connection::{Connection, Failure};
-use crate::exchange::text;
+use crate::exchange::{QueueRoute, text};
 use crate::ids::{ChannelNumber, ConsumerId, QueueId};
 use crate::limits::CONSUMERS_PER_CHANNEL_MAX;
 use crate::queue::Terms;
+use crate::queue_args::{ConsumeArgs, name_prefix};
+use crate::settlement::Settlement;
 use crate::topology::Request;
 
 type Result<T = ()> = std::result::Result<T, Failure>;
@@ -24,14 +27,14 @@ impl Shard {
         number: ChannelNumber,
         tag: u64,
         multiple: bool,
-        requeue: bool,
+        settlement: Settlement,
         method: &Method<'_>,
     ) -> Result {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let id = connection.id;
         let Some(channel) = connection.channel(number) else { return Ok(()) };
         if channel.transaction.is_some() {
-            let known = channel.settle_at_commit(tag, multiple, requeue);
+            let known = channel.settle_at_commit(tag, multiple, settlement);
             return if known { Ok(()) } else { Err(unknown_tag(tag, method)) };
         }
         let limited = channel.limit.is_some();
@@ -39,7 +42,7 @@ impl Shard {
         let mut unacked = std::mem::take(&mut channel.unacked);
         let rooms = &mut self.rooms;
         let known =
-            unacked.settle(tag, multiple, |entry| rooms.settle(entry.queue, entry.unacked(), requeue));
+            unacked.settle(tag, multiple, |entry| rooms.settle(entry.queue, entry.unacked(), settlement));
         self.with_channel(slot, number, |channel| channel.unacked = unacked);
         if limited {
             self.rooms.outward.list_lending(id, number);
@@ -47,31 +50,30 @@ impl Shard {
         if known { Ok(()) } else { Err(unknown_tag(tag, method)) }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one method")]
-    pub(super) fn consume(
-        &mut self,
-        slot: u32,
-        number: ChannelNumber,
-        (id, queue): (QueueId, Box<[u8]>),
-        tag: ShortStr<'_>,
-        no_ack: bool,
-        exclusive: bool,
-        nowait: bool,
-    ) -> Result {
+    pub(super) fn consume(&mut self, slot: u32, number: ChannelNumber, method: &Method<'_>) -> Result {
+        let Method::BasicConsume { queue, consumer_tag: tag, no_ack, exclusive, nowait, arguments, .. } =
+            *method
+        else {
+            return Ok(());
+        };
+        let queue = self.queue_name(slot, number, &queue, method)?;
+        let QueueRoute { id, spec } = self.queue_named(slot, &queue, method)?;
         let tag = if tag.is_empty() { self.names.make("amq.ctag-") } else { owned(&tag) };
         self.refuse_tag_in_use(slot, number, &tag)?;
+        let ConsumeArgs { priority } = ConsumeArgs::parse(arguments, &queue, spec.rules.kind)
+            .map_err(|text| ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()))?;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let window = connection.window();
-        let handle =
-            connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, id, window));
         let Some(channel) = connection.channel(number) else { return Ok(()) };
         if channel.consumers.len() >= CONSUMERS_PER_CHANNEL_MAX {
             let text = format!("reached maximum ({CONSUMERS_PER_CHANNEL_MAX}) of consumers per channel");
-            return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (60, 20)).into());
+            return Err(ConnectionError::new(ReplyCode::NotAllowed, text, method.ids()).into());
         }
-        channel.consumers.push(handle);
         let limited = channel.limit.is_some() && !no_ack;
-        let terms = Terms { no_ack, exclusive, prefetch: channel.prefetch, limited, window };
+        let terms = Terms { no_ack, exclusive, prefetch: channel.prefetch, limited, window, priority };
+        let handle =
+            connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, id, window));
+        self.with_channel(slot, number, |channel| channel.consumers.push(handle));
         self.ask(
             slot,
             number,
@@ -129,12 +131,12 @@ impl Shard {
         if passive {
             // Here alone an empty name does not mean the last queue.
             let name = Box::from(&*text::strip_cr_lf(&queue));
-            let id = self.queue_named(slot, &name, method)?;
+            let id = self.queue_named(slot, &name, method)?.id;
             self.ask(slot, number, id, Question::Counts, Pending::QueueCounts { nowait, name });
             return Ok(());
         }
         let server_named = queue.is_empty();
-        let name = if server_named { self.names.make("amq.gen-") } else { owned(&queue) };
+        let name = if server_named { self.server_name(arguments, method)? } else { owned(&queue) };
         let requester = self.requester(slot, number);
         let arguments = Box::from(arguments.as_bytes());
         let request = Request::DeclareQueue {
@@ -148,6 +150,16 @@ impl Shard {
         };
         self.request(slot, number, request, Pending::QueueDeclare { nowait, exclusive });
         Ok(())
+    }
+
+    /// A name for a queue that its client leaves to us, but perhaps for how it begins.
+    fn server_name(&mut self, arguments: Table<'_>, method: &Method<'_>) -> Result<Box<[u8]>> {
+        let prefix = name_prefix(arguments)
+            .map_err(|text| ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()))?;
+        Ok(match prefix {
+            Some(prefix) => self.names.make_behind(prefix),
+            None => self.names.make("amq.gen-"),
+        })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one method")]
@@ -242,11 +254,11 @@ impl Shard {
         method: &Method<'_>,
     ) -> Result<(QueueId, Box<[u8]>)> {
         let name = self.queue_name(slot, number, name, method)?;
-        let id = self.queue_named(slot, &name, method)?;
+        let id = self.queue_named(slot, &name, method)?.id;
         Ok((id, name))
     }
 
-    fn queue_named(&self, slot: u32, name: &[u8], method: &Method<'_>) -> Result<QueueId> {
+    fn queue_named(&self, slot: u32, name: &[u8], method: &Method<'_>) -> Result<QueueRoute> {
         let Some(route) = self.router.queue(name) else {
             return Err(ChannelError::new(ReplyCode::NotFound, text::no_queue(name), method.ids()).into());
         };
@@ -255,7 +267,7 @@ impl Shard {
             let text = text::locked_queue(name);
             return Err(ChannelError::new(ReplyCode::ResourceLocked, text, method.ids()).into());
         }
-        Ok(route.id)
+        Ok(route.clone())
     }
 }
 

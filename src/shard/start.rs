@@ -4,6 +4,7 @@
 //!   per connection   woken by its socket: receive, run, drain, post, send     (serve)
 //!   mesh             woken by the doorbell: new connections, rings, leftovers  (shell.poll_mesh)
 //!   gate driver      woken when the turn's budget is spent: the reactor turns  (gate)
+//!   clockwork        woken when a timer of a queue is due                      (shell.poll_due)
 //!   beat             5 ms while busy, 20 ms while idle: deadlines, counters
 //! ```
 //! The beat also bounds a defect of glommio 0.9.0: an executor whose preemption timer fired before the first
@@ -160,7 +161,10 @@ fn why_silent(threads: Vec<ExecutorJoinHandle<()>>, heard: &[usize]) -> String {
 async fn live(index: usize, shell: Rc<Shell>, up: Sender<usize>) {
     let driver = shell.clone();
     glommio::spawn_local(async move { driver.gate.drive(&driver.published().turns).await }).detach();
+    shell.tell_time();
     glommio::spawn_local(beat(shell.clone())).detach();
+    let clockwork = shell.clone();
+    glommio::spawn_local(poll_fn(move |cx| clockwork.poll_due(cx))).detach();
     shell.published().set_up(true);
     // Nobody listens any more if another shard failed.
     let _ = up.send(index);

@@ -13,6 +13,7 @@ use crate::connection::channel::{ChannelState, CloseOk, Pending, TeardownStep};
 use crate::connection::{ClosedBy, Closing, Failure, Phase};
 use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId};
 use crate::limits::{CLOSE_OK_TIMEOUT_NS, SWEEP_ENTRIES};
+use crate::settlement::Settlement;
 
 impl Shard {
     /// What a client did wrong closes its channel or its connection.
@@ -239,7 +240,7 @@ impl Shard {
                 done = true;
                 break;
             };
-            self.rooms.settle(entry.queue, entry.unacked(), true);
+            self.rooms.settle(entry.queue, entry.unacked(), Settlement::Requeue);
         }
         if let Some(channel) = self.rooms.outward.channel(id, number) {
             channel.unacked = unacked;

@@ -8,7 +8,8 @@
 
 use bytes::Bytes;
 
-use super::publish::{spread, without_bcc};
+use super::confirm::Sender;
+use super::publish::{Spread, without_bcc};
 use super::{Command, Shard};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ReplyCode};
@@ -26,7 +27,7 @@ impl Shard {
     pub(super) fn tx_select(&mut self, slot: u32, number: ChannelNumber) -> Result {
         let Some(channel) = self.channel(slot, number) else { return Ok(()) };
         if channel.confirms.is_some() {
-            return Err(refused("cannot switch from confirm to tx mode", (90, 10)));
+            return Err(failed("cannot switch from confirm to tx mode", (90, 10)));
         }
         channel.transaction.get_or_insert_default();
         self.reply(slot, number, false, &Method::TxSelectOk {})
@@ -35,7 +36,7 @@ impl Shard {
     pub(super) fn confirm_select(&mut self, slot: u32, number: ChannelNumber, nowait: bool) -> Result {
         let Some(channel) = self.channel(slot, number) else { return Ok(()) };
         if channel.transaction.is_some() {
-            return Err(refused("cannot switch from tx to confirm mode", (85, 10)));
+            return Err(failed("cannot switch from tx to confirm mode", (85, 10)));
         }
         channel.confirms.get_or_insert_default();
         self.reply(slot, number, nowait, &Method::ConfirmSelectOk {})
@@ -75,7 +76,7 @@ impl Shard {
             return Ok(());
         };
         let Some(transaction) = &mut channel.transaction else { return Ok(()) };
-        let message = super::rooms::store(&mut self.rooms.pages, &message, buffer, &mut None);
+        let message = super::accept::store(&mut self.rooms.pages, &message, buffer, &mut None);
         transaction.publish(message, publish.mandatory, targets);
         self.rooms.held += 1;
         self.rooms.outward.counters.published += 1;
@@ -125,7 +126,7 @@ impl Shard {
     fn in_tx_mode(&mut self, slot: u32, number: ChannelNumber, method: (u16, u16)) -> Result {
         match self.channel(slot, number) {
             Some(channel) if channel.transaction.is_none() => {
-                Err(refused("channel is not transactional", method))
+                Err(failed("channel is not transactional", method))
             }
             Some(_) | None => Ok(()),
         }
@@ -171,18 +172,24 @@ impl Shard {
             && let Some(held) = transaction.next_publish(&mut targets)
         {
             bytes += COMMIT_ENTRY_BYTES * (1 + targets.len());
-            bytes += self.release_publish(to, held, &mut targets);
+            let (size, spread) = self.release_publish(to, held, &mut targets);
+            bytes += size;
+            transaction.refused |= spread.refused;
+            if spread.elsewhere > 0 {
+                transaction.sent += 1;
+                self.confirming.await_all(self.id, &targets, Sender::Channel(to), transaction.sent);
+            }
             targets
                 .iter()
                 .filter(|queue| queue.shard != self.id)
                 .for_each(|queue| transaction.touch(queue.shard));
         }
         while bytes < COMMIT_BYTES
-            && let Some(settlement) = transaction.next_settlement()
+            && let Some(held) = transaction.next_settlement()
         {
             bytes += COMMIT_ENTRY_BYTES;
-            let queue = settlement.entry.queue;
-            self.rooms.settle(queue, settlement.entry.unacked(), settlement.requeue);
+            let queue = held.entry.queue;
+            self.rooms.settle(queue, held.entry.unacked(), held.settlement);
             if queue.shard != self.id {
                 transaction.touch(queue.shard);
             }
@@ -192,7 +199,12 @@ impl Shard {
     /// Brings a kept message to its queues; answers its size. By the default exchange it goes to the queue that
     /// has the name now, as in RabbitMQ, where that exchange's routes are names; unless headers, which may have named
     /// more queues, had a say.
-    fn release_publish(&mut self, to: Requester, held: HeldPublish, targets: &mut Vec<QueueId>) -> usize {
+    fn release_publish(
+        &mut self,
+        to: Requester,
+        held: HeldPublish,
+        targets: &mut Vec<QueueId>,
+    ) -> (usize, Spread) {
         let buffer = self.rooms.pages.large(held.message).cloned();
         let mut record = std::mem::take(&mut self.record);
         if buffer.is_none() {
@@ -206,17 +218,18 @@ impl Shard {
             targets.clear();
             targets.extend(self.router.queue(message.routing_key()).map(|queue| queue.id));
         }
+        let mut spread = Spread::default();
         if targets.is_empty() {
             let mandatory = held.mandatory && self.is_open(to);
             self.unroutable(to.connection.slot, &Publish { channel: to.channel, message, mandatory });
         } else {
-            spread(self.id, &mut self.rooms, targets, &message, buffer.as_ref(), false);
+            spread = self.rooms.spread(targets, &message, buffer.as_ref(), true, false);
         }
         let bytes = message.record_bytes();
         self.record = record;
         self.rooms.pages.release(held.message);
         self.rooms.held -= 1;
-        bytes
+        (bytes, spread)
     }
 
     /// Whoever sees commit-ok finds everything done: a barrier follows what each shard got.
@@ -234,10 +247,18 @@ impl Shard {
     }
 
     fn committed(&mut self, to: Requester) {
-        if let Some(pending) = self.take_pending(to) {
-            self.done(to.connection.slot, to.channel, &pending);
-            self.answered(to);
+        let Some(pending) = self.take_pending(to) else { return };
+        let (slot, number) = (to.connection.slot, to.channel);
+        let refused = self
+            .channel(slot, number)
+            .and_then(|channel| channel.transaction.as_mut())
+            .is_some_and(|transaction| std::mem::take(&mut transaction.refused));
+        if refused {
+            self.fail_pending(slot, number, failed("partial tx completion", (90, 20)));
+        } else {
+            self.done(slot, number, &pending);
         }
+        self.answered(to);
     }
 
     fn is_open(&mut self, to: Requester) -> bool {
@@ -248,6 +269,6 @@ impl Shard {
     }
 }
 
-fn refused(text: &str, method: (u16, u16)) -> Failure {
+fn failed(text: &str, method: (u16, u16)) -> Failure {
     ChannelError::new(ReplyCode::PreconditionFailed, text, method).into()
 }

@@ -5,6 +5,7 @@ use super::{Change, Outcome, Request};
 use crate::amqp::{TableWriter, Value};
 use crate::exchange::model::routed;
 use crate::ids::{QueueId, ShardId};
+use crate::queue_args::{QueueArgs, QueueKind};
 
 fn soft_text(outcome: Outcome) -> String {
     let Outcome::SoftError(error) = outcome else { panic!("a channel error, not {outcome:?}") };
@@ -185,11 +186,45 @@ fn arguments_are_compared_by_value_and_unknown_ones_not_at_all() {
     assert!(declared(declare(wide)).1, "10 is 10 in any width and any order");
     let classic = TableWriter::new().i32("x-max-length", 10).string("x-queue-type", "classic");
     assert!(declared(declare(classic)).1, "a queue without a type is a classic one");
+    let timestamp = TableWriter::new().value("x-max-length", Value::Timestamp(10));
+    assert!(declared(declare(timestamp)).1, "RabbitMQ compares values, not types");
     let float = TableWriter::new().value("x-max-length", Value::F64(10.0));
     assert_eq!(
         soft_text(declare(float)),
         "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '10.0' but current \
          is '10'"
+    );
+}
+
+#[test]
+fn a_new_queue_has_the_rules_that_its_arguments_ask_for() {
+    let mut world = World::new(1);
+    let table = TableWriter::new().string("x-queue-type", "quorum").i32("x-max-length", 10);
+    declared(world.ask(durable(with_arguments(declare_queue(requester(0, 0), "q"), table))));
+    let rules: Vec<_> = world.queues().map(|(_, spec)| spec.rules.clone()).collect();
+    let expected = QueueArgs {
+        kind: QueueKind::Quorum,
+        length_max: Some(10),
+        delivery_limit: Some(20),
+        ..QueueArgs::default()
+    };
+    assert_eq!(rules, [expected]);
+}
+
+#[test]
+fn bad_arguments_leave_the_name_free_and_its_shard_as_it_was() {
+    let mut world = World::new(1);
+    let declare = || declare_queue(requester(0, 0), "q");
+    let bad = || with_arguments(declare(), TableWriter::new().i32("x-expires", 0));
+    assert_eq!(
+        soft_text(world.ask(bad())),
+        "PRECONDITION_FAILED - invalid arg 'x-expires' for queue 'q' in vhost '/': {value_zero,0}"
+    );
+    assert!(!declared(world.ask(declare())).1, "the name was free");
+    assert_eq!(
+        soft_text(world.ask(bad())),
+        "PRECONDITION_FAILED - inequivalent arg 'x-expires' for queue 'q' in vhost '/': received the value '0' of type \
+         'signedint' but current is none"
     );
 }
 

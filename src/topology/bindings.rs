@@ -9,8 +9,9 @@ use super::request::{Outcome, Refusal};
 use super::state::{Effect, Progress, Topology};
 use crate::amqp::{ReplyCode, Table, Value};
 use crate::exchange::headers::{X_MATCH, XMatch};
-use crate::exchange::{Change, Destination, ExchangeKind, Name, text};
+use crate::exchange::{Change, Destination, ExchangeKind, Name};
 use crate::ids::ConnectionId;
+use crate::text;
 
 /// A binding as one of its ends sees it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -253,7 +254,7 @@ fn check_arguments(kind: ExchangeKind, arguments: &[u8]) -> Result<(), Refusal> 
             text::lossy(value)
         ),
         Some(value) => {
-            let (kind, value) = (value.type_name(), super::equivalence::shown(&value));
+            let (kind, value) = (value.type_name(), super::term::shown(&value));
             format!("Invalid x-match field type {kind} (value {value}); expected longstr")
         }
     };

@@ -4,9 +4,11 @@
 use std::fmt::Display;
 
 use super::request::Refusal;
-use crate::amqp::ReplyCode;
-use crate::amqp::{Table, Value};
-use crate::exchange::{ExchangeSpec, QueueSpec, text};
+use super::term::shown;
+use crate::amqp::{ReplyCode, Table, Value};
+use crate::exchange::{ExchangeSpec, QueueSpec};
+use crate::queue_args::QueueKind;
+use crate::text;
 
 /// Exclusive, durable, auto_delete, then the arguments that mean something.
 pub(super) fn check_queue(current: &QueueSpec, received: &QueueSpec) -> Result<(), Refusal> {
@@ -16,7 +18,11 @@ pub(super) fn check_queue(current: &QueueSpec, received: &QueueSpec) -> Result<(
     let resource = text::queue(&current.name);
     check_field("durable", &resource, received.durable, current.durable)?;
     check_field("auto_delete", &resource, received.auto_delete, current.auto_delete)?;
-    check_arguments(QUEUE_ARGUMENTS, &resource, &received.arguments, &current.arguments)
+    let names = match current.rules.kind {
+        QueueKind::Classic => CLASSIC_QUEUE_ARGUMENTS,
+        QueueKind::Quorum => QUORUM_QUEUE_ARGUMENTS,
+    };
+    check_arguments(names, &resource, &received.arguments, &current.arguments)
 }
 
 /// Type, durable, auto_delete, internal, then the only argument that RabbitMQ compares.
@@ -68,24 +74,31 @@ fn check_argument(
         (None, Some(current)) => Err(inequivalent(name, resource, "none", &typed(&current))),
         (Some(received), Some(current)) if is_equal(&received, &current) => Ok(()),
         (Some(received), Some(current)) => {
-            let (received, current) = (shown(&received), shown(&current));
-            Err(inequivalent(name, resource, &format!("'{received}'"), &format!("'{current}'")))
+            Err(inequivalent(name, resource, &untyped(&received), &untyped(&current)))
         }
     }
 }
 
-/// Integers of any width are compared by value, and so are the two kinds of floats; 10 is not 10.0.
+/// Values are compared and types are not: integers of any width and timestamps, the two kinds of floats, the two kinds
+/// of strings. 10 is not 10.0.
 fn is_equal(one: &Value<'_>, other: &Value<'_>) -> bool {
-    match (one.as_integer(), other.as_integer()) {
-        (Some(one), Some(other)) => return one == other,
-        (Some(_), None) | (None, Some(_)) => return false,
-        (None, None) => {}
+    if let (Some(one), Some(other)) = (as_number(one), as_number(other)) {
+        return one == other;
     }
-    match (as_float(one), as_float(other)) {
+    if let (Some(one), Some(other)) = (as_float(one), as_float(other)) {
+        return one == other;
+    }
+    match (as_octets(one), as_octets(other)) {
         (Some(one), Some(other)) => one == other,
-        (Some(_), None) | (None, Some(_)) => false,
-        (None, None) => one == other,
+        _ => one == other,
     }
+}
+
+fn as_number(value: &Value<'_>) -> Option<i128> {
+    if let Value::Timestamp(seconds) = *value {
+        return Some(i128::from(seconds));
+    }
+    value.as_integer().map(i128::from)
 }
 
 fn as_float(value: &Value<'_>) -> Option<f64> {
@@ -93,6 +106,10 @@ fn as_float(value: &Value<'_>) -> Option<f64> {
         return Some(number);
     }
     if let Value::F32(number) = *value { Some(f64::from(number)) } else { None }
+}
+
+fn as_octets<'a>(value: &Value<'a>) -> Option<&'a [u8]> {
+    if let Value::LongString(octets) | Value::Bytes(octets) = *value { Some(octets) } else { None }
 }
 
 fn is_classic(value: &Value<'_>) -> bool {
@@ -109,27 +126,13 @@ fn typed(value: &Value<'_>) -> String {
     format!("the value '{}' of type '{}'", shown(value), value.type_name())
 }
 
-pub(super) fn shown(value: &Value<'_>) -> String {
-    match *value {
-        Value::LongString(bytes) | Value::Bytes(bytes) => text::lossy(bytes).into_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::I8(number) => number.to_string(),
-        Value::U8(number) => number.to_string(),
-        Value::I16(number) => number.to_string(),
-        Value::U16(number) => number.to_string(),
-        Value::I32(number) => number.to_string(),
-        Value::U32(number) => number.to_string(),
-        Value::I64(number) => number.to_string(),
-        Value::Timestamp(seconds) => seconds.to_string(),
-        Value::F32(number) => format!("{number:?}"),
-        Value::F64(number) => format!("{number:?}"),
-        Value::Decimal { scale, value } => format!("{{{scale},{value}}}"),
-        Value::Table(_) | Value::Array(_) => "[...]".to_string(),
-        Value::Void => "undefined".to_string(),
-    }
+/// Nothing is what RabbitMQ calls the value of a void.
+fn untyped(value: &Value<'_>) -> String {
+    if *value == Value::Void { "none".to_owned() } else { format!("'{}'", shown(value)) }
 }
 
-const QUEUE_ARGUMENTS: &[&str] = &[
+/// What RabbitMQ compares of classic queues, in its order (rabbit_classic_queue:capabilities); the last two are ours.
+const CLASSIC_QUEUE_ARGUMENTS: &[&str] = &[
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
@@ -139,8 +142,32 @@ const QUEUE_ARGUMENTS: &[&str] = &[
     "x-max-priority",
     "x-overflow",
     "x-queue-mode",
+    "x-queue-version",
     "x-single-active-consumer",
     "x-queue-type",
+    "x-queue-master-locator",
+    "x-delivery-limit",
+    "x-consumer-timeout",
+];
+
+/// The same of quorum queues (rabbit_quorum_queue:capabilities); the last is ours.
+const QUORUM_QUEUE_ARGUMENTS: &[&str] = &[
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-overflow",
+    "x-single-active-consumer",
+    "x-queue-type",
+    "x-quorum-initial-group-size",
+    "x-delivery-limit",
+    "x-message-ttl",
+    "x-queue-leader-locator",
+    "x-consumer-timeout",
 ];
 
 const EXCHANGE_ARGUMENTS: &[&str] = &["alternate-exchange"];

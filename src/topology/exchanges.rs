@@ -8,7 +8,8 @@ use super::equivalence;
 use super::request::{Outcome, Refusal};
 use super::state::{Effect, Progress, Topology};
 use crate::amqp::{ReplyCode, Table, Value};
-use crate::exchange::{Change, ExchangeKind, ExchangeSpec, Name, text};
+use crate::exchange::{Change, ExchangeKind, ExchangeSpec, Name};
+use crate::text;
 
 /// An exchange, where it leads to, and what leads to it.
 pub(super) struct Exchange {

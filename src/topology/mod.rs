@@ -17,6 +17,7 @@ mod exchanges;
 mod queues;
 mod request;
 mod state;
+mod term;
 
 pub use crate::exchange::{Change, ExchangeKind, ExchangeSpec, Name, QueueSpec};
 pub use request::{Outcome, Request};

@@ -7,9 +7,10 @@ use super::bindings::{BindingEnd, End};
 use super::equivalence;
 use super::request::{Outcome, Refusal, Request};
 use super::state::{Effect, Progress, Topology};
-use crate::amqp::ReplyCode;
+use crate::amqp::{ReplyCode, Table};
 use crate::exchange::{Change, Name, QueueSpec};
 use crate::ids::{QueueId, Requester, ShardId};
+use crate::queue_args::{Declaration, QueueArgs};
 
 /// What a name that is not free stands for. `waiters` came while it was not settled; each is a parked channel.
 pub(super) enum NamedQueue {
@@ -92,6 +93,7 @@ impl Topology {
         self.run_again(waiters, out);
     }
 
+    /// Arguments are looked at when the queue is not there yet; to one that is there they are the same or not.
     pub(super) fn declare_queue(
         &mut self,
         declarer: Requester,
@@ -107,8 +109,9 @@ impl Topology {
             let (id, name) = (live.id, live.spec.name.clone());
             return Ok(Progress::Done(Outcome::QueueDeclared { id, name, existed: true }));
         }
+        let rules = parse_rules(&spec, server_named)?;
+        let spec = Arc::new(QueueSpec { rules, ..spec });
         let on = self.placement.place(declarer.connection.shard);
-        let spec = Arc::new(spec);
         let creating = NamedQueue::Creating { on, spec: spec.clone(), declarer, waiters: Vec::new() };
         self.queues.insert(spec.name.clone(), creating);
         out.push(Effect::CreateQueue { on, spec });
@@ -193,6 +196,18 @@ impl Placement {
     fn remove(&mut self, shard: ShardId) {
         self.queues[shard.index()] -= 1;
     }
+}
+
+fn parse_rules(spec: &QueueSpec, server_named: bool) -> Result<QueueArgs, Refusal> {
+    let declared = Declaration {
+        name: &spec.name,
+        server_named,
+        durable: spec.durable,
+        exclusive: spec.exclusive.is_some(),
+        auto_delete: spec.auto_delete,
+        arguments: Table::from_checked(&spec.arguments),
+    };
+    QueueArgs::parse(&declared).map_err(|text| Refusal::new(ReplyCode::PreconditionFailed, text))
 }
 
 /// RabbitMQ refuses the prefix even if the queue exists: its own names cannot be declared again by clients.

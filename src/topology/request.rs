@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::amqp::{ChannelError, ReplyCode};
-use crate::exchange::{Name, text};
+use crate::exchange::Name;
 use crate::ids::{QueueId, Requester};
+use crate::text;
 
 /// A method that changes the topology, on its way from the connection's shard. The channel is parked until the reply.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -174,6 +174,7 @@ impl Topology {
                     auto_delete,
                     exclusive: exclusive.then_some(requester.connection),
                     arguments: arguments.into(),
+                    // Known when the queue is found to be a new one.
                     rules: QueueArgs::default(),
                 };
                 self.declare_queue(requester, spec, server_named, out)

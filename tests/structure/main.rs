@@ -6,8 +6,22 @@ mod source;
 use source::{Source, names, sources};
 
 /// What the rooms build on; each of these uses only what stands before it.
-const GROUND: &[&str] =
-    &["ids", "limits", "slots", "budget", "auth", "amqp", "message", "pages", "queue_args"];
+const GROUND: &[&str] = &[
+    "ids",
+    "limits",
+    "slots",
+    "wheel",
+    "budget",
+    "auth",
+    "amqp",
+    "text",
+    "expiration",
+    "message",
+    "death",
+    "pages",
+    "settlement",
+    "queue_args",
+];
 
 /// Whom each module may import besides the ground. The rooms do not import each other: `shard`, the hall, carries
 /// values between them.
@@ -17,13 +31,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("queue", &[]),
     ("journal", &[]),
     ("mesh", &[]),
-    ("wheel", &[]),
     ("stats", &[]),
     ("topology", &["exchange"]),
-    ("shard", &["exchange", "connection", "queue", "journal", "mesh", "topology", "wheel", "stats"]),
+    ("shard", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats"]),
     ("shard/start", &["shard", "mesh", "net", "config", "machine", "stats"]),
-    ("walk", &["exchange", "connection", "queue", "journal", "mesh", "topology", "wheel", "stats", "shard"]),
-    ("config", &[]),
+    ("walk", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats", "shard"]),
+    ("config", &["connection"]),
     ("machine", &[]),
     ("net", &["shard", "config", "machine", "stats"]),
     ("management", &["shard", "config", "machine", "stats"]),

@@ -7,8 +7,11 @@ use crate::mesh::doorbell::Doorbell;
 use crate::net::listener::{Accepted, Inbox};
 use crate::net::{Socket, Sockets, Turn};
 use crate::shard::{Peer, Shard};
+use glommio::timer::Timer;
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Lives on: its shard, within its glommio executor.
 pub struct Shell {
@@ -20,6 +23,11 @@ pub struct Shell {
     mesh: RefCell<Waker>,
     /// Something was done since the last beat.
     busy: Cell<bool>,
+    /// Of the clockwork.
+    clockwork: RefCell<Waker>,
+    /// For what time it is set.
+    alarm: RefCell<Option<Timer>>,
+    alarm_at: Cell<u64>,
 }
 
 struct Rooms {
@@ -46,6 +54,9 @@ impl Shell {
             common,
             mesh: RefCell::new(Waker::noop().clone()),
             busy: Cell::new(false),
+            clockwork: RefCell::new(Waker::noop().clone()),
+            alarm: RefCell::new(None),
+            alarm_at: Cell::new(u64::MAX),
         }
     }
 
@@ -105,6 +116,36 @@ impl Shell {
         rooms.shard.tick(now);
         rooms.settle(now);
         self.continue_later(&rooms);
+        drop(rooms);
+        self.tell_time();
+    }
+
+    /// The wall clock, for the times that messages carry.
+    pub fn tell_time(&self) {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.rooms.borrow_mut().shard.set_wall(wall.as_secs());
+    }
+
+    /// The turn of the clockwork: takes what is due, and sleeps until something will be.
+    pub fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.clockwork.borrow_mut().clone_from(cx.waker());
+        let now = self.gate.now();
+        let mut rooms = self.rooms.borrow_mut();
+        if rooms.shard.next_due().is_some_and(|at| at <= now) {
+            rooms.shard.flushed(now);
+            rooms.settle(now);
+            self.busy.set(true);
+            self.continue_later(&rooms);
+        }
+        let next = rooms.shard.next_due();
+        self.alarm_at.set(next.unwrap_or(u64::MAX));
+        let mut alarm = next.map(|at| Timer::new(Duration::from_nanos(at.saturating_sub(now))));
+        if alarm.as_mut().is_some_and(|alarm| Pin::new(alarm).poll(cx).is_ready()) {
+            // What is left of a crowd takes its turn like everybody.
+            cx.waker().wake_by_ref();
+        }
+        *self.alarm.borrow_mut() = alarm;
+        Poll::Pending
     }
 
     /// Answers whether anything was done since the last call, and publishes the counters.
@@ -121,9 +162,11 @@ impl Shell {
 
     /// True if there was something to do, or is left.
     pub fn settle(&self, now: u64) -> bool {
-        let moved = self.rooms.borrow_mut().settle(now);
+        let mut rooms = self.rooms.borrow_mut();
+        let moved = rooms.settle(now);
         if moved {
             self.busy.set(true);
+            self.continue_later(&rooms);
         }
         moved
     }
@@ -147,6 +190,9 @@ impl Shell {
     fn continue_later(&self, rooms: &Rooms) {
         if rooms.has_work() {
             self.mesh.borrow().wake_by_ref();
+        }
+        if rooms.shard.next_due().is_some_and(|at| at < self.alarm_at.get()) {
+            self.clockwork.borrow().wake_by_ref();
         }
     }
 

@@ -7,7 +7,7 @@ use crate::common::wire::{consume, encoded, short};
 use haremq::amqp::{Method, TableWriter};
 
 pub fn rows() -> Vec<Case> {
-    [modes(), contents()].into_iter().flatten().collect()
+    [modes(), contents(), expirations()].into_iter().flatten().collect()
 }
 
 fn modes() -> Vec<Case> {
@@ -125,3 +125,56 @@ fn contents() -> Vec<Case> {
         ),
     ]
 }
+
+/// Of a message that nobody gets: it is looked at before the queue is looked for, and after the exchange.
+fn expirations() -> Vec<Case> {
+    let expiring = |exchange: &str, text: &str| {
+        let properties = [&[0x01, 0x00][..], &[text.len() as u8], text.as_bytes()].concat();
+        with_properties(exchange, "nowhere", &properties)
+    };
+    let refused = EXPIRATIONS.iter().map(|&(text, what)| {
+        let outcome = format!("PRECONDITION_FAILED - invalid expiration '{text}': {what}");
+        row(&format!("an expiration of {text:?}"), soft(406, &outcome, (60, 40)), move |s| {
+            s.wire.bytes(&expiring("", text));
+        })
+    });
+    let taken = ["0", "5", "05", "+5", "-0", "315360000000"].iter().map(|&text| {
+        row(&format!("an expiration of {text:?}"), Outcome::Goes, move |s| s.wire.bytes(&expiring("", text)))
+    });
+    let nowhere = row(
+        "no exchange before a bad expiration",
+        soft(404, "NOT_FOUND - no exchange '{q}' in vhost '/'", (60, 40)),
+        move |s| s.wire.bytes(&expiring(s.q, "soon")),
+    );
+    let transaction = row(
+        "a bad expiration in a transaction",
+        soft(406, "PRECONDITION_FAILED - invalid expiration 'soon': no_integer", (60, 40)),
+        move |s| {
+            s.wire.call(1, Method::TxSelect, "tx.select-ok");
+            s.wire.bytes(&expiring("", "soon"));
+        },
+    );
+    refused.chain(taken).chain([nowhere, transaction]).collect()
+}
+
+const EXPIRATIONS: &[(&str, &str)] = &[
+    ("", "no_integer"),
+    ("soon", "no_integer"),
+    ("-", "no_integer"),
+    ("--5", "no_integer"),
+    (" 5", "no_integer"),
+    ("\u{ff15}", "no_integer"),
+    ("5 ", "{leftover_string,\" \"}"),
+    ("12s", "{leftover_string,\"s\"}"),
+    ("1.5", "{leftover_string,\".5\"}"),
+    ("0x10", "{leftover_string,\"x10\"}"),
+    ("1_000", "{leftover_string,\"_000\"}"),
+    ("5\"q\\", "{leftover_string,\"\\\"q\\\\\"}"),
+    ("5\u{1}", "{leftover_string,[1]}"),
+    ("5\u{e9}", "{leftover_string,\"\u{e9}\"}"),
+    ("5\u{20ac}", "{leftover_string,[226,130,172]}"),
+    ("-1", "{value_negative,-1}"),
+    ("-0005", "{value_negative,-5}"),
+    ("315360000001", "{value_too_large,315360000001}"),
+    ("000315360000001", "{value_too_large,315360000001}"),
+];

@@ -5,8 +5,6 @@
 //!
 //! | what | code |
 //! |---|---|
-//! | queue arguments that are checked: `x-message-ttl`, `x-expires`, `x-max-length`, `x-overflow`, `x-max-priority`, dead letters, queue types | 406 |
-//! | `expiration` that is no number, which comes with message TTL | 406 |
 //! | `user_id` that is not the user, which comes with users besides guest | 406 |
 //! | permissions to configure, write and read, and those of topics | 403 |
 //! | exclusive consumers of a queue with a single active consumer | 403 |
@@ -20,14 +18,17 @@
 //! of reach from a socket: guest from another machine (`src/auth.rs`), a method while tx.commit is under way (504, a
 //! race that RabbitMQ itself parks now), 65,536 consumers on a channel (530, takes RabbitMQ minutes), 541 of a defect.
 
+mod arguments;
 pub mod ask;
 pub mod case;
 mod channel;
 mod connection;
+mod consuming;
 mod content;
 mod equivalence;
 mod no_errors;
 mod opening;
+mod redeclared;
 
 use case::{Case, run};
 
@@ -37,6 +38,9 @@ fn every_row_of_the_error_table() {
         opening::rows(),
         channel::rows(),
         equivalence::rows(),
+        arguments::rows(),
+        redeclared::rows(),
+        consuming::rows(),
         content::rows(),
         connection::rows(),
         no_errors::rows(),

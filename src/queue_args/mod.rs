@@ -1,6 +1,21 @@
-//! What the `x-` arguments of a queue's declaration ask for, parsed once.
+//! What the `x-` arguments of a queue's declaration and of its consumers ask for, parsed once.
+//!
+//! The checks, their order and their texts are RabbitMQ's (rabbit_amqqueue:check_declare_arguments,
+//! check_consume_arguments). Every error is a 406. An argument that is not known is ignored; of one that occurs twice,
+//! the first counts.
+
+mod check;
+mod consume;
+mod declare;
+mod name_prefix;
+#[cfg(test)]
+mod tests;
 
 use crate::ids::Name;
+
+pub use consume::ConsumeArgs;
+pub use declare::Declaration;
+pub use name_prefix::name_prefix;
 
 /// The rules of one queue. The default is a queue without any.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

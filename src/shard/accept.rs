@@ -1,0 +1,190 @@
+//! A message comes to a queue of this shard: straight through it, into it, or past it.
+
+use bytes::Bytes;
+
+use super::rooms::{Letter, Rooms};
+use crate::amqp::content::EXPIRATION_FLAG;
+use crate::death::Reason;
+use crate::ids::QueueId;
+use crate::limits::{FLUSH_BYTES, PAGED_BYTES_MAX};
+use crate::message::Message;
+use crate::pages::{MessageRef, Pages};
+use crate::queue::{ConsumerAt, Dead, Direct, Marks, Queue};
+use crate::queue_args::Overflow;
+use crate::wheel::TimerId;
+
+impl Rooms {
+    /// Takes a message into a queue of this shard, or straight through it. `stored` is shared by the queues
+    /// that the same message goes to. False if the queue refuses it because it is full.
+    #[inline]
+    pub fn accept(
+        &mut self,
+        id: QueueId,
+        message: &Message<'_>,
+        buffer: Option<&Bytes>,
+        stored: &mut Option<MessageRef>,
+        letter: bool,
+    ) -> bool {
+        let Some(queue) = self.queues.live_mut(id.slot, id.generation) else { return true };
+        if queue.dying {
+            return true;
+        }
+        self.outward.counters.queued += 1;
+        if queue.lacks_credit() {
+            self.outward.ask_for_credit(queue);
+        }
+        if !queue.is_plain() || letter || message.property_flags() & EXPIRATION_FLAG != 0 {
+            return self.accept_by_rules(id, message, buffer, stored, letter);
+        }
+        match queue.direct(message.window_bytes()) {
+            Some(direct) => self.hand_out(id, &direct, message, buffer, stored, &Marks::default()),
+            None => {
+                let message = store(&mut self.pages, message, buffer, stored);
+                queue.push(message, &Marks::default(), &self.pages, &mut self.timers);
+            }
+        }
+        true
+    }
+
+    /// The same for a queue with rules, or a message with properties that matter.
+    fn accept_by_rules(
+        &mut self,
+        id: QueueId,
+        message: &Message<'_>,
+        buffer: Option<&Bytes>,
+        stored: &mut Option<MessageRef>,
+        letter: bool,
+    ) -> bool {
+        let Some(queue) = self.queues.get_mut(id.slot) else { return true };
+        if let Some(overflow) = queue.refuses(message.body_bytes()) {
+            self.outward.counters.refused += 1;
+            if overflow == Overflow::RejectPublishDlx && queue.graveyard().is_some() {
+                let message = store(&mut self.pages, message, buffer, stored);
+                self.bury(id.slot, Dead { message, letter, reason: Reason::MaxLength });
+            }
+            return false;
+        }
+        let marks = queue.marks(message.priority(), message.expiration_ms(), letter);
+        match queue.direct(message.window_bytes()) {
+            Some(direct) => self.hand_out(id, &direct, message, buffer, stored, &marks),
+            None => {
+                let message = store(&mut self.pages, message, buffer, stored);
+                if marks.ttl_ns == Some(0) {
+                    self.bury(id.slot, Dead { message, letter, reason: Reason::Expired });
+                } else {
+                    queue.push(message, &marks, &self.pages, &mut self.timers);
+                    self.drop_heads(id.slot);
+                }
+            }
+        }
+        true
+    }
+
+    /// Brings a message to the consumer that its queue has picked.
+    #[inline]
+    fn hand_out(
+        &mut self,
+        id: QueueId,
+        direct: &Direct,
+        message: &Message<'_>,
+        buffer: Option<&Bytes>,
+        stored: &mut Option<MessageRef>,
+        marks: &Marks,
+    ) {
+        let Rooms { queues, pages, timers, outward, .. } = self;
+        let unacked = if direct.no_ack {
+            None
+        } else {
+            let Some(queue) = queues.get_mut(id.slot) else { return };
+            let message = store(pages, message, buffer, stored);
+            Some(queue.track(message, marks, direct, timers))
+        };
+        if !outward.deliver(id, direct.to, message, buffer, unacked, false)
+            && let Some(unacked) = unacked
+        {
+            self.undeliver(id, unacked);
+        }
+    }
+
+    /// Takes a run of messages with the same route straight through a queue of this shard to the one consumer here that
+    /// takes whatever comes, as long as `next` has one and windows and outbox have room. Answers how many there were.
+    #[inline]
+    pub fn accept_run<'m>(
+        &mut self,
+        id: QueueId,
+        route: &[u8],
+        mut next: impl FnMut() -> Option<Message<'m>>,
+    ) -> u64 {
+        let Rooms { queues, outward, .. } = self;
+        let Some(queue) = queues.live_mut(id.slot, id.generation) else { return 0 };
+        let Some(consumer) = queue.sole_taker() else { return 0 };
+        let ConsumerAt { connection, handle } = consumer.at;
+        if connection.shard != outward.id {
+            return 0;
+        }
+        let Some(here) = outward.connections.live_mut(connection.slot, connection.generation) else {
+            return 0;
+        };
+        let room = consumer.window.min(FLUSH_BYTES as i64 - outward.unflushed as i64);
+        let (count, bytes) =
+            here.deliver_run(handle, route, |taken| if i64::from(taken) < room { next() } else { None });
+        if count == 0 {
+            return 0;
+        }
+        consumer.window -= i64::from(bytes);
+        queue.run_ended();
+        outward.counters.queued += count;
+        outward.counters.delivered += count;
+        outward.unflushed += bytes as usize;
+        outward.touch(connection.slot);
+        count
+    }
+
+    /// A ready message has waited its time.
+    pub fn expire(&mut self, timer: TimerId, slot: u32, priority: u8, sequence: u64) {
+        let Rooms { queues, pages, timers, .. } = self;
+        if let Some(queue) = queues.get_mut(slot)
+            && let Some(dead) = queue.expire(timer, priority, sequence, pages, timers)
+        {
+            self.outward.counters.expired += 1;
+            self.bury(slot, dead);
+        }
+    }
+
+    /// A dead message goes on to where the dead of its queue go, or is gone.
+    pub fn bury(&mut self, slot: u32, dead: Dead) {
+        match self.queues.get(slot).and_then(Queue::graveyard) {
+            Some(to) => self.letters.push_back(Letter { dead, to: to.clone() }),
+            None => self.pages.release(dead.message),
+        }
+    }
+
+    /// A queue that has become too long loses its first messages.
+    pub(super) fn drop_heads(&mut self, slot: u32) {
+        while let Some(queue) = self.queues.get_mut(slot)
+            && let Some(dead) = queue.drop_head(&self.pages, &mut self.timers)
+        {
+            self.bury(slot, dead);
+        }
+    }
+}
+
+/// The stored form of a message: the first queue stores it, the others share it.
+#[inline]
+pub fn store(
+    pages: &mut Pages,
+    message: &Message<'_>,
+    buffer: Option<&Bytes>,
+    stored: &mut Option<MessageRef>,
+) -> MessageRef {
+    match *stored {
+        Some(at) => {
+            pages.retain(at);
+            at
+        }
+        None => *stored.insert(match buffer {
+            Some(buffer) if buffer.len() > PAGED_BYTES_MAX => pages.store_large(buffer.clone()),
+            _ => pages.store(message),
+        }),
+    }
+}

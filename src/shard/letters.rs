@@ -1,0 +1,101 @@
+//! The dead of the queues here go on to their dead letter exchanges.
+//!
+//! ```text
+//! queue --bury--> letters --(rings have room) rewritten, routed--> the queues that take it
+//!                                                  \-> sent until the other shards have answered
+//! ```
+//! The message stays in the pages of the shard where it died until all its queues have accepted or refused it. Full rings
+//! pause the letters: nobody's socket can be held back for them.
+
+use std::collections::VecDeque;
+
+use super::Shard;
+use super::confirm::Sender;
+use super::rooms::Letter;
+use crate::death::{self, CycleQueues, Death};
+use crate::ids::QueueId;
+use crate::limits::LETTERS;
+use crate::message::Message;
+use crate::pages::{MessageRef, Pages};
+
+impl Shard {
+    /// Whether some letter can go on.
+    pub(super) fn may_send_letters(&self) -> bool {
+        !self.rooms.letters.is_empty() && !self.rooms.outward.mesh.spilled()
+    }
+
+    /// A piece of the letters.
+    pub(super) fn send_letters(&mut self) {
+        for _ in 0..LETTERS {
+            if !self.may_send_letters() {
+                return;
+            }
+            let Some(Letter { dead, to }) = self.rooms.letters.pop_front() else { return };
+            let died = self.rooms.pages.read(dead.message);
+            let death = Death { reason: dead.reason, queue: &to.queue, time_s: self.wall_s };
+            let record = death::letter(&died, dead.letter, &death, &to.exchange, to.routing_key.as_deref());
+            let shards = self.send_letter(&record);
+            if shards == 0 {
+                self.rooms.pages.release(dead.message);
+            } else {
+                self.rooms.sent.push(dead.message, shards);
+            }
+        }
+    }
+
+    /// Answers how many other shards it went to. An exchange that is not there, like one that leads nowhere, is the end of
+    /// the message: so it is with RabbitMQ.
+    fn send_letter(&mut self, record: &[u8]) -> u16 {
+        let message = Message::from_record(record);
+        let Ok(resolved) = self.router.resolve_letter(&message) else { return 0 };
+        let mut targets = self.router.targets(resolved.list).to_vec();
+        let cyclic = death::cycle_queues(&message);
+        targets.retain(|target| !self.is_cyclic(&cyclic, *target));
+        self.rooms.outward.counters.dead_lettered += 1;
+        let spread = self.rooms.spread(&targets, &message, None, true, true);
+        if spread.elsewhere > 0 {
+            self.confirming.await_all(self.id, &targets, Sender::Letters, self.rooms.sent.next());
+        }
+        spread.elsewhere
+    }
+
+    fn is_cyclic(&self, queues: &CycleQueues<'_>, target: QueueId) -> bool {
+        let mut ids = queues.names().filter_map(|name| self.router.queue(name)).map(|route| route.id);
+        ids.any(|id| id == target) || queues.is_full()
+    }
+}
+
+/// Letters that other shards have not answered for, oldest first.
+#[derive(Default)]
+pub struct SentLetters {
+    /// The number of the oldest.
+    first: u64,
+    /// Each with its message here, and how many shards still owe an answer.
+    waiting: VecDeque<(MessageRef, u16)>,
+}
+
+impl SentLetters {
+    /// The number of the letter that is sent next.
+    fn next(&self) -> u64 {
+        self.first + self.waiting.len() as u64
+    }
+
+    fn push(&mut self, message: MessageRef, shards: u16) {
+        self.waiting.push_back((message, shards));
+    }
+
+    /// A shard answered for so many letters from a number on: what nobody owes an answer for is let go.
+    pub(super) fn answered(&mut self, first: u64, count: u32, pages: &mut Pages) {
+        for number in first..first + u64::from(count) {
+            self.waiting[(number - self.first) as usize].1 -= 1;
+        }
+        while let Some((message, _)) = self.waiting.pop_front_if(|(_, shards)| *shards == 0) {
+            self.first += 1;
+            pages.release(message);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
