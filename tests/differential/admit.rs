@@ -3,6 +3,7 @@
 use crate::act::{Act, Arg, Arguments, Flags, How, Pick, Publication, Step};
 use crate::ledger::{Channel, GENERATED, Held, Ledger, Mode, REPLY, covers};
 use crate::speak::Ready;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The step with its references resolved, or None if there is nothing that it could refer to. What there is, RabbitMQ
 /// says.
@@ -27,7 +28,8 @@ pub fn admit(step: &Step, haremq: &Ledger, rabbitmq: &Ledger) -> Option<Ready> {
         Act::Rollback { stray: false } => place.transactional(&mut step, Act::Rollback { stray: false })?,
         act => place.named(act)?,
     };
-    place.is_defined(&step).then_some(Ready { step, tags })
+    let is_overtaken = rabbitmq.is_overtaken(&step);
+    place.is_defined(&step).then_some(Ready { step, tags, is_overtaken })
 }
 
 struct Admission<'a> {
@@ -201,8 +203,28 @@ impl Admission<'_> {
                 !got && consumers.len() <= 1 && consumers.all(|it| !it.no_ack && sole(&it.queue))
             }
             Act::Get { flags, .. } => channel.global_prefetch == 0 || flags.has("no-ack"),
+            Act::Recover { .. } => self.is_ordered(channel.unacked.iter()),
+            Act::Commit { .. } => self.is_ordered(channel.settled.iter()),
+            Act::Settle { tag: Pick::This(tag), flags, .. }
+                if flags.has("multiple") && flags.has("requeue") =>
+            {
+                self.is_ordered(channel.unacked.iter().filter(|held| covers(*tag, true, held.tag)))
+            }
             _ => true,
         }
+    }
+}
+
+impl Admission<'_> {
+    /// RabbitMQ requeues what was delivered to one consumer after what was delivered to another; if somebody consumes
+    /// from the queue meanwhile, the order in which it comes back is nobody's promise.
+    fn is_ordered<'a>(&self, requeued: impl Iterator<Item = &'a Held>) -> bool {
+        let mut from: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for held in requeued {
+            from.entry(&held.queue).or_default().insert(&held.consumer);
+        }
+        let is_consumed = |queue: &str| self.rabbitmq.consumers_of(queue).next().is_some();
+        from.iter().all(|(queue, consumers)| consumers.len() <= 1 || !is_consumed(queue))
     }
 }
 

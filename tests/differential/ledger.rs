@@ -11,6 +11,8 @@ pub struct Ledger {
     /// Queues that are thought to be there, with the connection that they are exclusive to.
     pub queues: BTreeMap<String, Option<usize>>,
     pub exchanges: BTreeSet<String>,
+    /// How often a queue has come or gone.
+    changes: u64,
     /// The broker's own words, and what they are called here.
     aliases: Vec<(String, String)>,
     pub connections: [BTreeMap<u16, Channel>; 2],
@@ -30,6 +32,8 @@ pub struct Channel {
     pub unacked: Vec<Held>,
     /// Settled in a transaction that is not committed.
     pub settled: Vec<Held>,
+    /// Which change of queues was the last before the first publish of the transaction.
+    begun: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -78,7 +82,18 @@ impl Ledger {
 
     pub fn connection_gone(&mut self, connection: usize) {
         self.connections[connection].clear();
+        let before = self.queues.len();
         self.queues.retain(|_, owner| *owner != Some(connection));
+        self.changes += (before - self.queues.len()) as u64;
+    }
+
+    pub fn queue_gone(&mut self, queue: &str) {
+        self.changes += u64::from(self.queues.remove(queue).is_some());
+    }
+
+    /// Whether a queue has come or gone since something was published in the transaction of the step's channel.
+    pub fn is_overtaken(&self, step: &Step) -> bool {
+        self.channel(step).and_then(|channel| channel.begun).is_some_and(|begun| begun != self.changes)
     }
 
     /// The consumers of a queue.
@@ -92,7 +107,7 @@ impl Ledger {
     /// All words of the broker's own replaced by ours.
     pub fn canonical(&self, text: &str) -> String {
         let known = self.aliases.iter().filter(|(own, _)| text.contains(own.as_str()));
-        known.fold(text.to_owned(), |text, (own, ours)| text.replace(own, ours))
+        without_generated(known.fold(text.to_owned(), |text, (own, ours)| text.replace(own, ours)))
     }
 
     /// The broker's word for a name of ours.
@@ -133,8 +148,12 @@ impl Ledger {
 
     /// What is so from the moment on in which the step is said.
     pub fn said(&mut self, step: &Step, tag: u64) {
+        let changes = self.changes;
         let Some(channel) = self.channel_mut(step) else { return };
         match &step.act {
+            Act::Publish(_) if channel.mode == Mode::Transaction => {
+                channel.begun.get_or_insert(changes);
+            }
             Act::Publish(_) if channel.mode == Mode::Confirm => {
                 channel.published += 1;
                 channel.unconfirmed.insert(channel.published);
@@ -191,7 +210,7 @@ impl Ledger {
             }
             (Method::QueueDeleteOk { .. }, Act::DeleteQueue { queue, .. }) => {
                 let queue = self.named(step, queue);
-                self.queues.remove(&queue);
+                self.queue_gone(&queue);
             }
             (Method::ExchangeDeclareOk, Act::DeclareExchange { exchange, .. }) => {
                 self.exchanges.insert(exchange.clone());
@@ -213,7 +232,10 @@ impl Ledger {
 
     fn declared(&mut self, step: &Step, queue: &str, flags: &Flags) {
         let owner = (flags.has("exclusive") && !flags.has("passive")).then_some(step.connection);
-        self.queues.entry(queue.to_owned()).or_insert(owner);
+        if !self.queues.contains_key(queue) {
+            self.queues.insert(queue.to_owned(), owner);
+            self.changes += 1;
+        }
         if let Some(channel) = self.channel_mut(step) {
             channel.last_queue = Some(queue.to_owned());
         }
@@ -243,8 +265,12 @@ impl Channel {
             }
             (Method::ConfirmSelectOk, _) => self.mode = Mode::Confirm,
             (Method::TxSelectOk, _) => self.mode = Mode::Transaction,
-            (Method::TxCommitOk, _) => self.settled.clear(),
+            (Method::TxCommitOk, _) => {
+                self.settled.clear();
+                self.begun = None;
+            }
             (Method::TxRollbackOk, _) => {
+                self.begun = None;
                 self.unacked.append(&mut self.settled);
                 self.unacked.sort_by_key(|held| held.tag);
             }
@@ -268,6 +294,14 @@ impl Channel {
         });
         gone
     }
+}
+
+/// Names that the broker has made up for what it then refused.
+fn without_generated(text: String) -> String {
+    let Some((before, rest)) = text.split_once("amq.gen-") else { return text };
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    let after = rest.trim_start_matches(is_of_name);
+    without_generated(format!("{before}a generated name{after}"))
 }
 
 /// Whether an ack of `tag` is about the delivery `held`.

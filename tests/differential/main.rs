@@ -80,6 +80,7 @@ fn one(brokers: Brokers, seed: u64, log: bool) -> (Tally, bool) {
     let count = variable("HAREMQ_DIFF_STEPS").unwrap_or(STEPS) as usize;
     let has_arguments = variable("HAREMQ_DIFF_ARGUMENTS").map(|it| it != 0);
     let steps = Plan::new(seed, has_arguments).steps(count);
+    let dying = Dying(seed);
     let (tally, finding) = Run::seed(brokers, &steps, log);
     if let Some(finding) = &finding {
         println!("seed {seed}: {}", finding.text());
@@ -90,7 +91,19 @@ fn one(brokers: Brokers, seed: u64, log: bool) -> (Tally, bool) {
             shrink(brokers, &steps[..steps.len().min(finding.at + 1)], finding, Duration::from_secs(seconds))
         );
     }
+    drop(dying);
     (tally, finding.is_some())
+}
+
+/// Says which seed it was, if the test panics while it lives.
+struct Dying(u64);
+
+impl Drop for Dying {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {} panicked", self.0);
+        }
+    }
 }
 
 fn port() -> u16 {

@@ -116,8 +116,9 @@ impl Run {
         let line = format!("{at}: connection {connection}, channel {channel}: {act:?}");
         self.history.push(line);
         for (side, tag) in self.sides.iter_mut().zip(ready.tags) {
-            side.perform(ready, tag);
+            side.say(ready, tag);
         }
+        self.sides.iter_mut().for_each(|side| side.hear_answer(&ready.step));
         let differences = self.compared(*connection);
         self.count(&ready.step.act);
         if self.log {
@@ -133,7 +134,7 @@ impl Run {
         if differences.is_empty() {
             return Ok(Then::Goes);
         }
-        match known::explain(&ready.step, &differences) {
+        match known::explain(ready, &differences) {
             Some(known) => {
                 *self.tally.explained.entry(known.why).or_default() += 1;
                 if known.ends { Ok(Then::Ends) } else { self.equalise(at) }
@@ -144,26 +145,30 @@ impl Run {
 
     /// What is different once both brokers have come to rest.
     fn compared(&mut self, connection: usize) -> Vec<Difference> {
-        for side in &mut self.sides {
-            side.come_to_rest();
-            side.observe(connection);
-        }
+        self.look(connection);
         let began = Instant::now();
         let mut pause = Duration::from_millis(1);
         loop {
-            let differences = differences(&self.sides[0].answer, &self.sides[1].answer);
+            let mut reasons = Vec::new();
+            let differences = differences(&self.sides[0].answer, &self.sides[1].answer, &mut reasons);
             let owed = self.sides.iter().any(Side::owes_confirms);
             let patience = if owed { TIME_FOR_CONFIRMS } else { TIME_FOR_EFFECTS };
             if differences.is_empty() && !owed || began.elapsed() > patience {
+                for why in reasons {
+                    *self.tally.explained.entry(why).or_default() += 1;
+                }
                 return differences;
             }
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
-            for side in &mut self.sides {
-                side.come_to_rest();
-                side.observe(connection);
-            }
+            self.look(connection);
         }
+    }
+
+    fn look(&mut self, connection: usize) {
+        self.sides.iter_mut().for_each(Side::come_to_rest);
+        self.sides.iter_mut().for_each(|side| side.ask(connection));
+        self.sides.iter_mut().for_each(Side::observe);
     }
 
     /// After a known difference: who has lost a connection or a channel where the other has not, loses it now.
@@ -271,24 +276,50 @@ enum Then {
     Ends,
 }
 
-fn differences(haremq: &Answer, rabbitmq: &Answer) -> Vec<Difference> {
+/// In what the answers differ. What is explained line by line is counted.
+fn differences(haremq: &Answer, rabbitmq: &Answer, reasons: &mut Vec<&'static str>) -> Vec<Difference> {
     let mut places: Vec<&Place> = haremq.keys().chain(rabbitmq.keys()).collect();
     places.sort();
     places.dedup();
     let of = |answer: &Answer, place: &Place| answer.get(place).cloned().unwrap_or_default();
-    let all = places
-        .into_iter()
-        .map(|place| Difference { place: place.clone(), lines: [of(haremq, place), of(rabbitmq, place)] });
-    all.filter(|difference| difference.lines[0] != difference.lines[1]).collect()
+    let mut all = Vec::new();
+    for place in places {
+        let lines = [of(haremq, place), of(rabbitmq, place)];
+        match alike(&lines) {
+            Some(why) => reasons.extend(why),
+            None => all.push(Difference { place: place.clone(), lines }),
+        }
+    }
+    all
+}
+
+/// The reasons for all differences of two lists of lines, if there are reasons.
+fn alike([haremq, rabbitmq]: &[Vec<String>; 2]) -> Option<Vec<&'static str>> {
+    if haremq.len() != rabbitmq.len() {
+        return None;
+    }
+    let pairs = haremq.iter().zip(rabbitmq).filter(|(haremq, rabbitmq)| haremq != rabbitmq);
+    let reasons: Option<Vec<_>> =
+        pairs.map(|(haremq, rabbitmq)| known::explain_line(haremq, rabbitmq)).collect();
+    reasons.map(|reasons| reasons.into_iter().flatten().collect())
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {}", self.place)?;
+        let common = self.lines[0]
+            .iter()
+            .zip(&self.lines[1])
+            .take_while(|(haremq, rabbitmq)| haremq == rabbitmq)
+            .count();
+        if common > 0 {
+            writeln!(f, "    after {common} lines that are the same")?;
+        }
         for (name, lines) in ["HareMQ", "RabbitMQ"].iter().zip(&self.lines) {
             let nothing = [String::from("nothing")];
             let lines = if lines.is_empty() { &nothing[..] } else { lines };
-            lines.iter().try_for_each(|line| writeln!(f, "    {name:<9}{line}"))?;
+            let first = common.min(lines.len() - 1);
+            lines[first..].iter().try_for_each(|line| writeln!(f, "    {name:<9}{line}"))?;
         }
         Ok(())
     }

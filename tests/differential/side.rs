@@ -16,6 +16,8 @@ pub struct Side {
     /// RabbitMQ's word that none of its processes has anything to do.
     quiet: Option<TcpStream>,
     links: [Link; 2],
+    /// Queues about which each connection was asked and has not answered.
+    asked: [VecDeque<String>; 2],
     pub ledger: Ledger,
     /// What the step under way has made it say.
     pub answer: Answer,
@@ -29,28 +31,38 @@ impl Side {
             socket
         });
         let links = [Link::open(address), Link::open(address)];
-        Side { address, quiet, links, ledger: Ledger::default(), answer: Answer::new() }
+        Side {
+            address,
+            quiet,
+            links,
+            asked: Default::default(),
+            ledger: Ledger::default(),
+            answer: Answer::new(),
+        }
     }
 
-    /// Says the step and hears what is answered.
-    pub fn perform(&mut self, ready: &Ready, tag: u64) {
-        let Step { connection, channel, .. } = ready.step;
+    /// Says the step.
+    pub fn say(&mut self, ready: &Ready, tag: u64) {
         self.answer.clear();
         self.ledger.said(&ready.step, tag);
         let mut bytes = speak::frames(&ready.step, tag, &|name| self.ledger.own(name));
-        let ending = ready.step.ending();
-        if ending == Ending::Probe {
-            bytes.extend(encoded(channel, PROBE));
+        if ready.step.ending() == Ending::Probe {
+            bytes.extend(encoded(ready.step.channel, PROBE));
         }
-        self.links[connection].say(&bytes);
-        self.listen(connection, Some(&ready.step), |heard| {
-            let here = heard.channel == channel || heard.channel == 0;
+        self.links[ready.step.connection].say(&bytes);
+    }
+
+    /// Hears what is answered to the step.
+    pub fn hear_answer(&mut self, step: &Step) {
+        let ending = step.ending();
+        self.listen(step.connection, Some(step), |heard| {
+            let here = heard.channel == step.channel || heard.channel == 0;
             here && match ending {
                 Ending::Answer => is_answer(&heard.method()),
                 Ending::Probe => is_end(&heard.method()),
             }
         });
-        self.ledger.done(&ready.step);
+        self.ledger.done(step);
         self.revive();
     }
 
@@ -254,30 +266,33 @@ impl Side {
         }
     }
 
-    /// Looks at every queue, through the connection of the step first: thereby everything that was on its way is heard.
-    pub fn observe(&mut self, first: usize) {
+    /// Asks how every queue is, through one of the connections if it is not exclusive to the other. What was on its way
+    /// before is heard before the answers.
+    pub fn ask(&mut self, first: usize) {
         for connection in [first, 1 - first] {
-            let owned = |owner: &Option<usize>| owner.is_none_or(|owner| owner == connection);
-            let twice = self.quiet.is_none() || connection == first;
-            let visible =
-                self.ledger.queues.iter().filter(|(_, owner)| owned(owner) && (twice || owner.is_some()));
-            let queues: VecDeque<String> = visible.map(|(queue, _)| queue.clone()).collect();
-            self.look_at(connection, queues);
+            let is_seen = |owner: &Option<usize>| owner.unwrap_or(first) == connection;
+            let queues = self.ledger.queues.iter().filter(|(_, owner)| is_seen(owner));
+            self.asked[connection] = queues.map(|(queue, _)| queue.clone()).collect();
+            self.ask_rest(connection);
         }
+    }
+
+    fn ask_rest(&mut self, connection: usize) {
+        let mut bytes = Vec::new();
+        for queue in &self.asked[connection] {
+            bytes.extend(encoded(OBSERVER, speak::passive(&self.ledger.own(queue))));
+        }
+        bytes.extend(encoded(OBSERVER, PROBE));
+        self.links[connection].say(&bytes);
+    }
+
+    /// Hears how the queues are.
+    pub fn observe(&mut self) {
+        (0..2).for_each(|connection| self.look(connection));
         self.revive();
     }
 
-    fn look_at(&mut self, connection: usize, mut queues: VecDeque<String>) {
-        let ask = |side: &Side, queues: &VecDeque<String>| {
-            let mut bytes = Vec::new();
-            for queue in queues {
-                bytes.extend(encoded(OBSERVER, speak::passive(&side.ledger.own(queue))));
-            }
-            bytes.extend(encoded(OBSERVER, PROBE));
-            bytes
-        };
-        let bytes = ask(self, &queues);
-        self.links[connection].say(&bytes);
+    fn look(&mut self, connection: usize) {
         while self.links[connection].is_open {
             let heard = match self.links[connection].next() {
                 Word::Heard(heard) if heard.channel == OBSERVER => heard,
@@ -290,19 +305,18 @@ impl Side {
             };
             match heard.method() {
                 Method::QueueDeclareOk { message_count, consumer_count, .. } => {
-                    let queue = queues.pop_front().expect("one answer to each question");
+                    let queue = self.asked[connection].pop_front().expect("one answer to each question");
                     let line = format!("{message_count} messages, {consumer_count} consumers");
                     self.answer.insert(Place::Queue(queue), vec![line]);
                 }
                 Method::ChannelClose { .. } => {
-                    let queue = queues.pop_front().expect("one answer to each question");
-                    self.ledger.queues.remove(&queue);
+                    let queue = self.asked[connection].pop_front().expect("one answer to each question");
+                    self.ledger.queue_gone(&queue);
                     let line = self.ledger.canonical(&render::reply(&heard.method()));
                     self.answer.insert(Place::Queue(queue), vec![line]);
-                    let mut bytes = encoded(OBSERVER, Method::ChannelCloseOk);
-                    bytes.extend(encoded(OBSERVER, Method::ChannelOpen));
-                    bytes.extend(ask(self, &queues));
-                    self.links[connection].say(&bytes);
+                    self.links[connection].say(&encoded(OBSERVER, Method::ChannelCloseOk));
+                    self.links[connection].say(&encoded(OBSERVER, Method::ChannelOpen));
+                    self.ask_rest(connection);
                 }
                 Method::AccessRequestOk { .. } => return,
                 _ => {}

@@ -13,6 +13,8 @@ pub struct Ready {
     pub step: Step,
     /// For a settlement: the delivery tag, which each broker may have counted in its own way.
     pub tags: [u64; 2],
+    /// For a commit: whether a queue has come or gone since something was published.
+    pub is_overtaken: bool,
 }
 
 /// A method that is answered and changes nothing: what was sent before it has been done when the answer is there.
