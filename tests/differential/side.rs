@@ -427,16 +427,16 @@ fn got(heard: &Heard) -> String {
 }
 
 fn is_answer(method: &Method<'_>) -> bool {
-    match method {
+    !matches!(
+        method,
         Method::BasicDeliver { .. }
-        | Method::BasicReturn { .. }
-        | Method::BasicAck { .. }
-        | Method::BasicNack { .. }
-        | Method::BasicCancel { .. }
-        | Method::ConnectionBlocked { .. }
-        | Method::ConnectionUnblocked => false,
-        _ => true,
-    }
+            | Method::BasicReturn { .. }
+            | Method::BasicAck { .. }
+            | Method::BasicNack { .. }
+            | Method::BasicCancel { .. }
+            | Method::ConnectionBlocked { .. }
+            | Method::ConnectionUnblocked
+    )
 }
 
 /// The probe's answer, or what comes in its place.

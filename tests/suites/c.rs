@@ -1,7 +1,9 @@
 //! rabbitmq-c: the tests of its source package, and a suite of ours over the ground that they leave out.
 
 use crate::common::scratch_folder;
-use crate::foreign::{Exception, Outcomes, Suite, What, folder, missing, needs_a_broker, output_within, passes};
+use crate::foreign::{
+    Exception, Outcomes, Suite, What, folder, missing, needs_a_broker, output_within, passes,
+};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -105,7 +107,13 @@ impl Library {
     fn program(&self, name: &str, files: &[PathBuf]) -> PathBuf {
         let objects = files_with(&self.built, "o");
         let mut command = Command::new("cc");
-        command.args(["-include", "port.h", "-I"]).arg(folder("c")).arg("-o").arg(name).args(files).args(objects);
+        command
+            .args(["-include", "port.h", "-I"])
+            .arg(folder("c"))
+            .arg("-o")
+            .arg(name)
+            .args(files)
+            .args(objects);
         self.compile(&mut command);
         self.built.join(name)
     }
@@ -129,7 +137,8 @@ fn c_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn files_with(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let files = folder.read_dir().expect("a folder of the suite").map(|file| file.expect("it is readable").path());
+    let files =
+        folder.read_dir().expect("a folder of the suite").map(|file| file.expect("it is readable").path());
     let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|it| it == ending)).collect();
     files.sort();
     files

@@ -1,6 +1,8 @@
 //! lapin, the Rust client, whose crate holds its tests: they are compiled as those of the package in `lapin/`.
 
-use crate::foreign::{Exception, Outcomes, Suite, What, folder, missing, needs_a_broker, output_within, passes};
+use crate::foreign::{
+    Exception, Outcomes, Suite, What, folder, missing, needs_a_broker, output_within, passes,
+};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,7 +49,9 @@ fn run(broker: SocketAddr) -> Option<Outcomes> {
     let mut outcomes = Outcomes::default();
     for program in programs() {
         let mut command = Command::new(&program.path);
-        command.args(["--test-threads=1", "--show-output"]).env("AMQP_ADDR", format!("amqp://guest:guest@{broker}/%2f"));
+        command
+            .args(["--test-threads=1", "--show-output"])
+            .env("AMQP_ADDR", format!("amqp://guest:guest@{broker}/%2f"));
         let text = output_within(command, TIME_FOR_A_FILE);
         let lines: String = text.lines().filter_map(|line| case_line(&program.name, line)).collect();
         outcomes.join(Outcomes::from_lines(lines + &text));

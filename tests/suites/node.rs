@@ -1,6 +1,8 @@
 //! amqplib and @cloudamqp/amqp-client, whose packages hold no tests: ours, on node's own runner.
 
-use crate::foreign::{Exception, Outcomes, Suite, What, folder, missing, needs_a_broker, output_within, passes};
+use crate::foreign::{
+    Exception, Outcomes, Suite, What, folder, missing, needs_a_broker, output_within, passes,
+};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -27,7 +29,8 @@ const AMQP_CLIENT: Suite = Suite {
     run: |broker| run("amqp-client", broker),
 };
 
-const UNKNOWN_TYPE: &str = "closes the connection until 3.13; we follow 4.0, where it closes the channel alone";
+const UNKNOWN_TYPE: &str =
+    "closes the connection until 3.13; we follow 4.0, where it closes the channel alone";
 
 #[test]
 fn amqplib() {
