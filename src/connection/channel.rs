@@ -135,6 +135,8 @@ pub enum Pending {
     },
     QueueDelete {
         nowait: bool,
+        /// Consumers of this channel whose queue went meanwhile: they hear of it behind the delete-ok, as from RabbitMQ.
+        gone: Vec<u32>,
     },
     Consume {
         handle: u32,

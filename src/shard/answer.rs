@@ -101,9 +101,12 @@ impl Shard {
                 let purged = Method::QueuePurgeOk { message_count: messages };
                 self.write(slot, number, nowait, |connection| connection.reply(number, &purged));
             }
-            (Pending::QueueDelete { nowait }, Reply::Deleted { messages }) => {
+            (Pending::QueueDelete { nowait, gone }, Reply::Deleted { messages }) => {
                 let deleted = Method::QueueDeleteOk { message_count: messages };
                 self.write(slot, number, nowait, |connection| connection.reply(number, &deleted));
+                for handle in gone {
+                    self.consumer_gone(ConsumerAt { connection: to.connection, handle });
+                }
             }
             (Pending::QueueCounts { nowait, name }, Reply::Counts { messages, consumers }) => {
                 if let Some(channel) = self.channel(slot, number) {
@@ -139,6 +142,9 @@ impl Shard {
         if cancelling || channel.state != ChannelState::Open {
             // The answer to its cancellation is under way and will take it away.
             return;
+        }
+        if let Some(Pending::QueueDelete { gone, .. }) = &mut channel.pending {
+            return gone.push(at.handle);
         }
         let slot = at.connection.slot;
         let wanted =

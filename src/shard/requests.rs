@@ -184,7 +184,13 @@ impl Shard {
             return self.reply(slot, number, nowait, &Method::QueueDeleteOk { message_count: 0 });
         }
         let (id, _) = self.queue_of(slot, number, queue, method)?;
-        self.ask(slot, number, id, Question::Delete { if_unused, if_empty }, Pending::QueueDelete { nowait });
+        self.ask(
+            slot,
+            number,
+            id,
+            Question::Delete { if_unused, if_empty },
+            Pending::QueueDelete { nowait, gone: Vec::new() },
+        );
         Ok(())
     }
 

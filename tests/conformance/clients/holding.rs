@@ -3,6 +3,7 @@
 use super::Target;
 use crate::common::wire::{Wire, consume, declare_exclusive, encoded, publication, short};
 use haremq::amqp::{FrameKind, LongStr, Method};
+use std::collections::BTreeSet;
 
 #[test]
 fn a_new_secret_is_taken_and_changes_nothing() {
@@ -109,6 +110,30 @@ fn a_cancel_concerns_its_own_channel() {
     wire.call(2, Method::BasicCancel { consumer_tag: "tag".into(), nowait: false }, "basic.cancel-ok");
     wire.publish(2, "", "cancelled-elsewhere", false, b"x");
     assert_eq!(delivery(&mut wire).tag, 1);
+}
+
+#[test]
+fn who_deletes_a_queue_is_answered_before_its_own_consumers_are_told() {
+    let target = Target::start();
+    let mut wire = Wire::open(target.address);
+    wire.channel(1);
+    for round in 0..20 {
+        let name = format!("deleted-{round}");
+        wire.call(1, declare_exclusive(&name), "queue.declare-ok");
+        for tag in ["one", "two"] {
+            wire.call(1, consume(&name, tag, false), "basic.consume-ok");
+        }
+        wire.call(1, delete(&name, false, false), "queue.delete-ok");
+        let told: BTreeSet<Vec<u8>> = (0..2)
+            .map(|_| match wire.expect(1, "basic.cancel").method() {
+                Method::BasicCancel { consumer_tag, .. } => consumer_tag.as_bytes().to_vec(),
+                other => unreachable!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, BTreeSet::from([b"one".to_vec(), b"two".to_vec()]));
+        // The tags are free again.
+        wire.call(1, Method::BasicCancel { consumer_tag: "one".into(), nowait: false }, "basic.cancel-ok");
+    }
 }
 
 #[test]
