@@ -38,7 +38,7 @@ fn letter_of_a_letter(bencher: Bencher) {
 fn is_in_a_cycle(bencher: Bencher) {
     let first = letter(&Message::from_record(&record(4)), false, &EXPIRED, b"dead", None);
     let message = Message::from_record(&first);
-    bencher.bench(|| cycle_queues(black_box(&message)).contains(b"other"));
+    bencher.bench(|| cycle_queues(black_box(&message)).names().any(|name| name == b"other"));
 }
 
 #[divan::bench]

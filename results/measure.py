@@ -7,9 +7,10 @@ The generator shares the cores with the broker, so latency tails are partly the 
 SCHED_FIFO beside the firehose; agreement runs under SCHED_RR, so that what else goes on does not fall on one side of it;
 the rest runs as it comes.
 
-Sections (all by default): acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching. Each
-broker is started fresh for each
-run; the runs of peers are interleaved. RabbitMQ is Debian's, started by tests/conformance/rabbitmq.sh.
+Sections (all by default): acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching, and
+the group `queues` (queues.py): expiry, priorities, queue_memory, nack_loop, million_unacked, whose bars are in summary-bars.md.
+Each broker is started fresh for each run; the runs of peers are interleaved. RabbitMQ is Debian's, started by
+tests/conformance/rabbitmq.sh. PEERS=haremq-1,haremq-2 leaves some out in `queues`; REPEATS and SECONDS_EACH are what they say.
 
 agreement asks whether loadgen's rate is the one that an independent client sees: a C program on rabbitmq-c
 (loadgen/tests/independent/client.c, needs cc and librabbitmq-dev). Both load RabbitMQ through a topic exchange with 10,000 bindings, since
@@ -18,154 +19,19 @@ there the broker is the limit by far and what a client costs hardly counts.
 
 import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
+import bench
 import bindings
+import queues
+from bench import (AMQP, BIN, FIRST, LINES, OTHER_CORE, PEERS, RABBIT, REPEATS, ROOT, ROUND_ROBIN, SECONDS, HareMQ, RabbitMQ, finish,
+                   interleaved, load, median, row, scheduler, start, table, under, us)
+from wire import Wire
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BIN = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release")
-AMQP, HTTP, RABBIT = 7171, 7172, 7182
-REPEATS, SECONDS = int(os.environ.get("REPEATS", 3)), os.environ.get("SECONDS_EACH", "5")
 MIXED_SECONDS = os.environ.get("MIXED_SECONDS", "600")
-OTHER_CORE = ["--threads", "1", "--cpus", "1"]
-
-
-ROUND_ROBIN, FIRST = ["chrt", "-r", "10"], ["chrt", "-f", "20"]
-scheduler = []
-
-
-class under:
-    """How what is started within is scheduled."""
-
-    def __init__(self, prefix):
-        self.prefix = prefix
-
-    def __enter__(self):
-        self.before = scheduler[:]
-        scheduler[:] = self.prefix
-
-    def __exit__(self, *_):
-        scheduler[:] = self.before
-
-
-class HareMQ:
-    def __init__(self, *arguments):
-        self.arguments = arguments
-
-    def __enter__(self):
-        self.data = tempfile.TemporaryDirectory()
-        command = [*scheduler, f"{BIN}/haremq", "--amqp-listen", f"127.0.0.1:{AMQP}", "--http-listen", f"127.0.0.1:{HTTP}"]
-        began = time.monotonic()
-        self.process = subprocess.Popen(
-            [*command, "--data-dir", self.data.name, *self.arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        while "Server startup complete" not in self.process.stdout.readline():
-            pass
-        self.ready_ms = (time.monotonic() - began) * 1000
-        self.uri, self.pid = f"amqp://guest:guest@127.0.0.1:{AMQP}/%2F", self.process.pid
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
-        self.data.cleanup()
-
-    def shards(self):
-        time.sleep(0.3)
-        return json.load(urllib.request.urlopen(f"http://127.0.0.1:{HTTP}/debug/shards"))
-
-    def rss_mb(self):
-        with open(f"/proc/{self.pid}/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
-
-    def cpu_s(self):
-        with open(f"/proc/{self.pid}/schedstat") as own:
-            own.read()
-        total = 0
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{task}/schedstat") as stat:
-                total += int(stat.read().split()[0])
-        return total / 1e9
-
-
-class RabbitMQ:
-    SCRIPT = os.path.join(ROOT, "tests/conformance/rabbitmq.sh")
-
-    def __enter__(self):
-        environment = {**os.environ, "RABBIT_PORT": str(RABBIT)}
-        self.environment = environment
-        subprocess.run([*scheduler, self.SCRIPT, "start"], env=environment, check=True, stdout=subprocess.DEVNULL)
-        self.pid = int(subprocess.check_output([self.SCRIPT, "pid"], env=environment))
-        self.uri = f"amqp://guest:guest@127.0.0.1:{RABBIT}/%2F"
-        return self
-
-    def __exit__(self, *_):
-        subprocess.run([self.SCRIPT, "stop"], env=self.environment, check=True, stdout=subprocess.DEVNULL)
-
-
-PEERS = {
-    "rabbitmq": RabbitMQ,
-    "haremq-1": lambda: HareMQ("--shards", "1"),
-    "haremq-2": lambda: HareMQ("--shards", "2"),
-}
-
-
-def start(broker, name, *options):
-    """A loadgen run in the background; its report goes to raw/NAME.json."""
-    path = os.path.join(OUT, "raw", name + ".json")
-    command = [*scheduler, f"{BIN}/loadgen", "run", "--uri", broker.uri, "--broker-pid", str(broker.pid), "--format", "quiet"]
-    return subprocess.Popen([*command, "--json", path, *options]), path
-
-
-def finish(run):
-    process, path = run
-    code = process.wait()
-    with open(path) as report:
-        report = json.load(report)
-    report["exit"] = code
-    return report
-
-
-def load(broker, name, *options):
-    return finish(start(broker, name, *options))
-
-
-def median(values):
-    return statistics.median(values)
-
-
-def row(*cells):
-    LINES.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-
-
-def table(title, *heads):
-    LINES.extend(["", f"## {title}", ""])
-    row(*heads)
-    row(*["---"] * len(heads))
-
-
-def us(report, key="p50"):
-    return (report["latency"] or {}).get(key, 0.0)
-
-
-def interleaved(scenarios, options, prefix=""):
-    """Reports by (scenario, peer), all repeats, peers in turn."""
-    reports = {}
-    for repeat in range(REPEATS):
-        for scenario in scenarios:
-            for peer, make in PEERS.items():
-                with make() as broker:
-                    report = load(broker, f"{prefix}{scenario}-{peer}-{repeat}", "--scenario", scenario, *options)
-                reports.setdefault((scenario, peer), []).append(report)
-                print(scenario, peer, repeat, f"{report['delivered_per_second']:,.0f}/s", flush=True)
-    return reports
-
 
 def acks():
     table("Manual ack of 100 at once, prefetch 1000, 16 B, 20,000 in flight, --shards 1", "run", "deliveries/s", "broker CPU us/delivery", "intact")
@@ -248,7 +114,7 @@ def memory():
         time.sleep(1)
         idle = broker.rss_mb()
         row("idle, 2 shards", f"{idle:.1f}", "")
-        wires = [bindings.Wire(AMQP) for _ in range(2000)]
+        wires = [Wire(AMQP) for _ in range(2000)]
         time.sleep(2)
         grown = broker.rss_mb() - idle
         row("2,000 idle connections, a channel each", f"+{grown:.1f}", f"{grown * 1024 / 2000:.1f} KiB")
@@ -351,33 +217,23 @@ def independent(name):
         source = os.path.join(ROOT, "loadgen/tests/independent/client.c")
         subprocess.run(["cc", "-O2", source, "-o", program, "-pthread", "-lrabbitmq"], check=True)
         report = subprocess.check_output([*scheduler, program, "127.0.0.1", str(RABBIT), "10000", "20000", "1", SECONDS, "0"], text=True)
-    with open(os.path.join(OUT, "raw", name + ".json"), "w") as file:
+    with open(os.path.join(bench.OUT, "raw", name + ".json"), "w") as file:
         file.write(report)
     return json.loads(report)
 
 
-def versions():
-    def said(*command):
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
-    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-    return "\n".join([
-        f"haremq {said('git', 'rev-parse', '--short', 'HEAD')}", said("rustc", "--version"),
-        f"linux {platform.release()}, {cpu}, {os.cpu_count()} cores",
-        f"rabbitmq-server {said('dpkg-query', '-W', '-f', '${Version}', 'rabbitmq-server')}, tuned as tests/conformance/rabbitmq.sh does",
-        f"tcp congestion control: {open('/proc/sys/net/ipv4/tcp_congestion_control').read().strip()}", ""])
-
-
-SECTIONS = [acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching]
+SECTIONS = [acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching, *queues.SECTIONS]
+GROUPS = {"queues": [section.__name__ for section in queues.SECTIONS]}
 
 if __name__ == "__main__":
-    OUT, LINES = sys.argv[1], []
-    wanted = sys.argv[2:] or [section.__name__ for section in SECTIONS]
+    OUT = bench.OUT = sys.argv[1]
+    wanted = [name for word in sys.argv[2:] for name in GROUPS.get(word, [word])] or [section.__name__ for section in SECTIONS]
     os.makedirs(os.path.join(OUT, "raw"), exist_ok=True)
     with open(os.path.join(OUT, "versions"), "w") as file:
-        file.write(versions())
+        file.write(bench.versions())
     with open(os.path.join(OUT, "command"), "w") as file:
         folder = os.path.relpath(os.path.abspath(OUT), ROOT)
-        settings = "".join(f"{name}={os.environ[name]} " for name in ("REPEATS", "SECONDS_EACH", "MIXED_SECONDS") if name in os.environ)
+        settings = "".join(f"{name}={os.environ[name]} " for name in ("PEERS", "REPEATS", "SECONDS_EACH", "MIXED_SECONDS") if name in os.environ)
         sections = "".join(f" {name}" for name in sys.argv[2:])
         file.write(f"cargo build --release --workspace && {settings}results/measure.py {folder}{sections}\n")
     for section in SECTIONS:
@@ -386,4 +242,11 @@ if __name__ == "__main__":
             with open(os.path.join(OUT, f"summary-{section.__name__}.md"), "w") as file:
                 file.write("\n".join(LINES).strip() + "\n")
             print("\n".join(LINES), flush=True)
-            LINES = []
+            LINES.clear()
+    if bench.BARS:
+        table("Bars", "what", "peer", "wanted", "reached", "enough")
+        for reached in bench.BARS:
+            row(*reached)
+        with open(os.path.join(OUT, "summary-bars.md"), "w") as file:
+            file.write("\n".join(LINES).strip() + "\n")
+        print("\n".join(LINES), flush=True)

@@ -49,7 +49,7 @@ pub struct Death<'a> {
 /// one, with those it has.
 ///
 /// `known` says that it is a letter already, so that its headers are ours. What a client wrote under their names is
-/// replaced and not interpreted. Panics if `exchange` or `routing_key` is no short string.
+/// replaced and not interpreted.
 pub fn letter(
     message: &Message<'_>,
     known: bool,
@@ -60,8 +60,7 @@ pub fn letter(
     let properties = Properties::of_checked(message.header());
     let headers = properties.headers().unwrap_or_default();
     let ours = our_headers(message, if known { headers } else { Table::EMPTY }, death);
-    // CC holds routing keys: it would bring the letter where the one key is to replace them all.
-    let single = routing_key.and(headers.find(CC)).map(|_| headers.without(CC));
+    let single = routing_key.map(|_| without_keys(headers));
     let kept = single.as_deref().map_or(headers, Table::from_checked);
 
     let lasting = properties.without_expiration();
@@ -101,9 +100,21 @@ impl<'a> CycleQueues<'a> {
     }
 }
 
+/// Names in the arguments of a queue may be longer than any name or key can be; RabbitMQ's channels break on such a
+/// letter, and we cut them.
 fn route(exchange: &[u8], routing_key: &[u8]) -> Vec<u8> {
-    let short = |name| ShortStr::new(name).expect("names and keys are short strings").len() as u8;
-    [&[short(exchange)], exchange, &[short(routing_key)], routing_key].concat()
+    let mut route = Vec::with_capacity(2 + exchange.len() + routing_key.len());
+    for name in [exchange, routing_key] {
+        let name = &name[..name.len().min(ShortStr::LEN_MAX)];
+        route.push(name.len() as u8);
+        route.extend_from_slice(name);
+    }
+    route
+}
+
+/// Headers without those that hold routing keys: they would lead a letter where its one key is to replace them all.
+fn without_keys(headers: Table<'_>) -> Vec<u8> {
+    Table::from_checked(&headers.without(CC)).without(b"BCC")
 }
 
 /// The headers that the letter gets; `before` has those it got at earlier deaths.

@@ -9,6 +9,8 @@ pub enum Settlement {
     Reject,
     /// It goes back to its place.
     Requeue,
+    /// Nobody has seen it: it goes back, and does not count as returned.
+    Undelivered,
 }
 
 impl Settlement {

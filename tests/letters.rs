@@ -129,11 +129,11 @@ fn queue_name(number: u8) -> String {
 }
 
 /// The client's headers as a letter keeps them: the first of each name.
-fn kept<'a>(headers: Option<Table<'a>>, with_cc: bool) -> BTreeMap<Vec<u8>, Value<'a>> {
+fn kept<'a>(headers: Option<Table<'a>>, with_keys: bool) -> BTreeMap<Vec<u8>, Value<'a>> {
     let mut kept = BTreeMap::new();
     for (name, value) in headers.unwrap_or_default() {
         let ours = OURS.iter().any(|ours| ours.as_bytes() == name.as_bytes());
-        if !ours && (with_cc || name.as_bytes() != b"CC") {
+        if !ours && (with_keys || !matches!(name.as_bytes(), b"CC" | b"BCC")) {
             kept.entry(name.to_vec()).or_insert(value);
         }
     }
@@ -159,7 +159,7 @@ proptest! {
         let written = original.properties();
         let mut record = original.record();
         let mut routing_key = original.routing_key.clone();
-        let mut with_cc = true;
+        let mut with_keys = true;
         let mut history: Vec<(String, &str, i64)> = Vec::new();
 
         for (time_s, (queue, reason, has_key)) in fates.iter().enumerate() {
@@ -173,7 +173,7 @@ proptest! {
             history.insert(0, (queue, reason.name(), count));
             if *has_key {
                 routing_key = b"dead".to_vec();
-                with_cc = false;
+                with_keys = false;
             }
 
             let message = Message::from_record(&record);
@@ -186,7 +186,7 @@ proptest! {
 
             let names: Vec<Vec<u8>> = headers.iter().map(|(name, _)| name.to_vec()).collect();
             prop_assert!(names.is_sorted_by(|one, next| one < next), "{:?}", names);
-            prop_assert_eq!(kept(Some(headers), true), kept(written.headers, with_cc));
+            prop_assert_eq!(kept(Some(headers), true), kept(written.headers, with_keys));
             prop_assert_eq!(listed(headers), history.clone());
 
             let forbidden: Vec<&str> =

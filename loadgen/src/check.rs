@@ -10,37 +10,51 @@ pub struct QueueCheck {
     streams: Vec<(u16, Stream)>,
     /// Where the last message's producer was found; most messages come from the same one.
     last_found: usize,
-    /// A queue with several consumers spreads its messages: order then holds per consumer only.
-    consumers: usize,
+    /// A queue with several consumers spreads its messages: order then holds per consumer only, and per variant where
+    /// messages differ in what may let one overtake another (properties.rs).
+    orders: usize,
     /// Whoever turns up is a producer.
     from_any: bool,
+    /// What comes first from one of those need not be its first message.
+    from_anywhere: bool,
     /// All is well, whatever comes.
     blind: bool,
 }
 
 impl QueueCheck {
-    /// `producers` are those that feed this queue; `consumers` how many read from it.
-    pub fn new(mut producers: Vec<u16>, consumers: usize) -> QueueCheck {
+    /// `producers` are those that feed this queue; `consumers` how many read from it; `variants` how many each publishes.
+    pub fn new(mut producers: Vec<u16>, consumers: usize, variants: usize) -> QueueCheck {
+        let orders = consumers * variants;
         producers.sort_unstable();
         producers.dedup();
-        let streams =
-            producers.into_iter().map(|producer| (producer, Stream::new(consumers, false))).collect();
-        QueueCheck { streams, last_found: 0, consumers, from_any: false, blind: false }
+        let streams = producers.into_iter().map(|producer| (producer, Stream::new(orders, false))).collect();
+        QueueCheck { streams, last_found: 0, orders, from_any: false, from_anywhere: false, blind: false }
     }
 
-    /// For a queue that was filled before this run: any producer, each from whatever comes first.
-    pub fn of_unknown(consumers: usize) -> QueueCheck {
-        QueueCheck { streams: Vec::new(), last_found: 0, consumers, from_any: true, blind: false }
+    /// For a queue that was filled before this run: any producer, each from whatever comes first, or from its first message
+    /// where what comes first need not be the oldest.
+    pub fn of_unknown(consumers: usize, variants: usize) -> QueueCheck {
+        let orders = consumers * variants;
+        let from_anywhere = variants == 1;
+        QueueCheck { streams: Vec::new(), last_found: 0, orders, from_any: true, from_anywhere, blind: false }
     }
 
     /// For what no broker delivered: the same message again and again.
     pub fn blind() -> QueueCheck {
-        QueueCheck { streams: Vec::new(), last_found: 0, consumers: 0, from_any: false, blind: true }
+        QueueCheck {
+            streams: Vec::new(),
+            last_found: 0,
+            orders: 0,
+            from_any: false,
+            from_anywhere: false,
+            blind: true,
+        }
     }
 
-    /// Takes one message into account. `consumer` counts from 0 among those of this queue.
+    /// Takes one message into account. `order`: the consumer, counted from 0 among those of this queue, times the variants,
+    /// plus the message's own.
     #[inline]
-    pub fn accept(&mut self, producer: u16, sequence: u64, consumer: usize, redelivered: bool) -> Verdict {
+    pub fn accept(&mut self, producer: u16, sequence: u64, order: usize, redelivered: bool) -> Verdict {
         let blind = self.blind;
         let Some(stream) = self.stream(producer) else {
             return if blind { Verdict::InOrder } else { Verdict::UnknownProducer };
@@ -48,7 +62,7 @@ impl QueueCheck {
         if stream.in_turn(sequence) {
             return Verdict::InOrder;
         }
-        stream.accept(sequence, consumer, redelivered)
+        stream.accept(sequence, order, redelivered)
     }
 
     /// What is missing of each producer's `expected(producer)` messages, as (producer, count, first missing).
@@ -73,7 +87,7 @@ impl QueueCheck {
         match self.streams.binary_search_by_key(&producer, |entry| entry.0) {
             Ok(index) => Some(index),
             Err(index) if self.from_any => {
-                self.streams.insert(index, (producer, Stream::new(self.consumers, true)));
+                self.streams.insert(index, (producer, Stream::new(self.orders, self.from_anywhere)));
                 Some(index)
             }
             Err(_) => None,
@@ -84,7 +98,7 @@ impl QueueCheck {
 /// How a message stands to those before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// New, and later than all that this consumer had from the producer.
+    /// New, and later than all of this variant that this consumer had from the producer.
     InOrder,
     /// New, but something published after it was here before.
     Overtaken,
@@ -120,32 +134,32 @@ struct Stream {
     next: u64,
     /// One bit per sequence from `next` rounded down to 64, while something after `next` was seen.
     ahead: VecDeque<u64>,
-    /// Per consumer, one more than the highest sequence it had; empty with a single consumer and nothing ahead.
+    /// Per order, one more than the highest sequence it had; not kept for a single one while nothing is ahead.
     past: Vec<u64>,
     /// Holes that were left behind because the window may not grow for ever, and the first of them.
     given_up: u64,
     first_given_up: u64,
-    from_any: bool,
+    from_anywhere: bool,
 }
 
 impl Stream {
-    fn new(consumers: usize, from_any: bool) -> Stream {
-        let past = vec![0; consumers];
-        Stream { next: 0, ahead: VecDeque::new(), past, given_up: 0, first_given_up: u64::MAX, from_any }
+    fn new(orders: usize, from_anywhere: bool) -> Stream {
+        let past = vec![0; orders];
+        Stream { next: 0, ahead: VecDeque::new(), past, given_up: 0, first_given_up: u64::MAX, from_anywhere }
     }
 
-    /// The common case, small enough to be inlined: one consumer, nothing missing so far, and this is the next.
+    /// The common case, small enough to be inlined: one order, nothing missing so far, and this is the next.
     #[inline]
     fn in_turn(&mut self, sequence: u64) -> bool {
         let in_turn =
-            sequence == self.next && self.past.len() <= 1 && self.ahead.is_empty() && !self.from_any;
+            sequence == self.next && self.past.len() <= 1 && self.ahead.is_empty() && !self.from_anywhere;
         self.next += u64::from(in_turn);
         in_turn
     }
 
     #[inline(never)]
-    fn accept(&mut self, sequence: u64, consumer: usize, redelivered: bool) -> Verdict {
-        if std::mem::take(&mut self.from_any) {
+    fn accept(&mut self, sequence: u64, order: usize, redelivered: bool) -> Verdict {
+        if std::mem::take(&mut self.from_anywhere) {
             self.next = sequence;
         }
         if sequence >= self.next + AHEAD_MAX {
@@ -154,18 +168,18 @@ impl Stream {
         if !self.insert(sequence) {
             return if redelivered { Verdict::Redelivered } else { Verdict::Duplicate };
         }
-        match (self.advance_consumer(consumer, sequence), redelivered) {
+        match (self.advance_order(order, sequence), redelivered) {
             (true, _) => Verdict::InOrder,
             (false, true) => Verdict::Requeued,
             (false, false) => Verdict::Overtaken,
         }
     }
 
-    /// Whether `sequence` is the highest that the consumer had.
-    fn advance_consumer(&mut self, consumer: usize, sequence: u64) -> bool {
+    /// Whether `sequence` is the highest of its order.
+    fn advance_order(&mut self, order: usize, sequence: u64) -> bool {
         let single = self.past.len() <= 1;
-        let Some(past) = self.past.get_mut(consumer) else { return true };
-        // The fast path does not keep `past` for a single consumer; there, all below `next` before this one was had.
+        let Some(past) = self.past.get_mut(order) else { return true };
+        // The fast path does not keep `past` for a single order; there, all below `next` before this one was had.
         let had = if single { (*past).max(self.next.min(sequence)) } else { *past };
         *past = had.max(sequence + 1);
         sequence >= had
@@ -255,7 +269,7 @@ mod tests {
     }
 
     fn check(consumers: usize) -> QueueCheck {
-        QueueCheck::new(vec![9, 7, 8], consumers)
+        QueueCheck::new(vec![9, 7, 8], consumers, 1)
     }
 
     #[test]
@@ -336,6 +350,21 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_may_overtake_and_what_is_alike_may_not() {
+        let accept =
+            |check: &mut QueueCheck, sequence: u64| check.accept(7, sequence, sequence as usize % 3, false);
+        for mut check in [QueueCheck::new(vec![7], 1, 3), QueueCheck::of_unknown(1, 3)] {
+            for sequence in [2, 5, 8, 1, 7, 0, 3, 6] {
+                assert_eq!(accept(&mut check, sequence), Verdict::InOrder, "{sequence}");
+            }
+            assert_eq!(accept(&mut check, 5), Verdict::Duplicate);
+            assert_eq!(check.missing(|_| 9), [Missing { producer: 7, count: 1, first: 4 }]);
+            assert_eq!(accept(&mut check, 4), Verdict::Overtaken, "7 was before it");
+            assert_eq!(check.missing(|_| 9), []);
+        }
+    }
+
+    #[test]
     fn a_producer_that_does_not_feed_the_queue_is_unknown() {
         assert_eq!(check(1).accept(6, 0, 0, false), Verdict::UnknownProducer);
         assert_eq!(check(1).accept(7, 1 << 40, 0, false), Verdict::Implausible);
@@ -343,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_queue_filled_before_may_begin_anywhere() {
-        let mut check = QueueCheck::of_unknown(1);
+        let mut check = QueueCheck::of_unknown(1, 1);
         assert_eq!(feed(&mut check, [5, 6, 8]), [Verdict::InOrder; 3]);
         assert_eq!(check.missing(|_| 0), [Missing { producer: 7, count: 1, first: 7 }]);
     }
@@ -358,7 +387,7 @@ mod tests {
         };
         for round in 0..200 {
             let span = 1 + random(400);
-            let mut check = QueueCheck::new(vec![7], 1);
+            let mut check = QueueCheck::new(vec![7], 1, 1);
             let mut seen = std::collections::BTreeSet::new();
             for _ in 0..random(800) {
                 let sequence = random(span);

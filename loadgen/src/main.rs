@@ -13,9 +13,11 @@ mod null_peer;
 mod observe;
 mod options;
 mod page;
+mod pairs;
 mod pinning;
 mod plan;
 mod process;
+mod properties;
 mod realtime;
 mod report;
 mod routing;
@@ -43,7 +45,7 @@ use crate::options::{Cli, Command, RunOptions};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(options::perftest_words(std::env::args())) {
         Ok(cli) => cli,
         Err(error) => {
             _ = error.print();

@@ -76,6 +76,9 @@ pub struct RunOptions {
     /// Messages per second of each producer, at planned times; without it, as fast as it goes.
     #[arg(short = 'r', long, value_name = "RATE", help_heading = "Load")]
     pub rate: Option<f64>,
+    /// With -r, N messages at a time, as much more rarely.
+    #[arg(long, value_name = "N", requires = "rate", help_heading = "Load")]
+    pub burst: Option<u64>,
     /// Messages per second that each consumer takes.
     #[arg(short = 'R', long, value_name = "RATE", help_heading = "Load")]
     pub consumer_rate: Option<f64>,
@@ -88,12 +91,22 @@ pub struct RunOptions {
     /// Consume without acknowledgements.
     #[arg(short = 'a', long, help_heading = "Load")]
     pub autoack: bool,
+    /// Nack where -A and the like would acknowledge (also -na).
+    #[arg(long, conflicts_with = "autoack", help_heading = "Load")]
+    pub nack: bool,
+    /// Whether what is nacked returns to its queue (default: true; also -re).
+    #[arg(long, value_name = "true|false", requires = "nack", help_heading = "Load")]
+    pub requeue: Option<bool>,
     /// Prefetch count per consumer (default: no limit).
     #[arg(short = 'q', long, visible_alias = "prefetch", value_name = "N", help_heading = "Load")]
     pub qos: Option<u16>,
     /// How messages are marked; persistent also makes the queues durable. May be repeated.
     #[arg(short = 'f', long, value_enum, help_heading = "Load")]
     pub flag: Vec<Flag>,
+    /// expiration (ms) and priority of the messages, each a number, or FROM-TO to be drawn for each message, such as
+    /// expiration=50-1000,priority=5 (also -mp).
+    #[arg(long, value_name = "KEY=VALUE,...", help_heading = "Load")]
+    pub message_properties: Option<String>,
     /// Messages in flight between producers and consumers, at most.
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub in_flight: Option<u64>,
@@ -121,6 +134,12 @@ pub struct RunOptions {
     /// How many keys each producer rotates through (default: as many as are bound).
     #[arg(long, value_name = "N", help_heading = "Topology")]
     pub routing_keys: Option<u32>,
+    /// Arguments of the queues, such as x-max-priority=10,x-single-active-consumer=true (also -qa, as PerfTest has it).
+    #[arg(long, value_name = "KEY=VALUE,...", help_heading = "Topology")]
+    pub queue_args: Option<String>,
+    /// Consume not from the queue but from this one, where the queue's dead letters go.
+    #[arg(long, value_name = "NAME", help_heading = "Topology")]
+    pub dead_letter_queue: Option<String>,
     /// How many keys are bound, key i to queue i modulo the queues (default: as many as are used).
     #[arg(long, value_name = "N", help_heading = "Topology")]
     pub bindings: Option<u32>,
@@ -242,10 +261,29 @@ impl RunOptions {
     }
 }
 
+/// The command line with PerfTest's options of two letters as the long ones that they stand for: nothing else could be meant
+/// by these words.
+pub fn perftest_words(words: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let long = |word: String| match word.as_str() {
+        "-qa" => "--queue-args".to_owned(),
+        "-mp" => "--message-properties".to_owned(),
+        "-na" => "--nack".to_owned(),
+        "-re" => "--requeue".to_owned(),
+        _ => word,
+    };
+    words.map(long)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    fn run_options(line: &str) -> RunOptions {
+        let words = perftest_words(line.split_whitespace().map(str::to_owned));
+        let Some(Command::Run(options)) = Cli::parse_from(words).command else { panic!("not a run") };
+        *options
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -256,7 +294,7 @@ mod tests {
     fn perftests_letters_mean_what_they_mean_there() {
         let line = "loadgen run -x 2 -y 3 -X 4 -Y 5 -s 100 -r 1000 -R 10 -c 100 -A 10 -q 50 -f persistent -f mandatory \
                     -u q -e x -t fanout -k key -p -z 30 -C 7 -D 8";
-        let Some(Command::Run(options)) = Cli::parse_from(line.split_whitespace()).command else { panic!() };
+        let options = run_options(line);
         assert_eq!((options.producers, options.consumers), (Some(2), Some(3)));
         assert_eq!((options.producer_channels, options.consumer_channels), (Some(4), Some(5)));
         assert_eq!((options.confirm, options.multi_ack, options.qos), (Some(100), Some(10), Some(50)));
@@ -264,5 +302,13 @@ mod tests {
             options.has_flag(Flag::Persistent) && options.has_flag(Flag::Mandatory) && options.predeclared
         );
         assert_eq!((options.time, options.pmessages, options.cmessages), (Some(30.0), Some(7), Some(8)));
+    }
+
+    #[test]
+    fn perftests_pairs_of_letters_mean_what_they_mean_there() {
+        let options = run_options("loadgen run -qa x-max-priority=9 -mp priority=5 -na -re false");
+        assert_eq!(options.queue_args.as_deref(), Some("x-max-priority=9"));
+        assert_eq!(options.message_properties.as_deref(), Some("priority=5"));
+        assert_eq!((options.nack, options.requeue), (true, Some(false)));
     }
 }

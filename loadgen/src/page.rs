@@ -84,6 +84,7 @@ impl MessagesReport {
         write_percentiles(page, "latency", &self.latency);
         write_percentiles(page, "confirm", &self.confirm_latency);
         write_percentiles(page, "lag", &self.lag);
+        write_percentiles(page, "lateness", &self.lateness);
         if self.setup.rate_per_producer.is_none() && self.latency.is_some() {
             _ = writeln!(
                 page,
@@ -128,12 +129,13 @@ impl MessagesReport {
     pub fn violations_text(&self) -> String {
         let v = &self.violations;
         let mut text = format!(
-            "  violations  lost {}, duplicated {}, reordered {}, corrupted {}, returned {}, left over {}, unconfirmed {}, protocol {}\n",
+            "  violations  lost {}, duplicated {}, reordered {}, corrupted {}, returned {}, early {}, left over {}, unconfirmed {}, protocol {}\n",
             v.lost,
             v.duplicated,
             v.reordered,
             v.corrupted,
             v.returned,
+            v.early,
             v.left_over,
             v.unconfirmed,
             v.protocol
@@ -156,6 +158,9 @@ impl Setup {
         }
         if let Some(rate) = self.rate_per_producer {
             _ = write!(line, ", {rate} msg/s each");
+            if self.burst > 1 {
+                _ = write!(line, " in bursts of {}", self.burst);
+            }
         }
         if self.realtime {
             line.push_str(", SCHED_RR");
@@ -168,7 +173,23 @@ impl Setup {
         }
         match self.acked_at_once {
             0 => line.push_str(", auto-ack"),
-            count => _ = write!(line, ", ack of {count}, prefetch {}", self.prefetch),
+            count => {
+                let settled = match (self.nack, self.requeue) {
+                    (false, _) => "ack",
+                    (true, true) => "nack and requeue",
+                    (true, false) => "nack",
+                };
+                _ = write!(line, ", {settled} of {count}, prefetch {}", self.prefetch);
+            }
+        }
+        for (name, given) in [
+            ("queue arguments", &self.queue_arguments),
+            ("properties", &self.message_properties),
+            ("dead letters to", &self.dead_letter_queue),
+        ] {
+            if let Some(given) = given {
+                _ = write!(line, ", {name} {given}");
+            }
         }
         if let Some(limit) = self.in_flight {
             _ = write!(line, ", at most {} in flight", thousands(limit));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::launch::Kind;
 use crate::options::{Flag, RunOptions};
+use crate::properties::Variants;
 use crate::routing::{Key, Topology};
 use crate::stamp::BODY_BYTES_MIN;
 use crate::{pinning, routing, scenario};
@@ -59,15 +60,27 @@ pub struct Load {
     pub connections: Vec<ConnectionPlan>,
     pub persistent: bool,
     pub mandatory: bool,
+    pub variants: Variants,
+    pub given: Given,
     /// Messages per second of each producer; none: as fast as it goes.
     pub rate: Option<f64>,
+    /// How many of them are due together.
+    pub burst: u64,
     pub consumer_rate: Option<f64>,
     pub confirm_window: Option<u32>,
     pub acks: Acks,
+    pub settlement: Settlement,
     pub prefetch: u16,
     pub in_flight: Option<InFlight>,
     pub messages_per_producer: Option<u64>,
     pub messages_per_consumer: Option<u64>,
+}
+
+/// Of the command line, as it was given, for the report.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub queue_arguments: Option<String>,
+    pub message_properties: Option<String>,
 }
 
 /// A channel that publishes. Its index in the plan is its number in the stamps.
@@ -94,8 +107,15 @@ pub struct ConnectionPlan {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Acks {
     Automatic,
-    /// One basic.ack for so many deliveries.
+    /// One basic.ack, or basic.nack, for so many deliveries.
     Every(u32),
+}
+
+/// What consumers say of what they got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settlement {
+    Ack,
+    Nack { requeue: bool },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,10 +169,20 @@ impl Load {
             connections: connections(options, producers.len(), consumers.len()),
             persistent: options.has_flag(Flag::Persistent),
             mandatory: options.has_flag(Flag::Mandatory),
+            variants: Variants::resolve(options.message_properties.as_deref())?,
+            given: Given {
+                queue_arguments: options.queue_args.clone(),
+                message_properties: options.message_properties.clone(),
+            },
             rate: rate(options.rate, "-r")?,
+            burst: options.burst.unwrap_or(1).max(1),
             consumer_rate: rate(options.consumer_rate, "-R")?,
             confirm_window: options.confirm.filter(|&window| window > 0),
             acks: acks(options),
+            settlement: match options.nack {
+                true => Settlement::Nack { requeue: options.requeue.unwrap_or(true) },
+                false => Settlement::Ack,
+            },
             prefetch: options.qos.unwrap_or(0),
             in_flight: options.in_flight.filter(|&limit| limit > 0).map(InFlight::Total),
             messages_per_producer: options.pmessages.filter(|&limit| limit > 0),
@@ -161,8 +191,26 @@ impl Load {
             producers,
             consumers,
         };
+        let heads =
+            load.variants.count() * load.producers.iter().map(|plan| plan.keys.len()).max().unwrap_or(0);
+        if heads > HEADS_MAX {
+            return Err(format!("at most {HEADS_MAX} combinations of keys and properties"));
+        }
+        if options.unique && options.message_properties.is_some() {
+            return Err("--unique goes with no --message-properties".to_owned());
+        }
         load.divide_in_flight();
         Ok(load)
+    }
+
+    /// Whether what is taken from a queue comes back to it.
+    pub fn requeues(&self) -> bool {
+        self.settlement == Settlement::Nack { requeue: true }
+    }
+
+    /// Whether what arrives comes from the queue's dead letters and says when it should have come.
+    pub fn awaits_expired(&self) -> bool {
+        self.variants.expire() && self.topology.dead_letters.is_some()
     }
 
     /// Which producers feed a queue.
@@ -294,6 +342,8 @@ fn count(option: Option<u32>) -> Result<usize, String> {
 
 /// Producer numbers are u16 in the stamp.
 const PRODUCERS_MAX: usize = 1 << 16;
+/// What a producer writes from: some 90 bytes each.
+const HEADS_MAX: usize = 1 << 18;
 const THREADS_MAX: usize = 256;
 /// One that mostly publishes and one that mostly consumes; more only compete with the broker.
 const THREADS_DEFAULT: usize = 2;
@@ -355,5 +405,22 @@ pub mod tests {
         {
             assert!(Run::resolve(options(line)).is_err(), "{line}");
         }
+        for line in [
+            "--scenario 5u --message-properties priority=1",
+            "--scenario 7 --message-properties priority=0-255",
+            "--message-properties colour=1",
+            "--queue-args x-max-priority",
+            "--dead-letter-queue loadgen",
+            "--dead-letter-queue d --queue-pattern q-%d --queue-pattern-to 2",
+        ] {
+            assert!(Run::resolve(options(line)).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn only_expired_dead_letters_say_when_they_should_have_come() {
+        assert!(load("--dead-letter-queue d --message-properties expiration=5-9").awaits_expired());
+        assert!(!load("--message-properties expiration=5-9").awaits_expired());
+        assert!(!load("--dead-letter-queue d").awaits_expired());
     }
 }

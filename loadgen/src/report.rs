@@ -34,6 +34,9 @@ pub struct MessagesReport {
     pub confirm_latency: Option<Percentiles>,
     /// From the planned time to the publish: loadgen's own delay, and what a full window or socket held back.
     pub lag: Option<Percentiles>,
+    /// From the time at which a message was to expire to its arrival as a dead letter, over the whole run. `early` among the
+    /// violations counts those before it.
+    pub lateness: Option<Percentiles>,
     /// Messages that were planned and could not be published in time.
     pub unsent: u64,
     /// Connections times seconds under connection.blocked.
@@ -73,10 +76,17 @@ pub struct Setup {
     pub exchange_type: Option<String>,
     pub body_bytes: usize,
     pub rate_per_producer: Option<f64>,
+    pub burst: u64,
     pub confirm_window: Option<u32>,
     /// 0: automatic acknowledgement.
     pub acked_at_once: u32,
+    /// basic.nack in the place of basic.ack.
+    pub nack: bool,
+    pub requeue: bool,
     pub prefetch: u16,
+    pub queue_arguments: Option<String>,
+    pub message_properties: Option<String>,
+    pub dead_letter_queue: Option<String>,
     pub persistent: bool,
     pub in_flight: Option<u64>,
     pub threads: usize,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::options::{Flag, RunOptions};
+use crate::pairs::{pairs, table};
 
 /// What is declared before the run and deleted after it.
 #[derive(Debug)]
@@ -10,6 +11,10 @@ pub struct Topology {
     pub queues: Vec<String>,
     pub exchange: Option<Exchange>,
     pub bindings: Vec<Binding>,
+    /// Of each queue: the bytes of a table.
+    pub arguments: Vec<u8>,
+    /// A queue that gets what expires in, or is refused from, the only one of `queues`, and is consumed from in its place.
+    pub dead_letters: Option<String>,
     pub durable: bool,
     pub predeclared: bool,
     /// Every message reaches every queue.
@@ -64,7 +69,10 @@ impl Topology {
         if matching == Matching::UniqueKey {
             bindings.iter_mut().for_each(|binding| binding.key.push_str(".*"));
         }
+        let dead_letters = dead_letters(options, &queues)?;
         Ok(Topology {
+            arguments: arguments(options, dead_letters.as_deref())?,
+            dead_letters,
             queues,
             exchange,
             bindings,
@@ -82,6 +90,11 @@ impl Topology {
 
     pub fn queues_per_message(&self) -> usize {
         if self.copies_to_all { self.queues.len() } else { 1 }
+    }
+
+    /// The queue that the consumers of `queue` take from.
+    pub fn consumed(&self, queue: usize) -> &str {
+        self.dead_letters.as_ref().unwrap_or(&self.queues[queue])
     }
 
     pub fn exchange_name(&self) -> &str {
@@ -165,6 +178,22 @@ fn queues(options: &RunOptions) -> Result<Vec<String>, String> {
         return Err("--queue-pattern needs %d and a range that is not empty".to_owned());
     }
     Ok((from..=to).map(|number| numbered(pattern, number)).collect())
+}
+
+fn dead_letters(options: &RunOptions, queues: &[String]) -> Result<Option<String>, String> {
+    match (&options.dead_letter_queue, queues) {
+        (Some(name), [queue]) if name != queue => Ok(Some(name.clone())),
+        (Some(_), _) => Err("--dead-letter-queue needs a single other queue".to_owned()),
+        (None, _) => Ok(None),
+    }
+}
+
+fn arguments(options: &RunOptions, dead_letters: Option<&str>) -> Result<Vec<u8>, String> {
+    let mut pairs = pairs(options.queue_args.as_deref().unwrap_or(""))?;
+    if let Some(name) = dead_letters {
+        pairs.extend([("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", name)]);
+    }
+    Ok(table(&pairs))
 }
 
 fn exchange(options: &RunOptions) -> Option<Exchange> {
@@ -288,6 +317,23 @@ mod tests {
         assert_eq!(keys[3], Key { text: format!("k.3.{UNIQUE_ROOM}"), lane: 0 });
         let direct = RunOptions { exchange_type: Some("direct".into()), ..options };
         assert!(Topology::resolve(&direct).is_err(), "no binding of a direct exchange matches many keys");
+    }
+
+    #[test]
+    fn dead_letters_are_consumed_in_the_place_of_what_is_published_to() {
+        let options = RunOptions {
+            queue: Some("q".into()),
+            dead_letter_queue: Some("d".into()),
+            queue_args: Some("x-max-length=5".into()),
+            ..Default::default()
+        };
+        let topology = Topology::resolve(&options).unwrap();
+        assert_eq!((topology.consumed(0), &topology.queues[..]), ("d", &["q".to_owned()][..]));
+        let table = haremq::amqp::Table::decode(&topology.arguments).unwrap();
+        let names: Vec<_> = table.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(names, ["x-max-length", "x-dead-letter-exchange", "x-dead-letter-routing-key"]);
+        let plain = Topology::resolve(&RunOptions::default()).unwrap();
+        assert_eq!((plain.consumed(0), plain.arguments.len()), ("loadgen", 0));
     }
 
     #[test]

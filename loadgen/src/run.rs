@@ -214,7 +214,7 @@ impl Conductor<'_> {
 
     /// Counts what is left in the queues, if nothing should be, and deletes them.
     fn clean_up(&mut self, mut control: Session) -> u64 {
-        let expect_empty = self.expects_everything() && self.failed.is_none();
+        let expect_empty = self.expects_everything() && !self.load.requeues() && self.failed.is_none();
         let left = match expect_empty {
             true => client::left_over(&mut control, &self.load.topology),
             false => Ok(0),

@@ -43,8 +43,11 @@ pub fn crew(run: &Run, load: &Load, uri: &Uri, events: &Sender<Event>) -> Result
             connections,
             queues: checks.checks,
             fill: fill.clone(),
+            variants: load.variants.clone(),
+            awaits_expired: load.awaits_expired(),
             producers_in_run: load.producers.len(),
             rate: load.rate,
+            burst: load.burst,
             consumer_rate: load.consumer_rate,
             spin_ns: run.timing.spin_ns,
         });
@@ -67,8 +70,8 @@ impl Checks {
             let consumers = load.consumers_of(queue);
             self.checks.push(match (load.verified, load.producers.is_empty()) {
                 (false, _) => QueueCheck::blind(),
-                (true, true) => QueueCheck::of_unknown(consumers),
-                (true, false) => QueueCheck::new(load.feeding(queue), consumers),
+                (true, true) => QueueCheck::of_unknown(consumers, load.variants.count()),
+                (true, false) => QueueCheck::new(load.feeding(queue), consumers, load.variants.count()),
             });
             self.queues.push(queue);
             self.checks.len() - 1
@@ -100,7 +103,7 @@ fn connect(
     }
     let (socket, rest) = session.into_parts();
     let mut connection = Connection::new(socket, rest, roles, producers, consumers)?;
-    connection.consume(|check| load.topology.queues[checks.queues[check]].clone());
+    connection.consume(|check| load.topology.consumed(checks.queues[check]).to_owned());
     Ok(connection)
 }
 
@@ -125,7 +128,15 @@ fn producer(load: &Load, number: usize, channel: u16, frame_max: u32, fill: &Arc
 fn consumer(load: &Load, number: usize, checks: &mut Checks) -> Consumer {
     let plan = load.consumers[number];
     let queue = checks.index(load, plan.queue);
-    Consumer { queue, rank: plan.rank, acks: load.acks, unacked: 0, last_tag: 0, received: 0 }
+    Consumer {
+        queue,
+        rank: plan.rank,
+        acks: load.acks,
+        settlement: load.settlement,
+        unacked: 0,
+        last_tag: 0,
+        received: 0,
+    }
 }
 
 fn open_for_publishing(session: &mut Session, channel: u16, load: &Load) -> Result<(), ClientError> {

@@ -8,7 +8,7 @@ use crate::clock::NS_PER_SECOND;
 use crate::engine::{Interval, Lane, Outcome};
 use crate::meter;
 use crate::observe::Observer;
-use crate::plan::{Acks, InFlight, Load, Run};
+use crate::plan::{Acks, InFlight, Load, Run, Settlement};
 use crate::report::{MessagesReport, Percentiles, Second, Setup};
 use crate::run::{Phases, Target};
 use crate::violations::{Kind, Violations};
@@ -111,6 +111,7 @@ impl Findings {
             latency: merged(|outcome| &outcome.latency).filter(|_| load.verified),
             confirm_latency: merged(|outcome| &outcome.confirm_latency),
             lag: merged(|outcome| &outcome.lag),
+            lateness: merged(|outcome| &outcome.lateness),
             unsent: self.outcomes.iter().map(|outcome| outcome.unsent).sum(),
             blocked_seconds: self.outcomes.iter().map(|o| o.blocked_ns).sum::<u64>() as f64
                 / NS_PER_SECOND as f64,
@@ -191,12 +192,18 @@ fn setup(run: &Run, load: &Load, declare_ns: u64) -> Setup {
         exchange_type: load.topology.exchange.as_ref().map(|exchange| exchange.kind.clone()),
         body_bytes: load.body_bytes,
         rate_per_producer: load.rate,
+        burst: load.burst,
         confirm_window: load.confirm_window,
         acked_at_once: match load.acks {
             Acks::Automatic => 0,
             Acks::Every(count) => count,
         },
+        nack: load.settlement != Settlement::Ack,
+        requeue: load.requeues(),
         prefetch: load.prefetch,
+        queue_arguments: load.given.queue_arguments.clone(),
+        message_properties: load.given.message_properties.clone(),
+        dead_letter_queue: load.topology.dead_letters.clone(),
         persistent: load.persistent,
         in_flight: load.in_flight.map(|limit| match limit {
             InFlight::Total(limit) => limit,

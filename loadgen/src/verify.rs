@@ -138,6 +138,18 @@ const TRIALS: &[Trial] = &[
         options: "-e verify.headers -t headers -k %d --bindings 100 --unique -y 5 -c 100 -C 3000 \
                   --queue-pattern verify.others.%d --queue-pattern-to 5",
     },
+    Trial {
+        name: "priorities, some above the queue's highest",
+        options: "-u verify.priorities --queue-args x-max-priority=10 --message-properties priority=0-12 -C 10000 -c 500 -A 10 -q 100",
+    },
+    Trial {
+        name: "messages that expire, at the dead letters",
+        options: "-u verify.expiring --dead-letter-queue verify.dead --message-properties expiration=20-200 -a -C 2000",
+    },
+    Trial {
+        name: "nacked and not requeued",
+        options: "-u verify.nacked --nack --requeue false -A 10 -q 100 -C 5000",
+    },
     Trial { name: "bodies of 1 MiB", options: "-u verify.large -s 1048576 -C 100 -c 10 -A 1 -q 5" },
     Trial {
         name: "200 connections with a queue each",

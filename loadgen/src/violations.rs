@@ -11,6 +11,8 @@ pub enum Kind {
     Corrupted,
     /// Came back as unroutable.
     Returned,
+    /// Expired before its time.
+    Early,
     /// Messages stayed in a queue that was drained.
     LeftOver,
     /// Not confirmed in time.
@@ -26,6 +28,7 @@ pub struct Violations {
     pub reordered: u64,
     pub corrupted: u64,
     pub returned: u64,
+    pub early: u64,
     pub left_over: u64,
     pub unconfirmed: u64,
     pub protocol: u64,
@@ -73,6 +76,7 @@ impl Violations {
             Kind::Reordered => &mut self.reordered,
             Kind::Corrupted => &mut self.corrupted,
             Kind::Returned => &mut self.returned,
+            Kind::Early => &mut self.early,
             Kind::LeftOver => &mut self.left_over,
             Kind::Unconfirmed => &mut self.unconfirmed,
             Kind::Protocol => &mut self.protocol,
@@ -80,12 +84,13 @@ impl Violations {
     }
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Lost,
     Kind::Duplicated,
     Kind::Reordered,
     Kind::Corrupted,
     Kind::Returned,
+    Kind::Early,
     Kind::LeftOver,
     Kind::Unconfirmed,
     Kind::Protocol,

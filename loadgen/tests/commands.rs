@@ -48,14 +48,45 @@ fn verify_fails_when_a_broker_does() {
     assert!(said.contains("channel.close 404 NOT_FOUND"), "{said}");
 }
 
+/// Built with the workspace's tests, not with this crate's alone.
+fn haremq() -> Option<PathBuf> {
+    let haremq = Path::new(env!("CARGO_BIN_EXE_loadgen")).with_file_name("haremq");
+    if haremq.is_file() {
+        return Some(haremq);
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is not there", haremq.display());
+    eprintln!("SKIPPED: {} is not there", haremq.display());
+    None
+}
+
+#[test]
+fn what_is_nacked_comes_again_unless_it_shall_not() {
+    let Some(haremq) = haremq() else { return };
+    let redelivered = |requeue: &str| {
+        let words = [
+            "run",
+            "--haremq",
+            haremq.to_str().unwrap(),
+            "-C",
+            "200",
+            "--format",
+            "json",
+            "-na",
+            "-re",
+            requeue,
+        ];
+        let output = loadgen(&words);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), &report["intact"]), (Some(0), &Value::Bool(true)), "{report}");
+        report["violations"]["redelivered"].as_u64().unwrap()
+    };
+    assert_eq!(redelivered("false"), 0);
+    assert!(redelivered("true") > 200, "again and again");
+}
+
 #[test]
 fn verify_finds_nothing_wrong_with_haremq() {
-    // Built with the workspace's tests, not with this crate's alone.
-    let haremq = Path::new(env!("CARGO_BIN_EXE_loadgen")).with_file_name("haremq");
-    if !haremq.is_file() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is not there", haremq.display());
-        return eprintln!("SKIPPED: {} is not there", haremq.display());
-    }
+    let Some(haremq) = haremq() else { return };
     let output = loadgen(&["verify", "--haremq", haremq.to_str().unwrap(), "--broker-args", "--shards 2"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
     assert!(text(&output.stdout).lines().all(|line| line.starts_with("intact")));

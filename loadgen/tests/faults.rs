@@ -41,6 +41,7 @@ impl Run {
             "reordered",
             "corrupted",
             "returned",
+            "early",
             "left_over",
             "unconfirmed",
             "protocol",
@@ -138,6 +139,30 @@ fn a_nacked_message_may_be_missing() {
         (0, Some(1), 0),
         "{}",
         run.report
+    );
+}
+
+#[test]
+fn what_comes_before_its_expiration_is_found() {
+    let dead_letters = ["--dead-letter-queue", "dead", "--message-properties", "expiration=5000-5010"];
+    run(Fault::None, &dead_letters).found("early", 500);
+    let due_at_once = ["--dead-letter-queue", "dead", "--message-properties", "expiration=0"];
+    let run = run(Fault::None, &due_at_once);
+    assert_eq!((run.code, run.count("early")), (0, 0), "{}", run.report);
+    assert_eq!(run.report["lateness"]["count"].as_u64(), Some(500));
+}
+
+#[test]
+fn only_messages_that_differ_may_overtake() {
+    let alike = run(Fault::Swap(250), &["--message-properties", "priority=5"]);
+    alike.found("reordered", 1);
+    let overtaken: Vec<u64> = (0..20)
+        .map(|at| run(Fault::Swap(at), &["--message-properties", "priority=0-9"]).count("reordered"))
+        .collect();
+    assert!(overtaken.iter().all(|&count| count <= 1), "{overtaken:?}");
+    assert!(
+        (1..10).contains(&overtaken.iter().sum::<u64>()),
+        "neighbours are alike one time in ten: {overtaken:?}"
     );
 }
 

@@ -64,7 +64,7 @@ impl Transaction {
 
     pub fn next_settlement(&mut self) -> Option<HeldSettlement> {
         let held = self.settlements.pop_front()?;
-        self.delivered -= usize::from(!held.entry.is_fetched());
+        self.delivered -= usize::from(held.entry.is_delivered());
         Some(held)
     }
 
@@ -103,7 +103,7 @@ impl Channel {
         let Some(transaction) = &mut self.transaction else { return false };
         let Transaction { settlements, delivered, .. } = &mut **transaction;
         self.unacked.settle(tag, multiple, |entry| {
-            *delivered += usize::from(!entry.is_fetched());
+            *delivered += usize::from(entry.is_delivered());
             settlements.push_back(HeldSettlement { entry, settlement });
         })
     }

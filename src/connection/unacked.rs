@@ -55,7 +55,13 @@ impl UnackedTag {
         self.number == HOLE
     }
 
-    fn is_gone(&self) -> bool {
+    /// A consumer was sent it, and it was not taken back.
+    pub fn is_delivered(&self) -> bool {
+        self.is_live() && !self.is_fetched()
+    }
+
+    /// Its message was taken back: to settle it means nothing.
+    pub fn is_gone(&self) -> bool {
         self.number == GONE
     }
 }
@@ -81,13 +87,17 @@ impl UnackedTags {
         self.len() - self.fetched
     }
 
-    /// Takes out `tag`, or with `multiple` everything up to it (0: everything), oldest first. False if there is
+    /// Takes out `tag`, or with `multiple` everything up to it (0: everything), oldest first, also what is gone. False if there is
     /// no such tag; then nothing is taken.
     pub fn settle(&mut self, tag: u64, multiple: bool, mut each: impl FnMut(UnackedTag)) -> bool {
         if multiple && tag == 0 {
-            while let Some(entry) = self.pop() {
-                each(entry);
+            while let Some(entry) = self.entries.pop_front() {
+                if !entry.is_hole() {
+                    self.forget(&entry);
+                    each(entry);
+                }
             }
+            self.holes = 0;
             return true;
         }
         let Some(at) = self.position(tag) else { return false };
@@ -95,7 +105,8 @@ impl UnackedTags {
             for _ in 0..=at {
                 if let Some(entry) = self.entries.pop_front() {
                     self.holes -= usize::from(entry.is_hole());
-                    if !entry.is_hole() && self.forget(&entry) {
+                    if !entry.is_hole() {
+                        self.forget(&entry);
                         each(entry);
                     }
                 }
@@ -103,9 +114,8 @@ impl UnackedTags {
             self.drop_leading_holes();
         } else {
             let entry = self.entries[at];
-            if self.forget(&entry) {
-                each(entry);
-            }
+            self.forget(&entry);
+            each(entry);
             self.entries[at].number = HOLE;
             self.holes += 1;
             self.compact();
@@ -119,6 +129,7 @@ impl UnackedTags {
         self.holes = 0;
         self.entries.extend(returned);
         self.fetched = self.entries.iter().filter(|entry| entry.is_fetched()).count();
+        self.gone = self.entries.iter().filter(|entry| entry.is_gone()).count();
         // Mostly two rows that are each in order, which this sort merges.
         self.entries.make_contiguous().sort_by_key(|entry| entry.tag);
     }
@@ -133,7 +144,8 @@ impl UnackedTags {
         loop {
             let entry = self.entries.pop_front_if(|entry| entry.tag <= last)?;
             self.drop_leading_holes();
-            if self.forget(&entry) {
+            self.forget(&entry);
+            if !entry.is_gone() {
                 return Some(entry);
             }
         }
@@ -155,11 +167,10 @@ impl UnackedTags {
         taken
     }
 
-    /// Counts an entry no more; false if it is nobody's message.
-    fn forget(&mut self, entry: &UnackedTag) -> bool {
+    /// Counts an entry no more.
+    fn forget(&mut self, entry: &UnackedTag) {
         self.fetched -= usize::from(entry.is_fetched());
         self.gone -= usize::from(entry.is_gone());
-        !entry.is_gone()
     }
 
     fn position(&self, tag: u64) -> Option<usize> {
@@ -253,9 +264,11 @@ mod tests {
         settle(&mut tags, 3, false);
         assert_eq!(tags.take_back(queue, &[2, 3, 4, 9]), [2, 4]);
         assert_eq!((tags.len(), tags.delivered()), (2, 2));
-        assert_eq!(settle(&mut tags, 2, false), Some(vec![]));
+        let mut gone = Vec::new();
+        assert!(tags.settle(2, false, |entry| gone.push(entry.is_gone())));
         assert_eq!(settle(&mut tags, 2, false), None);
-        assert_eq!(settle(&mut tags, 4, true), Some(vec![1]));
+        assert!(tags.settle(4, true, |entry| gone.push(entry.is_gone())));
+        assert_eq!(gone, [true, false, true]);
         tags.take_back(queue, &[5]);
         assert!(tags.pop().is_none() && tags.is_empty());
     }

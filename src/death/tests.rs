@@ -179,13 +179,25 @@ fn the_same_death_again_is_counted_and_comes_to_the_front() {
 
 #[test]
 fn a_routing_key_of_the_queue_replaces_all_keys_of_the_message() {
-    let original = with_headers(|headers| headers.array("CC", |cc| cc.string("copy").i32(1)).i32("other", 1));
+    let copies = |headers: TableWriter| headers.array("CC", |cc| cc.string("copy").i32(1));
+    let original =
+        with_headers(|headers| copies(headers).array("BCC", |bcc| bcc.string("b")).i32("other", 1));
     let death = Death { reason: Reason::Rejected, queue: QUEUE, time_s: 1 };
     let record = letter(&Message::from_record(&original), false, &death, b"dlx", Some(b"dead"));
     assert_eq!(Message::from_record(&record).routing_key(), b"dead");
-    assert_eq!(headers(&record).find(b"CC"), None);
+    assert_eq!((headers(&record).find(b"CC"), headers(&record).find(b"BCC")), (None, None));
     assert_eq!(headers(&record).find(b"other"), Some(Value::I32(1)));
     assert_eq!(keys_of_the_latest(&record), [&b"key"[..], b"copy"]);
+}
+
+#[test]
+fn a_routing_key_that_is_too_long_is_cut() {
+    let original = record("ex", "key", no_properties());
+    let death = Death { reason: Reason::Rejected, queue: QUEUE, time_s: 1 };
+    let record = letter(&Message::from_record(&original), false, &death, b"dlx", Some(&[b'k'; 300]));
+    let message = Message::from_record(&record);
+    assert_eq!((message.exchange(), message.routing_key()), (&b"dlx"[..], &[b'k'; 255][..]));
+    assert!(message.content.ends_with(b"hello\xCE"));
 }
 
 #[test]

@@ -202,6 +202,7 @@ impl Queue {
         match settlement {
             Settlement::Ack => return Some(Settled::Gone(entry.message)),
             Settlement::Reject => return Some(Settled::Dead(Dead::of(&entry, Reason::Rejected))),
+            Settlement::Undelivered => return Some(self.put_back(entry, expires_at, pages, timers)),
             Settlement::Requeue => {}
         }
         entry.returns = entry.returns.saturating_add(1);
@@ -209,12 +210,6 @@ impl Queue {
         if self.delivery_limit().is_some_and(|limit| u32::from(entry.returns) > limit) {
             return Some(Settled::Dead(Dead::of(&entry, Reason::DeliveryLimit)));
         }
-        Some(self.put_back(entry, expires_at, pages, timers))
-    }
-
-    /// A message that its consumer did not get after all goes back, and does not count as returned.
-    pub fn undeliver(&mut self, unacked: u32, pages: &Pages, timers: &mut Timers) -> Option<Settled> {
-        let Unacked { entry, expires_at, .. } = self.untrack(unacked, timers)?;
         Some(self.put_back(entry, expires_at, pages, timers))
     }
 

@@ -11,6 +11,7 @@ use crate::message::Message;
 use crate::pages::{MessageRef, Pages};
 use crate::queue::{ConsumerAt, Dead, Direct, Marks, Queue};
 use crate::queue_args::Overflow;
+use crate::settlement::Settlement;
 use crate::wheel::TimerId;
 
 impl Rooms {
@@ -102,7 +103,7 @@ impl Rooms {
         if !outward.deliver(id, direct.to, message, buffer, unacked, false)
             && let Some(unacked) = unacked
         {
-            self.undeliver(id, unacked);
+            self.settle(id, unacked, Settlement::Undelivered);
         }
     }
 

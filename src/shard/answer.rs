@@ -219,14 +219,14 @@ impl Shard {
             self.rooms.outward.counters.delivered += 1;
             self.rooms.outward.unflushed += got.record.len();
         } else if let Some(unacked) = got.unacked {
-            self.rooms.settle(got.queue, unacked, Settlement::Requeue);
+            self.rooms.settle(got.queue, unacked, Settlement::Undelivered);
         }
     }
 
     /// Nobody waits for this any more; what it brought goes back.
     fn return_unwanted(&mut self, reply: Reply) {
         if let Reply::Got(Got { queue, unacked: Some(unacked), .. }) = reply {
-            self.rooms.settle(queue, unacked, Settlement::Requeue);
+            self.rooms.settle(queue, unacked, Settlement::Undelivered);
         }
     }
 

@@ -41,8 +41,11 @@ impl Shard {
         // The tags are lent out while the queues hear of each, as those are other rooms.
         let mut unacked = std::mem::take(&mut channel.unacked);
         let rooms = &mut self.rooms;
-        let known =
-            unacked.settle(tag, multiple, |entry| rooms.settle(entry.queue, entry.unacked(), settlement));
+        let known = unacked.settle(tag, multiple, |entry| {
+            if !entry.is_gone() {
+                rooms.settle(entry.queue, entry.unacked(), settlement);
+            }
+        });
         self.with_channel(slot, number, |channel| channel.unacked = unacked);
         if limited {
             self.rooms.outward.list_lending(id, number);

@@ -167,15 +167,6 @@ impl Rooms {
         self.list(slot);
     }
 
-    /// A message that its consumer did not get after all goes back.
-    pub(super) fn undeliver(&mut self, id: QueueId, unacked: u32) {
-        if let Some(queue) = self.queues.live_mut(id.slot, id.generation)
-            && let Some(settled) = queue.undeliver(unacked, &self.pages, &mut self.timers)
-        {
-            self.settled(id.slot, settled);
-        }
-    }
-
     /// A delivery from another shard's queue.
     fn delivered(&mut self, parcel: &Parcel, deliver: &Deliver) {
         let Deliver { connection, handle, queue, unacked, redelivered, message } = *deliver;
@@ -184,7 +175,7 @@ impl Rooms {
         if !self.outward.deliver(queue, to, &message, buffer, unacked, redelivered)
             && let Some(unacked) = unacked
         {
-            self.settle(queue, unacked, Settlement::Requeue);
+            self.settle(queue, unacked, Settlement::Undelivered);
         }
     }
 
@@ -236,7 +227,7 @@ impl Rooms {
         };
         match delivery.unacked {
             None => pages.release(entry.message),
-            Some(unacked) if !taken => self.undeliver(id, unacked),
+            Some(unacked) if !taken => self.settle(id, unacked, Settlement::Undelivered),
             Some(_) => {}
         }
         true

@@ -189,6 +189,9 @@ impl Shard {
         {
             bytes += COMMIT_ENTRY_BYTES;
             let queue = held.entry.queue;
+            if held.entry.is_gone() {
+                continue;
+            }
             self.rooms.settle(queue, held.entry.unacked(), held.settlement);
             if queue.shard != self.id {
                 transaction.touch(queue.shard);

@@ -4,7 +4,13 @@ use haremq::amqp::Table;
 use haremq::amqp::{Properties, PropertiesWriter, ShortStr, TableWriter};
 
 use crate::dice::mix;
-use crate::oracle::Style;
+
+/// Properties of a message that queues look at.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Style {
+    pub priority: Option<u8>,
+    pub expiration_ms: Option<u64>,
+}
 
 /// The body of a message. Eight octets and more begin with its number.
 pub fn body(number: u64, len: usize) -> Vec<u8> {

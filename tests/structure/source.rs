@@ -74,12 +74,17 @@ pub fn sources(folder: &str) -> Vec<Source> {
     files.iter().map(read).collect()
 }
 
+/// Folders of what is installed for tests.
+const NOT_OURS: [&str; 3] = ["node_modules", ".venv", "shipped"];
+
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.expect("a folder of the tree is readable").path();
-        if path.is_dir() && !path.ends_with("node_modules") && !path.ends_with(".venv") {
-            collect(&path, files);
+        if path.is_dir() {
+            if !NOT_OURS.iter().any(|name| path.ends_with(name)) {
+                collect(&path, files);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }

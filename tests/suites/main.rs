@@ -6,4 +6,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod c;
+mod foreign;
+mod lapin;
+mod node;
 mod python;

@@ -12,14 +12,19 @@ pub fn declare(session: &mut Session, topology: &Topology) -> Result<(), ClientE
         return Ok(());
     }
     declare_exchange(session, topology)?;
-    let declares = each_queue(topology)?.map(|queue| Method::QueueDeclare {
-        queue,
-        passive: false,
-        durable: topology.durable,
-        exclusive: false,
-        auto_delete: false,
-        nowait: false,
-        arguments: Table::EMPTY,
+    let arguments = Table::decode(&topology.arguments).unwrap_or(Table::EMPTY);
+    let declares = each_queue(topology)?.map(|queue| {
+        let is_dead_letters =
+            topology.dead_letters.as_ref().is_some_and(|name| name.as_bytes() == queue.as_bytes());
+        Method::QueueDeclare {
+            queue,
+            passive: false,
+            durable: topology.durable,
+            exclusive: false,
+            auto_delete: false,
+            nowait: false,
+            arguments: if is_dead_letters { Table::EMPTY } else { arguments },
+        }
     });
     session.call_all(CHANNEL, declares, |method| matches!(method, Method::QueueDeclareOk { .. }))?;
     let purges = each_queue(topology)?.map(|queue| Method::QueuePurge { queue, nowait: false });
@@ -105,8 +110,10 @@ fn headers_to_match(binding: &Binding) -> Vec<u8> {
     TableWriter::new().string("x-match", "all").string(ID_HEADER, &binding.key).finish()
 }
 
+/// What is published to, and where its dead letters go.
 fn each_queue(topology: &Topology) -> Result<std::vec::IntoIter<ShortStr<'_>>, ClientError> {
-    let names = topology.queues.iter().map(|name| short(name)).collect::<Result<Vec<_>, _>>()?;
+    let names = topology.queues.iter().chain(&topology.dead_letters);
+    let names = names.map(|name| short(name)).collect::<Result<Vec<_>, _>>()?;
     Ok(names.into_iter())
 }
 

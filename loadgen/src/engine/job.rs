@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::flight::Shared;
 use super::producer::Lane;
 use crate::check::QueueCheck;
+use crate::properties::Variants;
 use crate::stamp::Fill;
 use crate::violations::Violations;
 
@@ -20,9 +21,13 @@ pub struct Job {
     pub connections: Vec<Connection>,
     pub queues: Vec<QueueCheck>,
     pub fill: Arc<Fill>,
+    pub variants: Variants,
+    /// What arrives is what expired elsewhere.
+    pub awaits_expired: bool,
     /// Of all producers of the run, for their phases.
     pub producers_in_run: usize,
     pub rate: Option<f64>,
+    pub burst: u64,
     pub consumer_rate: Option<f64>,
     pub spin_ns: u64,
 }
@@ -50,6 +55,7 @@ pub struct Outcome {
     pub latency: Histogram<u64>,
     pub confirm_latency: Histogram<u64>,
     pub lag: Histogram<u64>,
+    pub lateness: Histogram<u64>,
     pub violations: Violations,
     pub queues: Vec<QueueCheck>,
     /// (producer number, its lanes)

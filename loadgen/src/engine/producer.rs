@@ -190,7 +190,9 @@ impl Producer {
     }
 
     fn write_one(&mut self, turn: &mut Turn<'_>, out: &mut Vec<u8>) {
-        let planned = self.schedule.map_or(turn.now, |schedule| schedule.planned(self.published));
+        let due = self.schedule.map_or(turn.now, |schedule| schedule.planned(self.published));
+        // An expiration counts from the publish, however late that is.
+        let planned = if self.template.expires() { turn.now } else { due };
         let key = self.next_key;
         self.next_key = if key + 1 == self.lane_of_key.len() { 0 } else { key + 1 };
         let lane_index = self.lane_of_key[key];
@@ -202,7 +204,7 @@ impl Producer {
             window.published(planned, lane_index);
         }
         if self.schedule.is_some() {
-            turn.lag.done(planned, turn.now);
+            turn.lag.done(due, turn.now);
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use haremq::amqp::Method;
 use haremq::ids::ChannelNumber;
+use hdrhistogram::Histogram;
 
 use super::flight::WorkerState;
 use super::parser::{Delivery, Sink};
 use super::producer::Producer;
 use crate::check::{QueueCheck, Verdict};
 use crate::meter::Meter;
-use crate::plan::Acks;
+use crate::plan::{Acks, Settlement};
+use crate::properties::Variants;
 use crate::stamp::{Fill, Stamp};
 use crate::violations::{Kind, Violations};
 
@@ -18,6 +20,7 @@ pub struct Consumer {
     pub queue: usize,
     pub rank: usize,
     pub acks: Acks,
+    pub settlement: Settlement,
     pub unacked: u32,
     pub last_tag: u64,
     pub received: u64,
@@ -65,6 +68,9 @@ pub struct Receiver<'a> {
     pub output: &'a mut Vec<u8>,
     pub queues: &'a mut [QueueCheck],
     pub fill: &'a Fill,
+    pub variants: &'a Variants,
+    /// How late expired messages come, where it is they that come.
+    pub lateness: Option<&'a mut Histogram<u64>>,
     pub latency: &'a mut Meter,
     pub confirm_latency: &'a mut Meter,
     pub tally: &'a mut Tally,
@@ -83,8 +89,11 @@ impl Sink for Receiver<'_> {
         match Stamp::decode(body) {
             Some(stamp) if self.fill.matches(body, stamp.sequence) => {
                 let queue = &mut self.queues[consumer.queue];
-                let verdict =
-                    queue.accept(stamp.producer, stamp.sequence, consumer.rank, delivery.redelivered);
+                let stream = consumer.rank * self.variants.count() + self.variants.index(stamp);
+                let verdict = queue.accept(stamp.producer, stamp.sequence, stream, delivery.redelivered);
+                if let Some(lateness) = &mut self.lateness {
+                    expired(self.variants, stamp, self.now, lateness, self.violations);
+                }
                 if verdict == Verdict::InOrder {
                     self.tally.distinct += 1;
                 } else {
@@ -178,11 +187,15 @@ impl Consumer {
         }
     }
 
-    /// Acknowledges whatever was not yet.
+    /// Acknowledges, or nacks, whatever was not yet.
     pub fn acknowledge_all(&mut self, channel: u16, output: &mut Vec<u8>) {
         if self.unacked > 0 {
-            let ack = Method::BasicAck { delivery_tag: self.last_tag, multiple: self.unacked > 1 };
-            ack.encode(ChannelNumber(channel), output);
+            let (delivery_tag, multiple) = (self.last_tag, self.unacked > 1);
+            let settle = match self.settlement {
+                Settlement::Ack => Method::BasicAck { delivery_tag, multiple },
+                Settlement::Nack { requeue } => Method::BasicNack { delivery_tag, multiple, requeue },
+            };
+            settle.encode(ChannelNumber(channel), output);
             self.unacked = 0;
         }
     }
@@ -203,6 +216,27 @@ impl Tally {
         counters.bytes_received.store(self.bytes_received, Relaxed);
     }
 }
+
+/// Takes into account when a message came that was to wait for its expiration. Its time began no sooner than it was written.
+fn expired(
+    variants: &Variants,
+    stamp: Stamp,
+    now: u64,
+    lateness: &mut Histogram<u64>,
+    violations: &mut Violations,
+) {
+    let Some(expiration_ms) = variants.expiration_ms(stamp) else { return };
+    let due = stamp.planned.saturating_add(u64::from(expiration_ms) * NS_PER_MS);
+    match now.checked_sub(due) {
+        Some(late) => lateness.saturating_record(late),
+        None => violations.add(Kind::Early, || {
+            let early = due - now;
+            format!("sequence {}, {expiration_ms} ms: expired {early} ns before its time", stamp.sequence)
+        }),
+    }
+}
+
+const NS_PER_MS: u64 = 1_000_000;
 
 #[cold]
 fn judge(violations: &mut Violations, tally: &mut Tally, verdict: Verdict, stamp: Stamp, delivery: Delivery) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! | basic.publish of the key | content header | body frame head | stamp | fill .. | end | [head | fill .. | end] .. |
-//!   `------------------ head, one per key ----------------------'
+//!   `---------- head, one per key and variant of properties ----'
 //! ```
 //! Where no two messages may be routed alike, a word in the routing key or in the headers is the message's own as well.
 
@@ -15,14 +15,16 @@ use haremq::amqp::{
 use haremq::ids::ChannelNumber;
 
 use crate::plan::Load;
+use crate::properties::{Variant, Variants};
 use crate::routing::{ID_HEADER, Key, Matching, UNIQUE_HEADER, UNIQUE_ROOM};
 use crate::stamp::{BODY_BYTES_MIN, Fill, Stamp, UNIQUE_WORD_BYTES};
 
 pub struct Template {
     /// All heads, each with room for the stamp at its end, back to back.
     heads: Vec<u8>,
-    /// Where each key's head ends; it begins where the one before ends.
+    /// Where each head ends, those of a key's variants in a row; it begins where the one before ends.
     ends: Vec<u32>,
+    variants: Variants,
     /// How far before the end of each head its unique word begins.
     unique_word: Option<usize>,
     fill: Arc<Fill>,
@@ -36,8 +38,10 @@ impl Template {
     pub fn new(load: &Load, keys: &[Key], channel: u16, frame_max: u32, fill: Arc<Fill>) -> Template {
         let payload_bytes_max = frame_max as usize - FRAME_OVERHEAD;
         let (mut heads, mut ends, mut unique_word) = (Vec::new(), Vec::new(), None);
-        for key in keys {
-            let unique_word_at = write_head(&mut heads, load, key, channel, payload_bytes_max);
+        let each =
+            keys.iter().flat_map(|key| load.variants.as_slice().iter().map(move |variant| (key, *variant)));
+        for (key, variant) in each {
+            let unique_word_at = write_head(&mut heads, load, key, variant, channel, payload_bytes_max);
             unique_word = unique_word_at.map(|at| heads.len() - at);
             ends.push(heads.len() as u32);
         }
@@ -45,7 +49,13 @@ impl Template {
             std::iter::once(&0).chain(&ends).zip(&ends).map(|(start, end)| (end - start) as usize).max();
         let frames = load.body_bytes.div_ceil(payload_bytes_max);
         let message_bytes_max = longest.unwrap_or(0) + load.body_bytes + frames * FRAME_OVERHEAD;
-        Template { heads, ends, unique_word, fill, channel, payload_bytes_max, message_bytes_max }
+        let variants = load.variants.clone();
+        Template { heads, ends, variants, unique_word, fill, channel, payload_bytes_max, message_bytes_max }
+    }
+
+    /// Whether its messages wait for a time of their own.
+    pub fn expires(&self) -> bool {
+        self.variants.expire()
     }
 
     /// The longest message that `write` makes.
@@ -56,8 +66,9 @@ impl Template {
     /// Appends the message with this key and stamp.
     #[inline]
     pub fn write(&self, key: usize, stamp: Stamp, out: &mut Vec<u8>) {
-        let start = if key == 0 { 0 } else { self.ends[key - 1] as usize };
-        out.extend_from_slice(&self.heads[start..self.ends[key] as usize]);
+        let head = key * self.variants.count() + self.variants.index(stamp);
+        let start = if head == 0 { 0 } else { self.ends[head - 1] as usize };
+        out.extend_from_slice(&self.heads[start..self.ends[head] as usize]);
         if let Some(place) = out.last_chunk_mut::<BODY_BYTES_MIN>() {
             *place = stamp.encode();
         }
@@ -90,6 +101,7 @@ fn write_head(
     heads: &mut Vec<u8>,
     load: &Load,
     key: &Key,
+    variant: Variant,
     channel: u16,
     payload_bytes_max: usize,
 ) -> Option<usize> {
@@ -105,7 +117,11 @@ fn write_head(
     let delivery_mode = load.persistent.then_some(DELIVERY_MODE_PERSISTENT);
     let table = headers(matching, key);
     let headers = Table::decode(&table).ok().filter(|table| !table.is_empty());
-    let properties = PropertiesWriter { headers, delivery_mode, ..Default::default() }.finish();
+    let priority = variant.priority;
+    let expiration = variant.expiration_ms.map(|ms| ms.to_string());
+    let expiration = expiration.as_deref().map(short);
+    let properties =
+        PropertiesWriter { headers, delivery_mode, priority, expiration, ..Default::default() }.finish();
     let properties = Properties::decode(&properties).unwrap_or(Properties::EMPTY);
     let header =
         ContentHeader { class_id: CLASS_BASIC, weight: 0, body_size: load.body_bytes as u64, properties };
@@ -160,6 +176,8 @@ mod tests {
         routing_key: &'a [u8],
         headers: Vec<(String, String)>,
         delivery_mode: Option<u8>,
+        priority: Option<u8>,
+        expiration: Option<String>,
         body: Vec<u8>,
         bytes: usize,
     }
@@ -208,6 +226,8 @@ mod tests {
             routing_key: routing_key.as_bytes(),
             headers: header.properties.headers().map_or(Vec::new(), |table| table.iter().map(text).collect()),
             delivery_mode: header.properties.delivery_mode(),
+            priority: header.properties.priority(),
+            expiration: header.properties.expiration().map(|text| text.to_string()),
             body,
             bytes: at,
         }
@@ -231,6 +251,28 @@ mod tests {
                 assert!(fill.matches(&message.body, stamp.sequence), "{body_bytes} bytes");
             }
         }
+    }
+
+    #[test]
+    fn every_message_has_the_properties_of_its_stamp() {
+        let message_properties = Some("expiration=8-12,priority=254-255".to_owned());
+        let (load, keys) = resolve(RunOptions { message_properties, ..options("direct") });
+        let template = Template::new(&load, &keys, 7, FRAME_MAX, Arc::new(Fill::new(16)));
+        let mut seen = std::collections::BTreeSet::new();
+        for sequence in 0..500 {
+            let (key, stamp) = (sequence as usize % 12, Stamp { producer: 3, sequence, planned: 77 });
+            let mut out = Vec::new();
+            template.write(key, stamp, &mut out);
+            assert!(out.len() <= template.message_bytes_max());
+            let message = read(&out);
+            let variant = load.variants.as_slice()[load.variants.index(stamp)];
+            assert_eq!(message.priority, variant.priority);
+            assert_eq!(message.expiration, variant.expiration_ms.map(|ms| ms.to_string()));
+            assert_eq!((message.routing_key, message.delivery_mode), (keys[key].text.as_bytes(), Some(2)));
+            assert_eq!((Stamp::decode(&message.body), message.bytes), (Some(stamp), out.len()));
+            seen.insert((message.priority, message.expiration));
+        }
+        assert_eq!(seen.len(), 10, "five expirations, two priorities");
     }
 
     #[test]

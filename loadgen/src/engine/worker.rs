@@ -9,6 +9,8 @@ use std::io;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 
+use hdrhistogram::Histogram;
+
 use super::connection::{Connection, Input, Stage};
 use super::flight::WorkerState;
 use super::job::{Event, Interval, Job, Outcome};
@@ -17,7 +19,7 @@ use super::poller::{Events, Poller, Wake};
 use super::producer::Turn;
 use super::receiver::{Receiver, Tally};
 use crate::clock::{self, NS_PER_SECOND};
-use crate::meter::Meter;
+use crate::meter::{self, Meter};
 use crate::violations::{Kind, Violations};
 
 pub struct Worker {
@@ -31,6 +33,7 @@ pub struct Worker {
     latency: Meter,
     confirm_latency: Meter,
     lag: Meter,
+    lateness: Histogram<u64>,
     tally: Tally,
     /// The tally at the end of the last second.
     told: Tally,
@@ -60,6 +63,7 @@ impl Worker {
             latency: Meter::new(),
             confirm_latency: Meter::new(),
             lag: Meter::new(),
+            lateness: meter::histogram(),
             tally: Tally::default(),
             told: Tally::default(),
             violations: Violations::default(),
@@ -175,6 +179,8 @@ impl Worker {
             output: &mut connection.outbox.bytes,
             queues: &mut self.job.queues,
             fill: &self.job.fill,
+            variants: &self.job.variants,
+            lateness: self.job.awaits_expired.then_some(&mut self.lateness),
             latency: &mut self.latency,
             confirm_latency: &mut self.confirm_latency,
             tally: &mut self.tally,
@@ -314,7 +320,7 @@ impl Worker {
             for producer in &mut self.job.connections[index].producers {
                 if let Some(rate) = self.job.rate {
                     let phase = f64::from(producer.number) / self.job.producers_in_run as f64;
-                    producer.follow(Schedule::new(start_at, rate, phase));
+                    producer.follow(Schedule::new(start_at, rate, self.job.burst, phase));
                 }
             }
         }
@@ -387,6 +393,7 @@ impl Worker {
             latency: self.latency.into_measured(),
             confirm_latency: self.confirm_latency.into_measured(),
             lag: self.lag.into_measured(),
+            lateness: self.lateness,
             violations: self.violations,
             queues: self.job.queues,
             blocked_ns: self.job.connections.iter().map(Connection::blocked_ns).sum(),

@@ -144,9 +144,8 @@ fn one_that_its_consumer_did_not_get_has_not_returned() {
     let mut bench = with(|args| args.delivery_limit = Some(0));
     bench.consume(1, false, 1, 10_000);
     publish(&mut bench, 7, None, None);
-    let unacked = bench.serve()[0].3.unwrap();
-    let Bench { queue, pages, timers } = &mut bench;
-    assert_eq!(queue.undeliver(unacked, pages, timers), Some(Settled::Back));
+    let unacked = bench.serve()[0].3;
+    assert_eq!(bench.settle(unacked, Settlement::Undelivered), Some(Settled::Back));
 }
 
 #[test]

@@ -56,6 +56,26 @@ fn pika_replies() {
     pika("replies");
 }
 
+#[test]
+fn pika_dead_letters() {
+    pika("dead_letters");
+}
+
+#[test]
+fn pika_dead_letter_routes() {
+    pika("dead_letter_routes");
+}
+
+#[test]
+fn pika_expiry() {
+    pika("expiry");
+}
+
+#[test]
+fn pika_lengths() {
+    pika("lengths");
+}
+
 /// RabbitMQ's alarm is set by its own tool, and its memory is not ours: only against `haremq`.
 #[test]
 fn pika_alarm() {

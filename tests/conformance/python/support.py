@@ -36,6 +36,9 @@ class BrokerCase(unittest.TestCase):
         version = self.connection._impl.server_properties["version"]
         return tuple(int(part) for part in version.split(".")[:2])
 
+    def is_haremq(self):
+        return "haremq_version" in self.connection._impl.server_properties
+
     def name(self, what="test"):
         return f"{what}-{uuid.uuid4().hex[:12]}"
 
@@ -79,6 +82,26 @@ class BrokerCase(unittest.TestCase):
         """The body of the queue's first message, None if it is empty."""
         return self.channel.basic_get(queue, auto_ack=True, **arguments)[2]
 
+    def arrived(self, queue, seconds=SECONDS_TO_ARRIVE):
+        """The queue's first message (method, properties, body), as soon as there is one."""
+        end = time.monotonic() + seconds
+        while (message := self.channel.basic_get(queue, auto_ack=True))[0] is None:
+            self.assertLess(time.monotonic(), end, "no message came")
+            self.connection.sleep(0.02)
+        return message
+
+    def all_arrived(self, queue, count):
+        """The bodies of so many messages, and no more are there."""
+        bodies = [self.arrived(queue)[2] for _ in range(count)]
+        self.assertIsNone(self.get(queue))
+        return bodies
+
+    def wait_for_depth(self, queue, count, seconds=SECONDS_TO_ARRIVE):
+        end = time.monotonic() + seconds
+        while (depth := self.depth(queue)) != count:
+            self.assertLess(time.monotonic(), end, f"{depth} messages are there and not {count}")
+            self.connection.sleep(0.02)
+
     def drain(self, queue):
         bodies = []
         while (body := self.get(queue)) is not None:
@@ -118,6 +141,58 @@ class BrokerCase(unittest.TestCase):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             connection.process_data_events(time_limit=0.02)
+
+
+class DeadLetterCase(BrokerCase):
+    """A test with a dead letter exchange, the queue `dead` of what comes there, and a channel with confirms to publish on."""
+
+    def setUp(self):
+        super().setUp()
+        self.dlx = self.exchange("fanout")
+        self.dead = self.queue()
+        self.channel.queue_bind(self.dead, self.dlx)
+        self.sender = self.connection.channel()
+        self.sender.confirm_delivery()
+
+    def source(self, dlx=None, key=None, **rules):
+        """A queue with a dead letter exchange, this test's own if none is named, and rules (`message_ttl=0`)."""
+        arguments = {"x-dead-letter-exchange": self.dlx if dlx is None else dlx}
+        if key is not None:
+            arguments["x-dead-letter-routing-key"] = key
+        arguments |= {f"x-{name.replace('_', '-')}": value for name, value in rules.items()}
+        return self.queue(arguments=arguments)
+
+    def send(self, queue, body=b"x", **properties):
+        """Publishes to a queue and returns when the broker has confirmed it."""
+        self.sender.basic_publish("", queue, body, pika.BasicProperties(**properties))
+
+    def reject(self, queue):
+        """Takes the queue's first message and rejects it."""
+        method = self.take(queue)
+        self.channel.basic_reject(method.delivery_tag, requeue=False)
+
+    def take(self, queue):
+        self.wait_until(lambda: self.depth(queue) > 0)
+        return self.channel.basic_get(queue)[0]
+
+    def assert_nothing_comes(self, *queues):
+        self.serve(0.3)
+        self.assertEqual([0] * len(queues), [self.depth(queue) for queue in queues])
+
+    def deaths(self, properties):
+        """Queue, reason and count of each death, the latest first."""
+        return [(death["queue"], death["reason"], death["count"]) for death in properties.headers["x-death"]]
+
+    def assert_deaths(self, expected, properties):
+        deaths = self.deaths(properties)
+        if not self.has_mc():
+            # Those before the latest come in any order.
+            expected, deaths = (each[:1] + sorted(each[1:]) for each in [expected, deaths])
+        self.assertEqual(expected, deaths)
+
+    def has_mc(self):
+        """Whether deaths are recorded as since RabbitMQ 3.13."""
+        return self.server_version() >= (3, 13)
 
 
 class Consumer:

@@ -25,10 +25,11 @@ mod routing;
 mod told;
 mod transactions;
 
+pub use crate::letter::Style;
 pub use facts::{Fact, Window};
 pub use letters::Letter;
 pub use model::*;
-pub use told::{Style, Wanted};
+pub use told::Wanted;
 
 use std::collections::BTreeMap;
 

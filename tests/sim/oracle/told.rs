@@ -15,13 +15,6 @@ pub struct Wanted {
     pub rules: QueueRules,
 }
 
-/// Properties of a message that queues look at.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Style {
-    pub priority: Option<u8>,
-    pub expiration_ms: Option<u64>,
-}
-
 impl Oracle {
     pub fn open_channel(&mut self, connection: ConnectionIx, number: u16) -> ChannelIx {
         let channel = self.channels.len();

@@ -1,0 +1,235 @@
+//! What differs on purpose, or because Debian's RabbitMQ is older than the one we follow; each with its reason and as
+//! narrow as it can be said.
+
+use crate::act::{Act, Arg, Step, Wild};
+use crate::render::Place;
+use crate::run::Difference;
+use crate::speak::Ready;
+
+pub struct Known {
+    pub why: &'static str,
+    is: fn(&Ready, &[Difference]) -> bool,
+    /// The brokers are in different states afterwards, so that the run cannot go on.
+    pub ends: bool,
+}
+
+/// The reason for all differences of a step, if there is one.
+pub fn explain(ready: &Ready, differences: &[Difference]) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| (known.is)(ready, differences))
+}
+
+const KNOWN: &[Known] = &[
+    Known {
+        why: "an unknown exchange type costs the channel in 4.x, which we follow, and the connection in 3.10",
+        is: |Ready { step, .. }, differences| {
+            let Act::DeclareExchange { type_, .. } = &step.act else { return false };
+            let haremq =
+                format!("channel.close 406 PRECONDITION_FAILED - unknown exchange type '{type_}' (40,10)");
+            let rabbitmq = |what| {
+                format!("connection.close 503 COMMAND_INVALID - {what} exchange type '{type_}' (40,10)")
+            };
+            let said = Said { step, differences };
+            said.by_haremq(step.channel, &haremq)
+                && (said.by_rabbitmq(0, &rabbitmq("unknown")) || said.by_rabbitmq(0, &rabbitmq("invalid")))
+        },
+        ends: false,
+    },
+    Known {
+        why: "RabbitMQ's reader crashes at a method that it does not know, where its answer would be 503",
+        is: |Ready { step, .. }, differences| {
+            let Act::Wild(Wild::UnknownMethod { class_id, method_id }) = step.act else { return false };
+            let ids = format!("unknown method {class_id}/{method_id} ({class_id},{method_id})");
+            let said = Said { step, differences };
+            said.only(0, &format!("connection.close 503 COMMAND_INVALID - {ids}"), "the socket closed")
+        },
+        ends: false,
+    },
+    Known {
+        why: "3.10 crashes at an x-queue-type that is no string",
+        is: |Ready { step, .. }, differences| {
+            let Act::DeclareQueue { arguments, .. } = &step.act else { return false };
+            let said = Said { step, differences };
+            arguments.find("x-queue-type").is_some_and(|value| !matches!(value, Arg::Text(_)))
+                && said.by_rabbitmq(0, "connection.close 541 INTERNAL_ERROR (0,0)")
+        },
+        ends: false,
+    },
+    Known {
+        why: "open: the exchange is looked for before the properties are checked",
+        is: |Ready { step, .. }, differences| {
+            let Act::Publish(publication) = &step.act else { return false };
+            let [difference] = differences else { return false };
+            let exchange = &publication.exchange;
+            let no_exchange = [
+                format!("channel.close 404 NOT_FOUND - no exchange '{exchange}' in vhost '/' (60,40)"),
+                format!(
+                    "channel.close 403 ACCESS_REFUSED - cannot publish to internal exchange '{exchange}' in vhost '/' (60,40)"
+                ),
+            ];
+            let [[haremq], [rabbitmq]] = difference.lines.each_ref().map(|lines| &lines[..]) else {
+                return false;
+            };
+            no_exchange.contains(rabbitmq) && haremq.starts_with("channel.close 406 PRECONDITION_FAILED - ")
+        },
+        ends: false,
+    },
+    Known {
+        why: "open: reply-to is checked before user-id and expiration",
+        is: |Ready { step, .. }, differences| {
+            let said = Said { step, differences };
+            let haremq = ["user_id property set to '", "invalid expiration '"]
+                .map(|what| format!("channel.close 406 PRECONDITION_FAILED - {what}"));
+            let rabbitmq =
+                "channel.close 406 PRECONDITION_FAILED - fast reply consumer does not exist (60,40)";
+            said.only_so(step.channel, |haremq_, rabbitmq_| {
+                haremq.iter().any(|text| haremq_.starts_with(text)) && rabbitmq_ == rabbitmq
+            })
+        },
+        ends: false,
+    },
+    Known {
+        why: "open: that a consumer tag is in use is seen before its queue is looked for",
+        is: |Ready { step, .. }, differences| {
+            let Act::Consume { tag, .. } = &step.act else { return false };
+            let said = Said { step, differences };
+            said.by_rabbitmq(
+                0,
+                &format!("connection.close 530 NOT_ALLOWED - attempt to reuse consumer tag '{tag}' (60,20)"),
+            )
+        },
+        ends: false,
+    },
+    Known {
+        why: "a transaction finds its queues at the publish, as in 4.x; in 3.x it finds their names, and who has them at \
+              the commit",
+        is: |Ready { step, is_overtaken, .. }, _| matches!(step.act, Act::Commit { .. }) && *is_overtaken,
+        ends: true,
+    },
+    Known {
+        why: "open: line ends are taken out of names where things are declared, bound and deleted, and nowhere else",
+        is: |Ready { step, .. }, differences| {
+            let (Act::Get { queue, .. } | Act::Consume { queue, .. } | Act::Purge { queue, .. }) = &step.act
+            else {
+                return false;
+            };
+            let not_found = format!("channel.close 404 NOT_FOUND - no queue '{queue}' in vhost '/'");
+            let place = Place::Replies(step.connection, step.channel);
+            let said = differences.iter().find(|it| it.place == place);
+            queue.contains(['\r', '\n']) && said.is_some_and(|it| it.lines[1][0].starts_with(&not_found))
+        },
+        ends: true,
+    },
+    Known {
+        why: "open: the type of alternate-exchange counts where an exchange is made, not where it is there",
+        is: |Ready { step, .. }, differences| {
+            let Act::DeclareExchange { .. } = &step.act else { return false };
+            let [difference] = differences else { return false };
+            let [[haremq], [rabbitmq]] = difference.lines.each_ref().map(|lines| &lines[..]) else {
+                return false;
+            };
+            haremq.starts_with("channel.close 406 PRECONDITION_FAILED - invalid type '")
+                && haremq.contains("for arg 'alternate-exchange' in exchange")
+                && rabbitmq.starts_with("channel.close 406 PRECONDITION_FAILED - inequivalent arg '")
+        },
+        ends: false,
+    },
+];
+
+/// What HareMQ writes otherwise, as RabbitMQ 3.10 would.
+struct Text {
+    why: &'static str,
+    /// A line of HareMQ's; None if there is nothing of the kind in it.
+    as_rabbitmq: fn(&str) -> Option<String>,
+}
+
+const TEXTS: &[Text] = &[Text {
+    why: "x-last-death headers are those of 4.x",
+    as_rabbitmq: |line| {
+        let (before, rest) = line.split_once(", x-last-death-exchange: \"")?;
+        let (_, rest) = rest.split_once("\", x-last-death-queue: \"")?;
+        let (queue, rest) = rest.split_once("\", x-last-death-reason: \"")?;
+        let (reason, after) = rest.split_once('"')?;
+        // The last death is the first of the list.
+        let (_, deaths) = before.split_once("x-death: [{")?;
+        let (death, _) = deaths.split_once('}')?;
+        let of = [("reason", reason), ("queue", queue)];
+        let is_last = of.iter().all(|(name, value)| death.contains(&format!("{name}: \"{value}\"")));
+        is_last.then(|| format!("{before}{after}"))
+    },
+}];
+
+/// The reasons why a line of HareMQ's differs from RabbitMQ's, if that is all the difference.
+pub fn explain_line(haremq: &str, rabbitmq: &str) -> Option<Vec<&'static str>> {
+    let mut line = haremq.to_owned();
+    let mut reasons = Vec::new();
+    for text in TEXTS {
+        while let Some(changed) = (text.as_rabbitmq)(&line) {
+            line = changed;
+            reasons.push(text.why);
+        }
+    }
+    if line != rabbitmq {
+        reasons.push(
+            "the fields of a death have another order in 3.10, which sorts them once it has counted further",
+        );
+        (sorted_deaths(&line) == sorted_deaths(rabbitmq)).then_some(reasons)
+    } else {
+        Some(reasons)
+    }
+}
+
+/// The line with the fields of each death sorted.
+fn sorted_deaths(line: &str) -> String {
+    let Some((before, rest)) = line.split_once("x-death: [{") else { return line.to_owned() };
+    let Some((deaths, after)) = rest.split_once("}]") else { return line.to_owned() };
+    let sorted = deaths.split("}, {").map(|death| {
+        // Routing keys are the only list.
+        let (keys, others) = match death.split_once("routing-keys: [") {
+            Some((start, rest)) => {
+                let (keys, end) = rest.split_once(']').unwrap_or((rest, ""));
+                (keys, format!("{start}{end}"))
+            }
+            None => ("", death.to_owned()),
+        };
+        let mut fields: Vec<&str> = others.split(", ").filter(|field| !field.is_empty()).collect();
+        fields.sort();
+        format!("{}, routing-keys: [{keys}]", fields.join(", "))
+    });
+    format!("{before}x-death: [{{{}}}]{after}", sorted.collect::<Vec<_>>().join("}, {"))
+}
+
+/// What was said on the connection of a step.
+struct Said<'a> {
+    step: &'a Step,
+    differences: &'a [Difference],
+}
+
+impl Said<'_> {
+    fn by(&self, side: usize, channel: u16, text: &str) -> bool {
+        let place = Place::Replies(self.step.connection, channel);
+        let there = self.differences.iter().find(|it| it.place == place);
+        there.is_some_and(|it| it.lines[side].iter().any(|line| line == text))
+    }
+
+    fn by_haremq(&self, channel: u16, text: &str) -> bool {
+        self.by(0, channel, text)
+    }
+
+    fn by_rabbitmq(&self, channel: u16, text: &str) -> bool {
+        self.by(1, channel, text)
+    }
+
+    /// As `only`, of a kind.
+    fn only_so(&self, channel: u16, is: impl Fn(&str, &str) -> bool) -> bool {
+        let [only] = self.differences else { return false };
+        let [[haremq], [rabbitmq]] = only.lines.each_ref().map(|lines| &lines[..]) else { return false };
+        only.place == Place::Replies(self.step.connection, channel) && is(haremq, rabbitmq)
+    }
+
+    /// Each has said one thing, and there is no other difference.
+    fn only(&self, channel: u16, haremq: &str, rabbitmq: &str) -> bool {
+        let [only] = self.differences else { return false };
+        only.place == Place::Replies(self.step.connection, channel)
+            && only.lines.each_ref().map(|lines| lines.join("\n")) == [haremq, rabbitmq]
+    }
+}

@@ -1,0 +1,121 @@
+//! HareMQ beside RabbitMQ: what is drawn from a seed is said to both, and what they answer is compared.
+//!
+//! ```text
+//! draw -> admit -> speak -> side (HareMQ)   -> render -> run: the same? -> known: a reason? -> shrink
+//!            ^          \-> side (RabbitMQ) -> render ----^
+//!            +-- ledger <----+
+//! ```
+//! `HAREMQ_DIFF_SEED=n` runs one seed and shows it, `HAREMQ_DIFF_SEEDS=n` so many, `HAREMQ_DIFF_FROM=n` from there on.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code)]
+#[path = "../sim/dice.rs"]
+mod dice;
+
+mod act;
+mod admit;
+mod draw;
+mod draw_arguments;
+mod known;
+mod ledger;
+mod link;
+mod rabbit;
+mod render;
+mod run;
+mod shrink;
+mod side;
+mod speak;
+
+use common::Broker;
+use draw::Plan;
+use rabbit::Rabbit;
+use run::{Brokers, Run, Tally};
+use shrink::shrink;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+#[test]
+fn haremq_answers_as_rabbitmq_does() {
+    if !Rabbit::is_installed() {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "RabbitMQ was not found, and CI is to test everything"
+        );
+        eprintln!("SKIPPED: RabbitMQ was not found (Debian, Ubuntu: apt install rabbitmq-server)");
+        return;
+    }
+    let rabbit = Rabbit::start(port());
+    // RabbitMQ beside itself shows how much of what it does is decided by chance.
+    let itself = variable("HAREMQ_DIFF_ITSELF").unwrap_or(0) != 0;
+    let twin = itself.then(|| Rabbit::start(port() + 1));
+    let haremq = (!itself).then(Broker::start);
+    let first = twin.as_ref().map(|twin| (twin.amqp, Some(twin.quiet)));
+    let first = first.or_else(|| haremq.as_ref().map(|broker| (broker.amqp, None)));
+    let (address, quiet) = first.expect("one of the two was started");
+    let brokers = Brokers { addresses: [address, rabbit.amqp], quiet: [quiet, Some(rabbit.quiet)] };
+    match variable("HAREMQ_DIFF_SEED") {
+        Some(seed) => assert!(!one(brokers, seed, true).1, "seed {seed} differs"),
+        None => many(brokers),
+    }
+}
+
+fn many(brokers: Brokers) {
+    let (from, seeds) =
+        (variable("HAREMQ_DIFF_FROM").unwrap_or(0), variable("HAREMQ_DIFF_SEEDS").unwrap_or(SEEDS));
+    let began = Instant::now();
+    let mut total = Tally::default();
+    let mut different = Vec::new();
+    for seed in from..from + seeds {
+        let (tally, differs) = one(brokers, seed, false);
+        total.add(tally);
+        different.extend(differs.then_some(seed));
+    }
+    println!("{total:#?}\nin {:.0} s", began.elapsed().as_secs_f64());
+    assert!(different.is_empty(), "{} of {seeds} seeds differ: {different:?}", different.len());
+}
+
+/// Runs a seed and says whether the brokers differ; if so it prints in what, and how to see it again.
+fn one(brokers: Brokers, seed: u64, log: bool) -> (Tally, bool) {
+    let count = variable("HAREMQ_DIFF_STEPS").unwrap_or(STEPS) as usize;
+    let has_arguments = variable("HAREMQ_DIFF_ARGUMENTS").map(|it| it != 0);
+    let steps = Plan::new(seed, has_arguments).steps(count);
+    let dying = Dying(seed);
+    let (tally, finding) = Run::seed(brokers, &steps, log);
+    if let Some(finding) = &finding {
+        println!("seed {seed}: {}", finding.text());
+        println!("again: HAREMQ_DIFF_SEED={seed} cargo test --test differential -- --nocapture");
+        let seconds = variable("HAREMQ_DIFF_SHRINK").unwrap_or(SECONDS_TO_SHRINK);
+        println!(
+            "{}\n",
+            shrink(brokers, &steps[..steps.len().min(finding.at + 1)], finding, Duration::from_secs(seconds))
+        );
+    }
+    drop(dying);
+    (tally, finding.is_some())
+}
+
+/// Says which seed it was, if the test panics while it lives.
+struct Dying(u64);
+
+impl Drop for Dying {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {} panicked", self.0);
+        }
+    }
+}
+
+fn port() -> u16 {
+    std::env::var("RABBIT_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(PORT)
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| u64::from_str(&value).ok())
+}
+
+const SEEDS: u64 = 50;
+const STEPS: u64 = 500;
+const SECONDS_TO_SHRINK: u64 = 60;
+/// RabbitMQ's, if RABBIT_PORT names no other.
+const PORT: u16 = 5686;
