@@ -159,7 +159,7 @@ impl Suite {
         if deselected.exists() {
             command.arg(argument("--deselected=", &deselected));
         }
-        if self.reruns {
+        if self.reruns && learning().is_none() {
             command.arg("--force-reruns=1");
         } else {
             command.args(["-p", "no:rerunfailures"]);

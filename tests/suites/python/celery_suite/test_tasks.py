@@ -82,8 +82,8 @@ def test_a_countdown_is_kept(worker, tasks):
 
 def test_tasks_that_wait_for_their_time_hold_up_nobody(worker, tasks, notes):
     for number in range(10):
-        tasks.write.apply_async((notes.path, f"late {number}"), countdown=4)
-    assert tasks.add.delay(1, 1).get(3.5) == 2
+        tasks.write.apply_async((notes.path, f"late {number}"), countdown=6)
+    assert tasks.add.delay(1, 1).get(5) == 2
     assert notes.lines() == []
     eventually(lambda: len(notes.lines()) == 10)
 
