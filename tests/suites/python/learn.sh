@@ -14,7 +14,7 @@ main() {
   started=$(tests/conformance/rabbitmq.sh start)
   tests/suites/vhosts.sh
   run rabbitmq env HAREMQ_TEST_URI="${started%% *}" HAREMQ_SUITES_VHOSTS=yes cargo test --locked --test suites -- --test-threads=16 "$@"
-  for file in "$outcomes"/rabbitmq/*; do
+  for file in "$outcomes"/rabbitmq/*.outcomes; do
     write_list "$(basename "$file" .outcomes)"
   done
   run haremq cargo test --locked --test suites -- --test-threads=16 "$@"

@@ -114,8 +114,10 @@ impl Suite {
         let output = fs::read_to_string(scratch.join("output")).unwrap_or_default();
         eprintln!("{}: {} in {:.0} s", self.name, outcomes.summary(), began.elapsed().as_secs_f32());
         if let Some(folder) = learning() {
-            let kept = Path::new(&folder).join(format!("{}.outcomes", self.name));
-            fs::copy(scratch.join("outcomes"), kept).expect("the folder for outcomes can be written to");
+            for file in ["outcomes", "output"] {
+                let kept = Path::new(&folder).join(format!("{}.{file}", self.name));
+                fs::copy(scratch.join(file), kept).expect("the folder for outcomes can be written to");
+            }
         } else {
             self.judge(status, &outcomes, &output);
         }

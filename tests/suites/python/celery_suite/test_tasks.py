@@ -81,11 +81,12 @@ def test_a_countdown_is_kept(worker, tasks):
 
 
 def test_tasks_that_wait_for_their_time_hold_up_nobody(worker, tasks, notes):
-    for number in range(10):
-        tasks.write.apply_async((notes.path, f"late {number}"), countdown=6)
-    assert tasks.add.delay(1, 1).get(5) == 2
+    """For each of them the worker asks for one more than its prefetch count of one."""
+    for number in range(5):
+        tasks.write.apply_async((notes.path, f"late {number}"), countdown=12)
+    assert tasks.add.delay(1, 1).get(SECONDS) == 2
     assert notes.lines() == []
-    eventually(lambda: len(notes.lines()) == 10)
+    eventually(lambda: len(notes.lines()) == 5)
 
 
 def test_a_task_that_expired_is_not_done(worker, tasks, notes):

@@ -229,6 +229,21 @@ def test_a_consumer_is_told_that_its_queue_is_gone(play, name):
     play(scenario)
 
 
+def test_who_deletes_a_queue_is_answered_before_its_own_consumer_is_told(play, name):
+    def scenario(play):
+        channel = yield play.channel()
+        order = play.inbox()
+        channel.add_on_cancel_callback(lambda cancel: order.put(cancel.method.NAME))
+        for _ in range(20):
+            queue = name()
+            yield play.call(channel.queue_declare, queue)
+            yield play.call(channel.basic_consume, queue, lambda *_: None)
+            channel.queue_delete(queue, callback=lambda deleted: order.put(deleted.method.NAME))
+            assert (yield order.take(2)) == ["Queue.DeleteOk", "Basic.Cancel"]
+
+    play(scenario)
+
+
 def test_a_prefetch_count_of_one_is_a_message_at_a_time(play):
     def scenario(play):
         channel = yield play.channel()
