@@ -8,6 +8,7 @@ use haremq::amqp::{PropertiesWriter, Table};
 use haremq::exchange::{Change, Destination, Name, QueueSpec, Router};
 use haremq::ids::{ChannelNumber, QueueId, ShardId};
 use haremq::message::Message;
+use haremq::queue_args::QueueArgs;
 
 pub struct World {
     exchange: &'static str,
@@ -100,6 +101,7 @@ impl World {
             auto_delete: false,
             exclusive: None,
             arguments: Name::from([]),
+            rules: QueueArgs::default(),
         };
         self.router.apply(&Change::QueueAdded { id, spec: Arc::new(spec) });
         id

@@ -202,10 +202,10 @@ impl Queue {
         match settlement {
             Settlement::Ack => return Some(Settled::Gone(entry.message)),
             Settlement::Reject => return Some(Settled::Dead(Dead::of(&entry, Reason::Rejected))),
-            Settlement::Undelivered => return Some(self.put_back(entry, expires_at, pages, timers)),
-            Settlement::Requeue => {}
+            Settlement::Undelivered => {}
+            Settlement::Requeue => entry.returns = entry.returns.saturating_add(1),
         }
-        entry.returns = entry.returns.saturating_add(1);
+        // Also of what nobody has seen: others may have been delivered out of turn meanwhile.
         entry.redelivered = true;
         if self.delivery_limit().is_some_and(|limit| u32::from(entry.returns) > limit) {
             return Some(Settled::Dead(Dead::of(&entry, Reason::DeliveryLimit)));

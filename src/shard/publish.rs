@@ -123,16 +123,14 @@ impl Shard {
         let exchange = publish.message.exchange();
         self.router.admit(exchange).map_err(|error| route_error(error, exchange))?;
         let flags = publish.message.property_flags();
+        let changed = if flags & REPLY_TO_FLAG == 0 { None } else { self.with_own_reply_to(slot, publish)? };
         if flags & USER_ID_FLAG != 0 {
             self.check_user_id(slot, &publish.message)?;
         }
         if flags & EXPIRATION_FLAG != 0 {
             check_expiration(&publish.message)?;
         }
-        if flags & REPLY_TO_FLAG == 0 {
-            return Ok(None);
-        }
-        Ok(self.with_own_reply_to(slot, publish)?.map(Bytes::from))
+        Ok(changed.map(Bytes::from))
     }
 
     /// Nobody publishes in the name of another.

@@ -59,10 +59,10 @@ impl Shard {
         else {
             return Ok(());
         };
-        let queue = self.queue_name(slot, number, &queue, method)?;
-        let QueueRoute { id, spec } = self.queue_named(slot, &queue, method)?;
         let tag = if tag.is_empty() { self.names.make("amq.ctag-") } else { owned(&tag) };
         self.refuse_tag_in_use(slot, number, &tag)?;
+        let queue = self.queue_name(slot, number, &queue, method)?;
+        let QueueRoute { id, spec } = self.queue_named(slot, &queue, method)?;
         let ConsumeArgs { priority } = ConsumeArgs::parse(arguments, &queue, spec.rules.kind)
             .map_err(|text| ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()))?;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
@@ -176,6 +176,8 @@ impl Shard {
         nowait: bool,
         method: &Method<'_>,
     ) -> Result {
+        // As in declarations and bindings, and unlike elsewhere, line ends do not count.
+        let queue = &*text::strip_cr_lf(queue);
         let name = self.queue_name(slot, number, queue, method)?;
         if self.router.queue(&name).is_none() {
             // Deleting what is not there is no error.
@@ -240,7 +242,7 @@ impl Shard {
         method: &Method<'_>,
     ) -> Result<Box<[u8]>> {
         if !name.is_empty() {
-            return Ok(Box::from(&*text::strip_cr_lf(name)));
+            return Ok(owned(name));
         }
         let last = self.channel(slot, number).and_then(|channel| channel.last_queue.clone());
         last.ok_or_else(|| {

@@ -97,7 +97,6 @@ pub fn any_of_queue(dice: &mut Dice) -> Arguments {
         "x-queue-type",
         "x-queue-mode",
         "x-queue-version",
-        "x-delivery-limit",
         "x-max-in-memory-length",
         "x-nobody-knows",
     ];
@@ -204,7 +203,7 @@ pub fn properties(dice: &mut Dice, has_arguments: bool) -> Arguments {
     if dice.chance(45) {
         let mut table = headers(dice);
         if dice.chance(20) {
-            table.0.push((["CC", "BCC"][dice.roll(2)].to_owned(), copies(dice)));
+            table.0.push(("CC".to_owned(), copies(dice)));
         }
         add("headers", Arg::Table(table));
     }

@@ -55,68 +55,9 @@ const KNOWN: &[Known] = &[
         ends: false,
     },
     Known {
-        why: "open: the exchange is looked for before the properties are checked",
-        is: |Ready { step, .. }, differences| {
-            let Act::Publish(publication) = &step.act else { return false };
-            let [difference] = differences else { return false };
-            let exchange = &publication.exchange;
-            let no_exchange = [
-                format!("channel.close 404 NOT_FOUND - no exchange '{exchange}' in vhost '/' (60,40)"),
-                format!(
-                    "channel.close 403 ACCESS_REFUSED - cannot publish to internal exchange '{exchange}' in vhost '/' (60,40)"
-                ),
-            ];
-            let [[haremq], [rabbitmq]] = difference.lines.each_ref().map(|lines| &lines[..]) else {
-                return false;
-            };
-            no_exchange.contains(rabbitmq) && haremq.starts_with("channel.close 406 PRECONDITION_FAILED - ")
-        },
-        ends: false,
-    },
-    Known {
-        why: "open: reply-to is checked before user-id and expiration",
-        is: |Ready { step, .. }, differences| {
-            let said = Said { step, differences };
-            let haremq = ["user_id property set to '", "invalid expiration '"]
-                .map(|what| format!("channel.close 406 PRECONDITION_FAILED - {what}"));
-            let rabbitmq =
-                "channel.close 406 PRECONDITION_FAILED - fast reply consumer does not exist (60,40)";
-            said.only_so(step.channel, |haremq_, rabbitmq_| {
-                haremq.iter().any(|text| haremq_.starts_with(text)) && rabbitmq_ == rabbitmq
-            })
-        },
-        ends: false,
-    },
-    Known {
-        why: "open: that a consumer tag is in use is seen before its queue is looked for",
-        is: |Ready { step, .. }, differences| {
-            let Act::Consume { tag, .. } = &step.act else { return false };
-            let said = Said { step, differences };
-            said.by_rabbitmq(
-                0,
-                &format!("connection.close 530 NOT_ALLOWED - attempt to reuse consumer tag '{tag}' (60,20)"),
-            )
-        },
-        ends: false,
-    },
-    Known {
         why: "a transaction finds its queues at the publish, as in 4.x; in 3.x it finds their names, and who has them at \
               the commit",
         is: |Ready { step, is_overtaken, .. }, _| matches!(step.act, Act::Commit { .. }) && *is_overtaken,
-        ends: true,
-    },
-    Known {
-        why: "open: line ends are taken out of names where things are declared, bound and deleted, and nowhere else",
-        is: |Ready { step, .. }, differences| {
-            let (Act::Get { queue, .. } | Act::Consume { queue, .. } | Act::Purge { queue, .. }) = &step.act
-            else {
-                return false;
-            };
-            let not_found = format!("channel.close 404 NOT_FOUND - no queue '{queue}' in vhost '/'");
-            let place = Place::Replies(step.connection, step.channel);
-            let said = differences.iter().find(|it| it.place == place);
-            queue.contains(['\r', '\n']) && said.is_some_and(|it| it.lines[1][0].starts_with(&not_found))
-        },
         ends: true,
     },
     Known {
@@ -217,13 +158,6 @@ impl Said<'_> {
 
     fn by_rabbitmq(&self, channel: u16, text: &str) -> bool {
         self.by(1, channel, text)
-    }
-
-    /// As `only`, of a kind.
-    fn only_so(&self, channel: u16, is: impl Fn(&str, &str) -> bool) -> bool {
-        let [only] = self.differences else { return false };
-        let [[haremq], [rabbitmq]] = only.lines.each_ref().map(|lines| &lines[..]) else { return false };
-        only.place == Place::Replies(self.step.connection, channel) && is(haremq, rabbitmq)
     }
 
     /// Each has said one thing, and there is no other difference.

@@ -4,6 +4,7 @@ use crate::common::wire::{Next, Reply, Wire};
 use haremq::amqp::{ContentHeader, FrameKind, Method};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 pub struct Link {
@@ -31,6 +32,8 @@ pub enum Word {
     Heard(Heard),
     Closed,
     Nothing,
+    /// What came is no frame.
+    Garbled,
 }
 
 impl Heard {
@@ -53,7 +56,9 @@ impl Link {
 
     pub fn next(&mut self) -> Word {
         loop {
-            match self.wire.next() {
+            // The wire panics at what is no frame, which is worth a line and a shorter history.
+            let Ok(next) = catch_unwind(AssertUnwindSafe(|| self.wire.next())) else { return Word::Garbled };
+            match next {
                 Next::Frame(reply) => {
                     if let Some(heard) = self.take(reply) {
                         return Word::Heard(heard);

@@ -114,6 +114,9 @@ impl Run {
             self.unbinds.push(Step { act, ..ready.step.clone() });
         }
         let line = format!("{at}: connection {connection}, channel {channel}: {act:?}");
+        if self.log {
+            println!("{line}");
+        }
         self.history.push(line);
         for (side, tag) in self.sides.iter_mut().zip(ready.tags) {
             side.say(ready, tag);
@@ -122,7 +125,6 @@ impl Run {
         let differences = self.compared(*connection);
         self.count(&ready.step.act);
         if self.log {
-            println!("{}", self.history.last().expect("there is one"));
             for (place, lines) in &self.sides[1].answer {
                 if self.shown.insert(place.clone(), lines.clone()).as_ref() != Some(lines)
                     || !place.is_state()

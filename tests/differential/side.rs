@@ -88,6 +88,7 @@ impl Side {
                 }
                 Word::Closed => self.lost(connection, "the socket closed"),
                 Word::Nothing => self.lost(connection, "nothing came"),
+                Word::Garbled => self.lost(connection, "what came is no frame"),
             }
         }
     }
@@ -178,6 +179,7 @@ impl Side {
         let line = match self.links[connection].next() {
             Word::Closed => None,
             Word::Nothing => Some("the socket stays open after the end".to_owned()),
+            Word::Garbled => Some("what came after the end is no frame".to_owned()),
             Word::Heard(heard) => Some(format!("{} after the end", heard.method().name())),
         };
         line.into_iter().for_each(|line| self.note(Place::Replies(connection, 0), line));
@@ -302,6 +304,7 @@ impl Side {
                 }
                 Word::Closed => return self.lost(connection, "the socket closed"),
                 Word::Nothing => return self.lost(connection, "nothing came"),
+                Word::Garbled => return self.lost(connection, "what came is no frame"),
             };
             match heard.method() {
                 Method::QueueDeclareOk { message_count, consumer_count, .. } => {
