@@ -1,6 +1,7 @@
 """Celery workers as processes, and the broker they share."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import signal
@@ -26,6 +27,12 @@ def eventually(condition, seconds=SECONDS_TO_ARRIVE):
     return answer
 
 
+def die_with_parent():
+    """A worker of another session would outlive a pytest that is killed."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Worker:
     """A `celery worker` of its own process group, so that it can be killed with its children."""
 
@@ -37,7 +44,7 @@ class Worker:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "-c", "1", *options], env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=folder,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=die_with_parent,
             )  # fmt: skip
 
     def ready(self):
