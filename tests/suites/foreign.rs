@@ -94,6 +94,10 @@ pub fn passes(suite: &Suite) {
 
 /// Where no broker listens, no case passes but those that are said to need none: what passes there says nothing of us.
 pub fn needs_a_broker(suite: &Suite) {
+    // It is the same whatever broker the others ask.
+    if std::env::var_os("HAREMQ_TEST_URI").is_some() {
+        return;
+    }
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let Some(outcomes) = (suite.run)(closed.expect("some port is free")) else { return };
     suite.compare(&outcomes, |case| match suite.exception(case) {

@@ -52,7 +52,7 @@ fn amqp_client_needs_a_broker() {
     needs_a_broker(&AMQP_CLIENT);
 }
 
-const TIME_FOR_A_SUITE: Duration = Duration::from_secs(300);
+const TIME_FOR_A_SUITE: Duration = Duration::from_secs(400);
 
 /// Runs each file of the client's folder, besides what they share.
 fn run(client: &str, broker: SocketAddr) -> Option<Outcomes> {

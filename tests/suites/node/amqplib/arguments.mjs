@@ -28,7 +28,7 @@ async function deathOf(channel, dead) {
 
 check('messages of a queue live as long as it says', async (t) => {
   const channel = await confirming(t);
-  const queue = await ownQueue(channel, { messageTtl: 80 });
+  const queue = await ownQueue(channel, { messageTtl: 500 });
   await publishAll(channel, queue, numbered(3));
   assert.equal((await channel.checkQueue(queue)).messageCount, 3);
   await holds(channel, queue, 0);
@@ -64,20 +64,20 @@ check('a life of nothing is enough for a consumer that waits', async (t) => {
 
 check('what a consumer holds does not die', async (t) => {
   const channel = await confirming(t);
-  const queue = await ownQueue(channel, { messageTtl: 60 });
+  const queue = await ownQueue(channel, { messageTtl: 400 });
   await publishAll(channel, queue, ['held']);
   const message = await channel.get(queue);
-  await pause(150);
+  await pause(600);
   channel.ack(message);
   assert.equal(body(message), 'held');
 });
 
 check('what is given back too late dies', async (t) => {
   const channel = await confirming(t);
-  const queue = await ownQueue(channel, { messageTtl: 60 });
+  const queue = await ownQueue(channel, { messageTtl: 400 });
   await publishAll(channel, queue, ['late']);
   const message = await channel.get(queue);
-  await pause(150);
+  await pause(600);
   channel.nack(message);
   await holds(channel, queue, 0);
 });
@@ -86,32 +86,29 @@ check('a queue that nobody uses expires', async (t) => {
   const connection = await connect(t);
   const queue = nameOf('expires');
   await (await channelOf(connection)).assertQueue(queue, { expires: 150 });
-  const codeOf = async () => (await channelOf(connection)).get(queue).then(() => 'there', ({ code }) => code);
-  await pause(50);
-  await (await channelOf(connection)).checkQueue(queue);
   await pause(800);
-  assert.equal(await codeOf(), 404);
+  await refused((await channelOf(connection)).checkQueue(queue), 404, 'NOT_FOUND');
 });
 
 check('a queue with a consumer does not expire', async (t) => {
   const connection = await connect(t);
   const channel = await channelOf(connection);
   const queue = nameOf('expires');
-  await channel.assertQueue(queue, { expires: 100 });
+  await channel.assertQueue(queue, { expires: 400 });
   const { consumerTag } = await consumer(channel, queue);
-  await pause(300);
+  await pause(900);
   assert.equal((await channel.checkQueue(queue)).consumerCount, 1);
   await channel.cancel(consumerTag);
-  await pause(500);
+  await pause(1_000);
   await refused((await channelOf(connection)).checkQueue(queue), 404, 'NOT_FOUND');
 });
 
 check('a get keeps a queue from expiring', async (t) => {
   const channel = await open(t);
   const queue = nameOf('expires');
-  await channel.assertQueue(queue, { expires: 300 });
+  await channel.assertQueue(queue, { expires: 1_000 });
   for (let times = 0; times < 5; times++) {
-    await pause(120);
+    await pause(350);
     assert.equal(await channel.get(queue), false);
   }
 });
@@ -392,9 +389,10 @@ check('a queue type that does not exist is refused', async (t) => {
   await assert.rejects((await open(t)).assertQueue(nameOf('type'), { arguments: { 'x-queue-type': 'magic' } }), ({ code }) => code === 406);
 });
 
-// RabbitMQ drops from the head, where the highest priority is.
+// RabbitMQ drops from the head, where the highest priority is. Which of two messages expires first is not asked: there it is
+// again the head, and here each message goes at its own time, wherever it stands.
 check('all arguments work together', async (t) => {
-  const { channel, queue, dead } = await withDeadLetters(t, { maxLength: 2, maxPriority: 3, messageTtl: 400 });
+  const { channel, queue, dead } = await withDeadLetters(t, { maxLength: 2, maxPriority: 3, messageTtl: 800 });
   for (const [text, priority] of [['low', 1], ['high', 3], ['middle', 2]]) await publishAll(channel, queue, [text], { priority });
   const pushed = await deathOf(channel, dead);
   assert.deepEqual([body(pushed.message), pushed.death.reason], ['high', 'maxlen']);
