@@ -10,6 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+pub const TESTS: &[(&str, fn())] = &[
+    ("rabbitmq_c_shipped", rabbitmq_c_shipped),
+    ("rabbitmq_c_shipped_needs_a_broker", rabbitmq_c_shipped_needs_a_broker),
+    ("rabbitmq_c", rabbitmq_c),
+    ("rabbitmq_c_needs_a_broker", rabbitmq_c_needs_a_broker),
+];
+
 /// One broker test, which is four in one, and what tests the library alone.
 const SHIPPED: Suite = Suite {
     name: "rabbitmq-c, shipped",
@@ -31,22 +38,18 @@ const fn library_alone(case: &'static str) -> Exception {
 
 const OURS: Suite = Suite { name: "rabbitmq-c, ours", cases: 48, exceptions: &[], run: run_ours };
 
-#[test]
 fn rabbitmq_c_shipped() {
     passes(&SHIPPED);
 }
 
-#[test]
 fn rabbitmq_c_shipped_needs_a_broker() {
     needs_a_broker(&SHIPPED);
 }
 
-#[test]
 fn rabbitmq_c() {
     passes(&OURS);
 }
 
-#[test]
 fn rabbitmq_c_needs_a_broker() {
     needs_a_broker(&OURS);
 }

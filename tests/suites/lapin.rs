@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+pub const TESTS: &[(&str, fn())] = &[("lapin", lapin), ("lapin_needs_a_broker", lapin_needs_a_broker)];
+
 const LAPIN: Suite = Suite {
     name: "lapin",
     cases: 17,
@@ -28,12 +30,10 @@ const fn own_server(case: &'static str) -> Exception {
     Exception { case, what: What::NeedsNoBroker, because: "it has a server of its own, which hangs up" }
 }
 
-#[test]
 fn lapin() {
     passes(&LAPIN);
 }
 
-#[test]
 fn lapin_needs_a_broker() {
     needs_a_broker(&LAPIN);
 }

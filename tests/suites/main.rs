@@ -11,3 +11,25 @@ mod foreign;
 mod lapin;
 mod node;
 mod python;
+
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
+
+/// Most of a suite's time is sleep, and so they sleep together, however few the cores.
+const SIDE_BY_SIDE: usize = 16;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
+    let of_each =
+        [("c", c::TESTS), ("lapin", lapin::TESTS), ("node", node::TESTS), ("python", python::TESTS)];
+    let trials = of_each.into_iter().flat_map(|(module, tests)| {
+        tests.iter().map(move |&(name, test)| {
+            Trial::test(format!("{module}::{name}"), move || {
+                test();
+                Ok(())
+            })
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}

@@ -7,6 +7,13 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+pub const TESTS: &[(&str, fn())] = &[
+    ("amqplib", amqplib),
+    ("amqplib_needs_a_broker", amqplib_needs_a_broker),
+    ("amqp_client", amqp_client),
+    ("amqp_client_needs_a_broker", amqp_client_needs_a_broker),
+];
+
 const AMQPLIB: Suite = Suite {
     name: "amqplib",
     cases: 245,
@@ -32,22 +39,18 @@ const AMQP_CLIENT: Suite = Suite {
 const UNKNOWN_TYPE: &str =
     "closes the connection until 3.13; we follow 4.0, where it closes the channel alone";
 
-#[test]
 fn amqplib() {
     passes(&AMQPLIB);
 }
 
-#[test]
 fn amqplib_needs_a_broker() {
     needs_a_broker(&AMQPLIB);
 }
 
-#[test]
 fn amqp_client() {
     passes(&AMQP_CLIENT);
 }
 
-#[test]
 fn amqp_client_needs_a_broker() {
     needs_a_broker(&AMQP_CLIENT);
 }

@@ -8,4 +8,4 @@ trap 'tests/conformance/rabbitmq.sh stop' EXIT
 started=$(tests/conformance/rabbitmq.sh start)
 echo "$started"
 tests/suites/vhosts.sh
-HAREMQ_TEST_URI=${started%% *} HAREMQ_SUITES_VHOSTS=yes cargo test --locked --test suites -- --test-threads=16 "$@"
+HAREMQ_TEST_URI=${started%% *} HAREMQ_SUITES_VHOSTS=yes cargo test --locked --test suites -- "$@"

@@ -8,25 +8,39 @@ mod suite;
 
 use suite::{Folder, Suite, Target};
 
+pub const TESTS: &[(&str, fn())] = &[
+    ("pika", pika),
+    ("py_amqp", py_amqp),
+    ("kombu", kombu),
+    ("amqpstorm", amqpstorm),
+    ("rabbitpy", rabbitpy),
+    ("celery_tasks", celery_tasks),
+    ("celery_chains", celery_chains),
+    ("celery_groups", celery_groups),
+    ("celery_chords", celery_chords),
+    ("celery_chords_that_fail", celery_chords_that_fail),
+    ("celery_workers", celery_workers),
+    (
+        "outcomes::a_test_that_failed_or_did_not_run_has_not_passed",
+        outcomes::a_test_that_failed_or_did_not_run_has_not_passed,
+    ),
+];
+
 /// pika ships no tests: these are ours, on each of its adapters.
-#[test]
 fn pika() {
     Suite::new("pika", Folder::Ours).files(&["pika_suite"]).run();
 }
 
-#[test]
 fn py_amqp() {
     let suite = Suite::new("py-amqp", Folder::Sdist("amqp-5.4.2"));
     suite.files(&["t/integration/test_rmq.py"]).variables(host_and_port).run();
 }
 
-#[test]
 fn kombu() {
     let suite = Suite::new("kombu", Folder::Sdist("kombu-5.7.0"));
     suite.files(&["t/integration/test_py_amqp.py"]).variables(host_and_port).run();
 }
 
-#[test]
 fn amqpstorm() {
     let suite = Suite::new("amqpstorm", Folder::Sdist("amqpstorm-3.1.4"));
     let files = [
@@ -42,7 +56,6 @@ fn amqpstorm() {
     suite.files(&files).plugin("amqpstorm_on_amqp").variables(amqpstorm_variables).run();
 }
 
-#[test]
 fn rabbitpy() {
     let suite = Suite::new("rabbitpy", Folder::Sdist("rabbitpy-3.0.2"));
     let suite = suite.files(&["tests/test_integration.py", "tests/integration"]);
@@ -50,28 +63,23 @@ fn rabbitpy() {
 }
 
 /// Results are messages too.
-#[test]
 fn celery_tasks() {
     let suite = celery("celery-tasks", &["test_tasks.py", "test_inspect.py"]);
     suite.variables(|broker| vec![test_broker(broker), ("TEST_BACKEND", "rpc://".to_owned())]).run();
 }
 
-#[test]
 fn celery_chains() {
     canvas("celery-chains", &["test_canvas.py::test_chain", "test_group_chains.py"]).run();
 }
 
-#[test]
 fn celery_groups() {
     canvas("celery-groups", &["test_canvas.py"]).run();
 }
 
-#[test]
 fn celery_chords() {
     canvas("celery-chords", &["test_canvas.py::test_chord"]).only("not err").run();
 }
 
-#[test]
 fn celery_chords_that_fail() {
     canvas("celery-chords-that-fail", &["test_canvas.py::test_chord"]).only("err").run();
 }
@@ -96,7 +104,6 @@ fn test_broker(broker: &Target) -> (&'static str, String) {
 }
 
 /// Ours: worker processes that are killed, that retry, that wait; what is revoked and asked of all of them.
-#[test]
 fn celery_workers() {
     Suite::new("celery-workers", Folder::Ours).files(&["celery_suite"]).run();
 }

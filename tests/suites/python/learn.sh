@@ -8,16 +8,16 @@ outcomes=$(mktemp -d)
 
 main() {
   cargo test --locked --test suites --no-run
-  run closed-port env HAREMQ_TEST_URI=amqp://guest:guest@127.0.0.1:1 HAREMQ_SUITES_SECONDS=20 cargo test --locked --test suites -- --test-threads=16 "$@"
+  run closed-port env HAREMQ_TEST_URI=amqp://guest:guest@127.0.0.1:1 HAREMQ_SUITES_SECONDS=20 cargo test --locked --test suites -- "$@"
   trap 'tests/conformance/rabbitmq.sh stop' EXIT
   local started
   started=$(tests/conformance/rabbitmq.sh start)
   tests/suites/vhosts.sh
-  run rabbitmq env HAREMQ_TEST_URI="${started%% *}" HAREMQ_SUITES_VHOSTS=yes cargo test --locked --test suites -- --test-threads=16 "$@"
+  run rabbitmq env HAREMQ_TEST_URI="${started%% *}" HAREMQ_SUITES_VHOSTS=yes cargo test --locked --test suites -- "$@"
   for file in "$outcomes"/rabbitmq/*.outcomes; do
     write_list "$(basename "$file" .outcomes)"
   done
-  run haremq cargo test --locked --test suites -- --test-threads=16 "$@"
+  run haremq cargo test --locked --test suites -- "$@"
   table
 }
 
