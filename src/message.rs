@@ -4,7 +4,8 @@
 //! route    exchange (short string) | routing key (short string)        as in basic.publish and in basic.deliver
 //! content  header frame | body frame | ... | body frame                verbatim, with the publisher's channel number
 //! ```
-//! A stored record is `route` followed by `content`.
+//! A stored record is `route` followed by `content`. One byte may differ from what was published: the weight in the header,
+//! always 0 on the wire, is 1 if there is a BCC header, which leads dead letters too and which no reader may see.
 
 use crate::amqp::content::{EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT};
 use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
@@ -75,6 +76,13 @@ impl<'a> Message<'a> {
         self.content.get(19..21).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]))
     }
 
+    /// The record of this message, to be kept with its BCC header.
+    pub fn with_bcc_kept(&self) -> Vec<u8> {
+        let mut record = [self.route, self.content].concat();
+        record[self.route.len() + WEIGHT_AT] = KEEPS_BCC;
+        record
+    }
+
     /// The record of this message with other properties: flags and values, as on the wire.
     pub fn with_properties(&self, properties: &[u8]) -> Vec<u8> {
         self.rerouted(self.route, properties)
@@ -110,6 +118,27 @@ impl<'a> Message<'a> {
         &self.route[2 + usize::from(self.route[0])..]
     }
 }
+
+/// Whether a content is more than a reader may see.
+#[inline]
+pub fn keeps_bcc(content: &[u8]) -> bool {
+    content[WEIGHT_AT] == KEEPS_BCC
+}
+
+/// A content as a reader may see it.
+#[cold]
+pub fn without_bcc(content: &[u8]) -> Vec<u8> {
+    let message = Message { route: &[], content };
+    let properties = Properties::of_checked(message.header());
+    let headers = properties.headers().unwrap_or_default().without(b"BCC");
+    let mut seen = message.with_properties(&properties.with_headers(&headers));
+    seen[WEIGHT_AT] = 0;
+    seen
+}
+
+/// The low byte of the weight, in a content.
+const WEIGHT_AT: usize = 10;
+const KEEPS_BCC: u8 = 1;
 
 /// The method frame of basic.deliver without its route, with a short consumer tag, bytes.
 const DELIVER_OVERHEAD: usize = 48;

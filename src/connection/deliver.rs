@@ -9,7 +9,7 @@
 use super::limit::Loan;
 use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
 use crate::ids::{ChannelNumber, ConsumerId, QueueId};
-use crate::message::Message;
+use crate::message::{Message, keeps_bcc, without_bcc};
 
 /// A consumer as its connection sees it.
 ///
@@ -128,6 +128,9 @@ impl Template {
 /// Copies header and body frames; cuts bodies anew only where the reader's frame_max asks for it.
 #[inline]
 pub fn append_content(content: &[u8], channel: ChannelNumber, frame_max: u32, out: &mut Vec<u8>) {
+    if keeps_bcc(content) {
+        return append_content(&without_bcc(content), channel, frame_max, out);
+    }
     if content.len() > frame_max as usize {
         append_recut(content, channel, frame_max, out);
         return;

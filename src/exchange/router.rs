@@ -96,7 +96,7 @@ pub struct Resolved {
     /// Until when each message with this exchange and routing key, and without headers, has this list; none if that
     /// depends on the message, or if the list is a union, which goes when the next one or the cache needs its place.
     pub stamp: Option<Stamp>,
-    /// The message has a BCC header, which must go before it is handed on.
+    /// The message has a BCC header, which must go before anybody reads it.
     pub has_bcc: bool,
 }
 

@@ -78,7 +78,7 @@ impl Shard {
     ) -> Result<(), Failure> {
         let (list, has_bcc) = self.resolve(slot, &publish.message)?;
         if has_bcc {
-            let record = without_bcc(&publish.message);
+            let record = Bytes::from(publish.message.with_bcc_kept());
             let message = Message::from_record(&record);
             self.bring(slot, &Publish { message, ..*publish }, Some(&record), confirms, list);
         } else {
@@ -252,14 +252,6 @@ impl Rooms {
         }
         spread
     }
-}
-
-/// The record of a message whose BCC header is for the router alone.
-#[cold]
-pub(super) fn without_bcc(message: &Message<'_>) -> Bytes {
-    let properties = Properties::of_checked(message.header());
-    let headers = properties.headers().unwrap_or_default().without(b"BCC");
-    Bytes::from(message.with_properties(&properties.with_headers(&headers)))
 }
 
 #[cold]

@@ -9,7 +9,7 @@
 use bytes::Bytes;
 
 use super::confirm::Sender;
-use super::publish::{Spread, without_bcc};
+use super::publish::Spread;
 use super::{Command, Shard};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ReplyCode};
@@ -67,8 +67,8 @@ impl Shard {
         let buffer = changed.as_ref().or(buffer);
         let message = buffer.map_or(publish.message, |record| Message::from_record(record));
         let (list, has_bcc) = self.resolve(slot, &message)?;
-        let bcc_free = has_bcc.then(|| without_bcc(&message));
-        let buffer = bcc_free.as_ref().or(buffer);
+        let with_bcc = has_bcc.then(|| Bytes::from(message.with_bcc_kept()));
+        let buffer = with_bcc.as_ref().or(buffer);
         let message = buffer.map_or(message, |record| Message::from_record(record));
         let targets = self.router.targets(list);
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };

@@ -2,6 +2,7 @@
 
 import unittest
 
+import pika
 from support import Consumer, DeadLetterCase, numbered
 
 
@@ -27,8 +28,6 @@ class Keys(DeadLetterCase):
             self.assertEqual(["copy"], properties.headers["CC"])
 
     def test_a_letter_goes_by_the_keys_in_bcc_too_and_tells_nobody(self):
-        if self.is_haremq():
-            self.skipTest("HareMQ forgets BCC once a message is routed")
         queue = self.source(self.direct)
         by_key, by_copy = self.bound(queue), self.bound("hidden")
         self.send(queue, headers={"BCC": ["hidden"]})
@@ -37,6 +36,47 @@ class Keys(DeadLetterCase):
             properties = self.arrived(dead)[1]
             self.assertEqual([queue], properties.headers["x-death"][0]["routing-keys"])
             self.assertNotIn("BCC", properties.headers)
+
+    def test_bcc_leads_each_death_and_is_seen_by_nobody_on_the_way(self):
+        last = self.exchange("direct")
+        end, middle = self.queue(), self.source(last)
+        self.channel.queue_bind(end, last, "hidden")
+        self.channel.queue_bind(middle, self.direct, "hidden")
+        queue = self.source(self.direct)
+        for body in [b"x", b"x" * 300_000]:
+            self.send(queue, body, headers={"BCC": ["hidden"]})
+            for stage in [queue, middle]:
+                self.wait_until(lambda: self.depth(stage) > 0)
+                method, properties, read = self.channel.basic_get(stage)
+                self.assertEqual(body, read)
+                self.assertNotIn("BCC", properties.headers)
+                self.channel.basic_reject(method.delivery_tag, requeue=False)
+            _, properties, read = self.arrived(end)
+            self.assertEqual(body, read)
+            self.assertNotIn("BCC", properties.headers)
+            self.assert_deaths([(middle, "rejected", 1), (queue, "rejected", 1)], properties)
+
+    def test_bcc_is_seen_by_nobody_whatever_the_road(self):
+        self.channel.basic_qos(prefetch_count=1)
+        returned, queue = [], self.queue()
+        consumer = Consumer(self.channel, queue)
+        self.send(queue, headers={"BCC": ["hidden"], "mine": 1})
+        transacting = self.connect().channel()
+        transacting.tx_select()
+        transacting.add_on_return_callback(lambda *arguments: returned.append(arguments))
+        properties = pika.BasicProperties(headers={"BCC": ["hidden"], "mine": 2})
+        for key in [queue, "nowhere"]:
+            transacting.basic_publish("", key, b"y", properties, mandatory=True)
+        transacting.tx_commit()
+        self.wait_until(lambda: returned, transacting.connection)
+        self.wait_until(lambda: consumer.messages)
+        self.channel.basic_nack(consumer.tags[0], requeue=True)
+        self.wait_until(lambda: len(consumer.messages) == 2)
+        self.channel.basic_ack(consumer.tags[1])
+        self.wait_until(lambda: len(consumer.messages) == 3)
+        seen = [properties.headers for _, properties, _ in consumer.messages]
+        self.assertEqual([{"mine": 1}, {"mine": 1}, {"mine": 2}], seen)
+        self.assertEqual([{"mine": 2}], [properties.headers for *_, properties, _ in returned])
 
     def test_a_key_of_the_queue_replaces_them_all(self):
         queue = self.source(self.direct, "dead")
