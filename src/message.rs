@@ -122,7 +122,7 @@ impl<'a> Message<'a> {
 /// Whether a content is more than a reader may see.
 #[inline]
 pub fn keeps_bcc(content: &[u8]) -> bool {
-    content[WEIGHT_AT] == KEEPS_BCC
+    content.get(WEIGHT_AT) == Some(&KEEPS_BCC)
 }
 
 /// A content as a reader may see it.
