@@ -5,7 +5,7 @@
 
 use super::receive::ReceiveBuffer;
 use super::socket::Socket;
-use crate::shard::Shard;
+use crate::shard::{Rest, Shard};
 use std::ops::Range;
 use std::task::{Context, Poll, Waker};
 
@@ -196,8 +196,8 @@ impl Sockets {
                 let full = count == space.len();
                 self.io.reads += 1;
                 self.io.bytes_in += count as u64;
-                self.run(shard, slot, 0..tail + count, now);
-                if full { Read::Full } else { Read::Part }
+                let yields = self.run(shard, slot, 0..tail + count, now);
+                if full || yields { Read::Full } else { Read::Part }
             }
         }
     }
@@ -212,16 +212,20 @@ impl Sockets {
         self.buffer.load(slot, &mut endpoint.tail)
     }
 
-    fn run(&mut self, shard: &mut Shard, slot: u32, mut bytes: Range<usize>, now: u64) {
-        loop {
+    /// Answers whether whole frames are left for the next turn.
+    fn run(&mut self, shard: &mut Shard, slot: u32, mut bytes: Range<usize>, now: u64) -> bool {
+        let yields = loop {
             let received = shard.receive(slot, self.buffer.filled(bytes.clone()), now);
             bytes.start += received.consumed;
-            if !received.again {
-                break;
+            match received.rest {
+                Rest::More => break false,
+                Rest::Flush => _ = self.flush(shard, now),
+                Rest::Turn => break true,
             }
-            self.flush(shard, now);
-        }
+        };
+        self.endpoint(slot).held = yields;
         self.buffer.keep(slot, bytes);
+        yields
     }
 
     /// Sends what any connection has to send; answers whether there was anything.

@@ -34,7 +34,7 @@ mod teardown;
 mod transaction;
 
 pub use command::Command;
-pub use receive::Received;
+pub use receive::{Received, Rest};
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -105,6 +105,8 @@ pub struct Shard {
     /// A message on its way out of a transaction; kept for its memory.
     record: Vec<u8>,
     unauthenticated: usize,
+    /// Messages that the running batch has given back.
+    requeued: usize,
     shutting_down: bool,
     now: u64,
     /// The wall clock, seconds since 1970, as the shell last told.
@@ -187,6 +189,7 @@ impl Shard {
             lendings: Vec::new(),
             record: Vec::new(),
             unauthenticated: 0,
+            requeued: 0,
             shutting_down: false,
             now: 0,
             wall_s: 0,

@@ -11,15 +11,25 @@ use crate::connection::handshake::{HeaderOutcome, Progress, Refusal};
 use crate::connection::publish::{self, Scan};
 use crate::connection::{ClosedBy, Connection, Failure, Partial, Phase};
 use crate::ids::ChannelNumber;
-use crate::limits::{FLUSH_BYTES, READ_BYTES, REFUSAL_DELAY_NS};
+use crate::limits::{FLUSH_BYTES, READ_BYTES, REFUSAL_DELAY_NS, REQUEUES};
 
 /// What became of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Bytes that are done with. The rest must be handed in again, in front of what comes next.
     pub consumed: usize,
-    /// Output has piled up: flush, then hand in the rest at once.
-    pub again: bool,
+    pub rest: Rest,
+}
+
+/// What the bytes wait for that were not consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// The end of their frame, or the end of what holds the connection back.
+    More,
+    /// Output has piled up: flush, then hand them in at once.
+    Flush,
+    /// It has been much work: others have their turn.
+    Turn,
 }
 
 /// How far one step came.
@@ -37,12 +47,16 @@ impl Shard {
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
             connection.heartbeat.received(now);
         }
-        let mut consumed = 0;
-        let mut again = false;
+        let (mut consumed, mut rest) = (0, Rest::More);
+        self.requeued = 0;
         while consumed < bytes.len() {
             // But for the first frame: else a backlog that is served at the end of each batch could keep a reader waiting.
             if consumed > 0 && self.rooms.outward.unflushed >= FLUSH_BYTES {
-                again = true;
+                rest = Rest::Flush;
+                break;
+            }
+            if self.requeued >= REQUEUES {
+                rest = Rest::Turn;
                 break;
             }
             match self.step(slot, &bytes[consumed..]) {
@@ -51,7 +65,7 @@ impl Shard {
             }
         }
         self.end_batch();
-        Received { consumed, again }
+        Received { consumed, rest }
     }
 
     fn step(&mut self, slot: u32, bytes: &[u8]) -> Step {

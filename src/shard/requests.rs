@@ -40,8 +40,9 @@ impl Shard {
         let limited = channel.limit.is_some();
         // The tags are lent out while the queues hear of each, as those are other rooms.
         let mut unacked = std::mem::take(&mut channel.unacked);
-        let rooms = &mut self.rooms;
+        let (rooms, requeued) = (&mut self.rooms, &mut self.requeued);
         let known = unacked.settle(tag, multiple, |entry| {
+            *requeued += usize::from(settlement == Settlement::Requeue);
             if !entry.is_gone() {
                 rooms.settle(entry.queue, entry.unacked(), settlement);
             }

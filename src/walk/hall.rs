@@ -11,7 +11,7 @@ use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::{ChannelNumber, ShardId};
 use haremq::limits::RING_COMMANDS;
 use haremq::mesh;
-use haremq::shard::{Command, Peer, Shard, ShardConfig};
+use haremq::shard::{Command, Peer, Rest, Shard, ShardConfig};
 
 /// Some shards on one thread, and the clients' ends of their sockets.
 pub struct Hall {
@@ -84,7 +84,7 @@ impl Hall {
         let mut rest = bytes;
         while !rest.is_empty() {
             let received = self.shards[shard].receive(slot, rest, 0);
-            assert!(received.again || received.consumed == rest.len());
+            assert!(received.rest != Rest::More || received.consumed == rest.len());
             rest = &rest[received.consumed..];
             self.turn();
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
-use haremq::shard::{Peer, Shard};
+use haremq::shard::{Peer, Rest, Shard};
 
 use crate::oracle::{ConnectionIx, Verdict, violation};
 use crate::wire::{Cutter, Unit};
@@ -223,9 +223,10 @@ impl Host {
             };
             let received = self.shard.receive(slot, &socket.tail, now);
             socket.tail.drain(..received.consumed);
-            self.stalled = if received.again && received.consumed == 0 { self.stalled + 1 } else { 0 };
+            let ends = received.rest == Rest::More;
+            self.stalled = if !ends && received.consumed == 0 { self.stalled + 1 } else { 0 };
             self.look(Some(slot), out)?;
-            if !received.again {
+            if ends {
                 return Ok(());
             }
             if self.stalled > 2 {
