@@ -64,6 +64,8 @@ pub const CONTIGUOUS_BYTES_MAX: usize = 32 * 1024;
 
 /// Commands in the ring between two shards.
 pub const RING_COMMANDS: usize = 128;
+/// Commands in a ring beyond which a shard sends nothing that can wait.
+pub const COMMANDS_AHEAD: usize = 16;
 /// Bytes at which a parcel is closed and the next begun.
 pub const PARCEL_BYTES: usize = 64 * 1024;
 /// Records at which a parcel is closed and the next begun.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::ids::ShardId;
-use crate::limits::PARCELS_KEPT;
+use crate::limits::{COMMANDS_AHEAD, PARCELS_KEPT};
 use crate::message::Message;
 use doorbell::Doorbell;
 use parcel::{Parcel, Record, Span};
@@ -142,6 +142,11 @@ impl<C> Mesh<C> {
     /// Whether commands wait for room in a ring.
     pub fn spilled(&self) -> bool {
         self.outbound.iter().flatten().any(|outbound| !outbound.stage.is_empty())
+    }
+
+    /// Whether some peer has much to do already: who has time sends it no more, so that memory does not fill with parcels.
+    pub fn is_ahead(&self) -> bool {
+        self.outbound.iter().flatten().any(|outbound| outbound.ring.waiting() > COMMANDS_AHEAD)
     }
 
     /// Whether waiting commands would find room now: to be asked once more before the shard sleeps.

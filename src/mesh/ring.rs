@@ -64,7 +64,12 @@ impl<T> Producer<T> {
     }
 
     pub fn is_full(&self) -> bool {
-        self.tail.wrapping_sub(self.shared.head.0.load(Ordering::Acquire)) == self.shared.slots.len()
+        self.waiting() == self.shared.slots.len()
+    }
+
+    /// How many items the other side has not taken yet.
+    pub fn waiting(&self) -> usize {
+        self.tail.wrapping_sub(self.shared.head.0.load(Ordering::Acquire))
     }
 
     /// Says whether this side holds items that found no room, for who uses `push`. The fence between the flag

@@ -235,7 +235,7 @@ impl Rooms {
 }
 
 /// Messages that are fetched from memory together.
-const LOOK_AHEAD: usize = 8;
+const LOOK_AHEAD: usize = 32;
 
 /// The message of a parcel that came last, which may be for several queues.
 #[derive(Default)]

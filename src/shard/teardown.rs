@@ -93,7 +93,7 @@ impl Shard {
 
     /// One more piece of the unacked messages that closing and recovering channels give back.
     pub(super) fn requeue_some(&mut self) {
-        if self.may_requeue() {
+        if self.may_requeue() && !self.rooms.outward.mesh.is_ahead() {
             for (id, number) in std::mem::take(&mut self.requeueing) {
                 self.requeue_channel(id, number);
             }
