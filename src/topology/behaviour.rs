@@ -333,7 +333,24 @@ fn an_exchange_declared_otherwise_is_refused_in_rabbitmqs_words() {
         "PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange 'x' in vhost '/': received the value \
          'y' of type 'longstr' but current is none"
     );
+    // Only what is made must be of a type that can be used.
+    let number = || TableWriter::new().i32("alternate-exchange", 1);
+    assert_eq!(
+        redeclared(declare("direct"), with_arguments(declare("fanout"), number())),
+        "PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'x' in vhost '/': received 'fanout' but current is \
+         'direct'"
+    );
+    assert_eq!(
+        redeclared(declare("direct"), with_arguments(declare("direct"), number())),
+        "PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange 'x' in vhost '/': received the value \
+         '1' of type 'signedint' but current is none"
+    );
     let mut world = World::new(1);
+    let reserved = with_arguments(declare_exchange(requester(0, 0), "amq.y", "direct"), number());
+    assert_eq!(
+        soft_text(world.ask(reserved)),
+        "ACCESS_REFUSED - exchange name 'amq.y' contains reserved prefix 'amq.*'"
+    );
     assert_eq!(
         soft_text(world.ask(declare("x-strange"))),
         "PRECONDITION_FAILED - unknown exchange type 'x-strange'"

@@ -27,7 +27,8 @@ impl Exchange {
 }
 
 impl Topology {
-    /// The order of the checks is rabbit_channel's: type, default exchange, then the existing exchange or the name.
+    /// The order of the checks is rabbit_channel's: type, default exchange, then the existing exchange, or the name and
+    /// the type of its alternate.
     pub(super) fn declare_exchange(
         &mut self,
         name: &[u8],
@@ -38,13 +39,14 @@ impl Topology {
     ) -> Result<Progress, Refusal> {
         let kind = ExchangeKind::parse(kind).ok_or_else(|| unknown_type(kind))?;
         check_not_default(name)?;
-        let alternate = alternate(name, arguments)?;
         let (name, arguments) = (Name::from(name), Name::from(arguments));
-        let spec = ExchangeSpec { name, kind, durable, auto_delete, internal, alternate, arguments };
+        let mut spec =
+            ExchangeSpec { name, kind, durable, auto_delete, internal, alternate: None, arguments };
         if let Some(existing) = self.exchanges.get(&spec.name) {
             equivalence::check_exchange(&existing.spec, &spec)?;
         } else {
             check_may_be_added(&spec)?;
+            spec.alternate = alternate(&spec.name, &spec.arguments)?;
             self.add_exchange(Arc::new(spec), out);
         }
         Ok(Progress::Done(Outcome::Ok))

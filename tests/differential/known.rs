@@ -60,20 +60,6 @@ const KNOWN: &[Known] = &[
         is: |Ready { step, is_overtaken, .. }, _| matches!(step.act, Act::Commit { .. }) && *is_overtaken,
         ends: true,
     },
-    Known {
-        why: "open: the type of alternate-exchange counts where an exchange is made, not where it is there",
-        is: |Ready { step, .. }, differences| {
-            let Act::DeclareExchange { .. } = &step.act else { return false };
-            let [difference] = differences else { return false };
-            let [[haremq], [rabbitmq]] = difference.lines.each_ref().map(|lines| &lines[..]) else {
-                return false;
-            };
-            haremq.starts_with("channel.close 406 PRECONDITION_FAILED - invalid type '")
-                && haremq.contains("for arg 'alternate-exchange' in exchange")
-                && rabbitmq.starts_with("channel.close 406 PRECONDITION_FAILED - inequivalent arg '")
-        },
-        ends: false,
-    },
 ];
 
 /// What HareMQ writes otherwise, as RabbitMQ 3.10 would.

@@ -114,7 +114,7 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| u64::from_str(&value).ok())
 }
 
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 50;
 const STEPS: u64 = 500;
 const SECONDS_TO_SHRINK: u64 = 60;
 /// RabbitMQ's, if RABBIT_PORT names no other.
