@@ -102,8 +102,25 @@ impl Pages {
         if at.page & LARGE != 0 {
             self.large_mut(at).live += 1;
         } else {
-            self.pages[at.page as usize].live += 1;
+            let page = &mut self.pages[at.page as usize];
+            debug_assert!(page.live > 0, "who retains has a reference");
+            page.live += 1;
         }
+    }
+
+    /// One more reference to what was stored last, though all to it may have been released since: false if so.
+    ///
+    /// As long as nothing was stored behind it, a page with anything live still holds it.
+    pub fn share(&mut self, at: MessageRef) -> bool {
+        let is_live = if at.page & LARGE != 0 {
+            self.large[(at.page & !LARGE) as usize].is_some()
+        } else {
+            self.pages[at.page as usize].live > 0
+        };
+        if is_live {
+            self.retain(at);
+        }
+        is_live
     }
 
     pub fn release(&mut self, at: MessageRef) {
@@ -121,6 +138,12 @@ impl Pages {
             self.free.push(at.page);
             self.budget.subtract(PAGE_BYTES);
         }
+    }
+
+    /// What is free holds nothing. Costs what there is.
+    pub fn invariants(&self) {
+        assert!(self.free.iter().all(|&page| self.pages[page as usize].live == 0));
+        assert!(self.current.is_none_or(|current| !self.free.contains(&current)));
     }
 
     /// Live references in all pages, for invariants: one per queue entry and message.
@@ -273,6 +296,19 @@ mod tests {
             pages.release(at);
             assert_eq!(pages.read(at).content, content);
             pages.release(at);
+            assert_eq!(pages.live(), 0);
+        }
+    }
+
+    #[test]
+    fn what_was_released_by_all_is_not_shared() {
+        let mut pages = pages();
+        for content in [&b"abc"[..], &vec![9; PAGED_BYTES_MAX + 1]] {
+            let at = pages.store(&message(content));
+            assert!(pages.share(at));
+            pages.release(at);
+            pages.release(at);
+            assert!(!pages.share(at));
             assert_eq!(pages.live(), 0);
         }
     }

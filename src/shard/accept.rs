@@ -170,7 +170,8 @@ impl Rooms {
     }
 }
 
-/// The stored form of a message: the first queue stores it, the others share it.
+/// The stored form of a message: the first queue stores it, the others share it, unless those before have let it go at once
+/// (a TTL of 0, a limit).
 #[inline]
 pub fn store(
     pages: &mut Pages,
@@ -179,11 +180,8 @@ pub fn store(
     stored: &mut Option<MessageRef>,
 ) -> MessageRef {
     match *stored {
-        Some(at) => {
-            pages.retain(at);
-            at
-        }
-        None => *stored.insert(match buffer {
+        Some(at) if pages.share(at) => at,
+        _ => *stored.insert(match buffer {
             Some(buffer) if buffer.len() > PAGED_BYTES_MAX => pages.store_large(buffer.clone()),
             _ => pages.store(message),
         }),

@@ -146,6 +146,7 @@ impl Rooms {
         let entries: usize =
             self.queues.iter().map(|(_, queue)| queue.ready_count() + queue.unacked_count()).sum();
         let known = (entries + self.letters.len() + self.sent.len()) as u64 + self.held;
+        self.pages.invariants();
         assert!(self.pages.live() >= known);
         assert!(!self.doomed.is_empty() || self.pages.live() == known);
         let timers: usize = self.queues.iter().map(|(_, queue)| queue.timer_count()).sum();

@@ -35,6 +35,18 @@ class ExpiryCase(BrokerCase):
 
 
 class MessageTtl(ExpiryCase):
+    def test_what_some_queues_drop_at_once_others_keep(self):
+        everywhere = self.exchange("fanout")
+        dropping = [{"x-message-ttl": 0}, {"x-max-length": 0}]
+        names = [self.queue(arguments=dropping[n % 4] if n % 4 < 2 else {}) for n in range(12)]
+        for name in names:
+            self.channel.queue_bind(name, everywhere)
+        bodies = [bytes([n]) * size for n, size in enumerate([3, 100_000, 50, 7, 200_000, 1])]
+        for body in bodies:
+            self.sender.basic_publish(everywhere, "", body)
+        for n, name in enumerate(names):
+            self.assertEqual([] if n % 4 < 2 else bodies, self.drain(name), name)
+
     def test_a_queue_gives_each_message_its_time(self):
         queue = self.ruled(message_ttl=A_WHILE)
         for body in numbered(3):
