@@ -106,6 +106,12 @@ impl Queue {
         refused.then_some(rules.args.overflow)
     }
 
+    /// Why a message with a TTL of 0 goes that no consumer takes: RabbitMQ drops first what is too much for a queue.
+    pub fn reason_to_go_at_once(&self, body_bytes: u64) -> Reason {
+        let is_too_much = |rules: &Rules| self.ready.is_empty() && rules.exceeds(1, body_bytes);
+        if self.rules.as_deref().is_some_and(is_too_much) { Reason::MaxLength } else { Reason::Expired }
+    }
+
     /// Takes out the first message of a queue that has too many, if it drops them.
     pub fn drop_head(&mut self, pages: &Pages, timers: &mut Timers) -> Option<Dead> {
         let rules = self.rules.as_ref()?;

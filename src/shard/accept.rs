@@ -57,7 +57,8 @@ impl Rooms {
         letter: bool,
     ) -> bool {
         let Some(queue) = self.queues.get_mut(id.slot) else { return true };
-        if let Some(overflow) = queue.refuses(message.body_bytes()) {
+        let body_bytes = message.body_bytes();
+        if let Some(overflow) = queue.refuses(body_bytes) {
             self.outward.counters.refused += 1;
             if overflow == Overflow::RejectPublishDlx && queue.graveyard().is_some() {
                 let message = store(&mut self.pages, message, buffer, stored);
@@ -71,7 +72,8 @@ impl Rooms {
             None => {
                 let message = store(&mut self.pages, message, buffer, stored);
                 if marks.ttl_ns == Some(0) {
-                    self.bury(id.slot, Dead { message, letter, reason: Reason::Expired });
+                    let reason = queue.reason_to_go_at_once(body_bytes);
+                    self.bury(id.slot, Dead { message, letter, reason });
                 } else {
                     queue.push(message, &marks, &self.pages, &mut self.timers);
                     self.drop_heads(id.slot);

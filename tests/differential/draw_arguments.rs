@@ -205,6 +205,9 @@ pub fn properties(dice: &mut Dice, has_arguments: bool) -> Arguments {
         if dice.chance(20) {
             table.0.push(("CC".to_owned(), copies(dice)));
         }
+        if dice.chance(10) {
+            table.0.push(("BCC".to_owned(), copies(dice)));
+        }
         add("headers", Arg::Table(table));
     }
     if dice.chance(20) {

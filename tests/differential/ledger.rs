@@ -132,7 +132,7 @@ impl Ledger {
         let own = match heard.method() {
             Method::QueueDeclareOk { queue, .. } => queue.to_string(),
             Method::BasicConsumeOk { consumer_tag } => consumer_tag.to_string(),
-            Method::BasicDeliver { .. } | Method::BasicGetOk { .. } => {
+            Method::BasicDeliver { .. } | Method::BasicGetOk { .. } | Method::BasicReturn { .. } => {
                 let properties = heard.content.as_ref().expect("a delivery has content");
                 let properties =
                     haremq::amqp::Properties::decode(&properties.0).expect("they were decoded before");

@@ -47,6 +47,8 @@ pub struct Tally {
     pub skipped: u64,
     /// Runs that ended early, as a difference that is known left the brokers in different states.
     pub cut: u64,
+    /// Seeds that differed once and not again: how RabbitMQ's processes ran.
+    pub once: u64,
     /// Answers of RabbitMQ by their kind.
     pub heard: BTreeMap<String, u64>,
     /// Differences by their reason.
@@ -150,12 +152,13 @@ impl Run {
         self.look(connection);
         let began = Instant::now();
         let mut pause = Duration::from_millis(1);
+        let mut looks = 1;
         loop {
             let mut reasons = Vec::new();
             let differences = differences(&self.sides[0].answer, &self.sides[1].answer, &mut reasons);
             let owed = self.sides.iter().any(Side::owes_confirms);
             let patience = if owed { TIME_FOR_CONFIRMS } else { TIME_FOR_EFFECTS };
-            if differences.is_empty() && !owed || began.elapsed() > patience {
+            if differences.is_empty() && !owed || looks >= LOOKS && began.elapsed() > patience {
                 for why in reasons {
                     *self.tally.explained.entry(why).or_default() += 1;
                 }
@@ -164,6 +167,7 @@ impl Run {
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
             self.look(connection);
+            looks += 1;
         }
     }
 
@@ -333,6 +337,7 @@ impl Tally {
         self.steps += other.steps;
         self.skipped += other.skipped;
         self.cut += other.cut;
+        self.once += other.once;
         for (kind, count) in other.heard {
             *self.heard.entry(kind).or_default() += count;
         }
@@ -344,5 +349,7 @@ impl Tally {
 
 /// How long the effects of a step may take until a difference is one.
 const TIME_FOR_EFFECTS: Duration = Duration::from_millis(300);
+/// And how often they are looked for at least: a busy machine may take all that time for one look.
+const LOOKS: usize = 20;
 /// A confirm of a persistent message waits for RabbitMQ's disk.
 const TIME_FOR_CONFIRMS: Duration = Duration::from_secs(3);

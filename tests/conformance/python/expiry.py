@@ -35,6 +35,12 @@ class ExpiryCase(BrokerCase):
 
 
 class MessageTtl(ExpiryCase):
+    def test_what_is_too_much_is_dropped_before_it_can_expire(self):
+        for rules, reason in [({}, "expired"), ({"max_length": 0}, "maxlen"), ({"max_length_bytes": 1}, "maxlen"), ({"max_length": 1}, "expired")]:
+            queue, dead = self.with_letters(message_ttl=0, **rules)
+            self.send(queue, b"two octets")
+            self.assertEqual(reason, self.arrived(dead)[1].headers["x-death"][0]["reason"], rules)
+
     def test_what_some_queues_drop_at_once_others_keep(self):
         everywhere = self.exchange("fanout")
         dropping = [{"x-message-ttl": 0}, {"x-max-length": 0}]
