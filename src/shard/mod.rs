@@ -422,12 +422,17 @@ impl Shard {
         taken > 0
     }
 
-    /// What a batch ends with, in this order: channels lend, confirms are written, queues served, commands posted.
+    /// What a batch ends with, in this order: channels lend, confirms are written, queues served, the dead sent on, commands
+    /// posted.
     fn end_batch(&mut self) {
         self.run_local();
         self.take_due();
-        self.send_letters();
         self.lend_and_pump();
+        if self.may_send_letters() {
+            // They go by what the queues are like now: a consumer that gave one back has got the next.
+            self.send_letters();
+            self.lend_and_pump();
+        }
         if !self.rooms.outward.lending.is_empty() {
             // Some that were to be served had to ask for credit.
             self.lend_and_pump();

@@ -28,8 +28,8 @@ pub fn admit(step: &Step, haremq: &Ledger, rabbitmq: &Ledger) -> Option<Ready> {
         Act::Rollback { stray: false } => place.transactional(&mut step, Act::Rollback { stray: false })?,
         act => place.named(act)?,
     };
-    let is_overtaken = rabbitmq.is_overtaken(&step);
-    place.is_defined(&step).then_some(Ready { step, tags, is_overtaken })
+    let (is_overtaken, passes_on) = (rabbitmq.is_overtaken(&step), rabbitmq.passes_on(step.connection));
+    place.is_defined(&step).then_some(Ready { step, tags, is_overtaken, passes_on })
 }
 
 struct Admission<'a> {
@@ -197,10 +197,13 @@ impl Admission<'_> {
             }
             Act::Qos { flags, count, .. } if flags.has("global") && *count > 0 => {
                 // README: what a channel's limit counts. And of several queues, the fastest would use it up.
-                let got = channel.unacked.iter().chain(&channel.settled).any(|held| held.consumer.is_empty());
+                let got = channel.unacked.iter().any(|held| held.consumer.is_empty());
                 let mut consumers = channel.consumers.values();
                 let sole = |queue: &str| self.rabbitmq.consumers_of(queue).count() == 1;
-                !got && consumers.len() <= 1 && consumers.all(|it| !it.no_ack && sole(&it.queue))
+                // RabbitMQ forgets what was settled in a transaction before there was a limit.
+                !got && channel.settled.is_empty()
+                    && consumers.len() <= 1
+                    && consumers.all(|it| !it.no_ack && sole(&it.queue))
             }
             Act::Get { flags, .. } => channel.global_prefetch == 0 || flags.has("no-ack"),
             Act::Recover { .. } => self.is_ordered(channel.unacked.iter()),

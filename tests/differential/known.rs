@@ -2,26 +2,37 @@
 //! narrow as it can be said.
 
 use crate::act::{Act, Arg, Step, Wild};
+use crate::ledger::Ledger;
 use crate::render::Place;
 use crate::run::Difference;
 use crate::speak::Ready;
 
 pub struct Known {
     pub why: &'static str,
-    is: fn(&Ready, &[Difference]) -> bool,
+    is: fn(&Scene) -> bool,
     /// The brokers are in different states afterwards, so that the run cannot go on.
     pub ends: bool,
 }
 
+/// A step that has made differences.
+pub struct Scene<'a> {
+    pub ready: &'a Ready,
+    pub differences: &'a [Difference],
+    /// RabbitMQ's, after it.
+    pub ledger: &'a Ledger,
+    /// Its connection is gone on both sides.
+    pub has_ended: bool,
+}
+
 /// The reason for all differences of a step, if there is one.
-pub fn explain(ready: &Ready, differences: &[Difference]) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| (known.is)(ready, differences))
+pub fn explain(scene: &Scene) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| (known.is)(scene))
 }
 
 const KNOWN: &[Known] = &[
     Known {
         why: "an unknown exchange type costs the channel in 4.x, which we follow, and the connection in 3.10",
-        is: |Ready { step, .. }, differences| {
+        is: |Scene { ready: Ready { step, .. }, differences, .. }| {
             let Act::DeclareExchange { type_, .. } = &step.act else { return false };
             let haremq =
                 format!("channel.close 406 PRECONDITION_FAILED - unknown exchange type '{type_}' (40,10)");
@@ -36,7 +47,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         why: "RabbitMQ's reader crashes at a method that it does not know, where its answer would be 503",
-        is: |Ready { step, .. }, differences| {
+        is: |Scene { ready: Ready { step, .. }, differences, .. }| {
             let Act::Wild(Wild::UnknownMethod { class_id, method_id }) = step.act else { return false };
             let ids = format!("unknown method {class_id}/{method_id} ({class_id},{method_id})");
             let said = Said { step, differences };
@@ -46,7 +57,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         why: "3.10 crashes at an x-queue-type that it does not know, and then takes its time to forget the connection",
-        is: |Ready { step, .. }, differences| {
+        is: |Scene { ready: Ready { step, .. }, differences, .. }| {
             let Act::DeclareQueue { arguments, .. } = &step.act else { return false };
             let said = Said { step, differences };
             let is_known =
@@ -59,7 +70,7 @@ const KNOWN: &[Known] = &[
     Known {
         why: "what several channels give back at the end of their connection comes in any order to a consumer that takes it \
               meanwhile",
-        is: |Ready { step, .. }, differences| {
+        is: |Scene { ready: Ready { step, .. }, differences, .. }| {
             let ends = matches!(step.act, Act::CloseConnection | Act::Wild(_));
             let is_again = |line: &String| line.ends_with(" again");
             ends && differences.iter().all(|difference| {
@@ -71,8 +82,25 @@ const KNOWN: &[Known] = &[
         ends: true,
     },
     Known {
+        why: "RabbitMQ ends the channels of a connection one after the other: what one gives back goes to the consumers of \
+              those that are left, and is gone if they need not ack",
+        is: |scene| scene.has_ended && scene.ready.passes_on,
+        ends: true,
+    },
+    Known {
+        why: "a limit in bytes holds for each message that comes back, and in RabbitMQ for all that come back together",
+        is: |Scene { ready, differences, ledger, .. }| {
+            let is_limited = |difference: &Difference| match &difference.place {
+                Place::Queue(queue) | Place::Rest(queue) => ledger.limited.contains(queue),
+                place => matches!(place, Place::Deliveries(..)),
+            };
+            !matches!(ready.step.act, Act::Publish(_)) && differences.iter().all(is_limited)
+        },
+        ends: true,
+    },
+    Known {
         why: "dead letters of several queues come in any order to the queue that they all go to",
-        is: |_, differences| {
+        is: |Scene { differences, .. }| {
             let is_letter = |line: &&String| line.contains("x-death: [{");
             differences.iter().all(|difference| {
                 let [one, other] = &difference.lines;
@@ -86,7 +114,7 @@ const KNOWN: &[Known] = &[
     Known {
         why: "a transaction finds its queues at the publish, as in 4.x; in 3.x it finds their names, and who has them at \
               the commit",
-        is: |Ready { step, is_overtaken, .. }, _| matches!(step.act, Act::Commit { .. }) && *is_overtaken,
+        is: |Scene { ready, .. }| matches!(ready.step.act, Act::Commit { .. }) && ready.is_overtaken,
         ends: true,
     },
 ];

@@ -1,7 +1,7 @@
 //! What a broker has told so far: which queues and exchanges are there, who consumes, which deliveries are not settled,
 //! which publishes not confirmed. It decides what a step refers to, and what may be asked of both brokers.
 
-use crate::act::{Act, Flags, How, Step};
+use crate::act::{Act, Arguments, Flags, How, Step};
 use crate::link::Heard;
 use haremq::amqp::Method;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,8 @@ pub struct Ledger {
     /// Queues that are thought to be there, with the connection that they are exclusive to.
     pub queues: BTreeMap<String, Option<usize>>,
     pub exchanges: BTreeSet<String>,
+    /// Queues with a limit in bytes.
+    pub limited: BTreeSet<String>,
     /// How often a queue has come or gone.
     changes: u64,
     /// The broker's own words, and what they are called here.
@@ -27,6 +29,8 @@ pub struct Channel {
     pub published: u64,
     pub unconfirmed: BTreeSet<u64>,
     pub delivered: u64,
+    /// The last delivery was a direct reply.
+    pub has_reply: bool,
     pub last_queue: Option<String>,
     pub consumers: BTreeMap<String, Consumer>,
     pub unacked: Vec<Held>,
@@ -94,6 +98,19 @@ impl Ledger {
     /// Whether a queue has come or gone since something was published in the transaction of the step's channel.
     pub fn is_overtaken(&self, step: &Step) -> bool {
         self.channel(step).and_then(|channel| channel.begun).is_some_and(|begun| begun != self.changes)
+    }
+
+    /// Whether a channel holds what came from a queue that another channel of the same connection consumes.
+    pub fn passes_on(&self, connection: usize) -> bool {
+        let channels = &self.connections[connection];
+        let is_consumed = |queue: &str, but: u16| {
+            let mut others = channels.iter().filter(|(number, _)| **number != but);
+            others.any(|(_, channel)| channel.consumers.values().any(|consumer| consumer.queue == queue))
+        };
+        let mut all = channels.iter().flat_map(|(number, channel)| {
+            channel.unacked.iter().chain(&channel.settled).map(move |held| (*number, held))
+        });
+        all.any(|(number, held)| is_consumed(&held.queue, number))
     }
 
     /// The consumers of a queue.
@@ -180,7 +197,9 @@ impl Ledger {
             return;
         }
         match &step.act {
-            Act::DeclareQueue { queue, flags, .. } if nowait(flags) => self.declared(step, queue, flags),
+            Act::DeclareQueue { queue, flags, arguments } if nowait(flags) => {
+                self.declared(step, queue, flags, arguments);
+            }
             Act::DeclareExchange { exchange, flags, .. } if nowait(flags) => {
                 self.exchanges.insert(exchange.clone());
             }
@@ -204,9 +223,9 @@ impl Ledger {
     /// What an answer to the step says.
     pub fn answered(&mut self, step: &Step, heard: &Heard) {
         match (heard.method(), &step.act) {
-            (Method::QueueDeclareOk { queue, .. }, Act::DeclareQueue { flags, .. }) => {
+            (Method::QueueDeclareOk { queue, .. }, Act::DeclareQueue { flags, arguments, .. }) => {
                 let queue = self.canonical(&queue.to_string());
-                self.declared(step, &queue, flags);
+                self.declared(step, &queue, flags, arguments);
             }
             (Method::QueueDeleteOk { .. }, Act::DeleteQueue { queue, .. }) => {
                 let queue = self.named(step, queue);
@@ -230,11 +249,15 @@ impl Ledger {
         }
     }
 
-    fn declared(&mut self, step: &Step, queue: &str, flags: &Flags) {
+    fn declared(&mut self, step: &Step, queue: &str, flags: &Flags, arguments: &Arguments) {
         let owner = (flags.has("exclusive") && !flags.has("passive")).then_some(step.connection);
         if !self.queues.contains_key(queue) {
             self.queues.insert(queue.to_owned(), owner);
             self.changes += 1;
+            self.limited.remove(queue);
+        }
+        if arguments.find("x-max-length-bytes").is_some() {
+            self.limited.insert(queue.to_owned());
         }
         if let Some(channel) = self.channel_mut(step) {
             channel.last_queue = Some(queue.to_owned());

@@ -3,7 +3,7 @@
 use crate::act::{Act, Flags, Step};
 use crate::admit::admit;
 use crate::draw::{EXCHANGES, QUEUES};
-use crate::known;
+use crate::known::{self, Known, Scene};
 use crate::ledger::GENERATED;
 use crate::render::{Answer, Place};
 use crate::side::Side;
@@ -138,13 +138,25 @@ impl Run {
         if differences.is_empty() {
             return Ok(Then::Goes);
         }
-        match known::explain(ready, &differences) {
-            Some(known) => {
-                *self.tally.explained.entry(known.why).or_default() += 1;
-                if known.ends { Ok(Then::Ends) } else { self.equalise(at) }
-            }
+        match self.explained(ready, &differences) {
+            Some(known) if known.ends => Ok(Then::Ends),
+            Some(_) => self.equalise(at),
             None => Err(self.finding(at, differences)),
         }
+    }
+
+    fn explained(&mut self, ready: &Ready, differences: &[Difference]) -> Option<&'static Known> {
+        let connection = ready.step.connection;
+        let has_ended = (0..2).all(|side| self.has_lost(side, connection));
+        let scene = Scene { ready, differences, ledger: &self.sides[1].ledger, has_ended };
+        let known = known::explain(&scene)?;
+        *self.tally.explained.entry(known.why).or_default() += 1;
+        Some(known)
+    }
+
+    fn has_lost(&self, side: usize, connection: usize) -> bool {
+        let lines = self.sides[side].answer.get(&Place::Replies(connection, 0));
+        lines.is_some_and(|lines| !lines.is_empty())
     }
 
     /// What is different once both brokers have come to rest.
@@ -179,11 +191,8 @@ impl Run {
 
     /// After a known difference: who has lost a connection or a channel where the other has not, loses it now.
     fn equalise(&mut self, at: usize) -> Result<Then, Finding> {
-        let lost = |side: &Side, connection: usize| {
-            side.answer.get(&Place::Replies(connection, 0)).is_some_and(|lines| !lines.is_empty())
-        };
         for connection in 0..2 {
-            let lost = [0, 1].map(|side| lost(&self.sides[side], connection));
+            let lost = [0, 1].map(|side| self.has_lost(side, connection));
             for side in 0..2 {
                 if lost[1 - side] && !lost[side] {
                     self.sides[side].close(connection);
@@ -200,8 +209,12 @@ impl Run {
         }
         self.sides.iter_mut().for_each(|side| side.answer.clear());
         let differences = self.compared(0);
-        // What is said on the way is said by one of them alone.
-        let states = differences.into_iter().filter(|it| matches!(it.place, Place::Queue(_)));
+        // What is said on the way is said by one of them alone, and who was asked before knows that a queue is gone.
+        let is_state = |it: &Difference| {
+            let are_gone = it.lines.iter().flatten().all(|line| line.starts_with("channel.close 404"));
+            matches!(it.place, Place::Queue(_)) && !are_gone
+        };
+        let states = differences.into_iter().filter(is_state);
         let states: Vec<Difference> = states.collect();
         if states.is_empty() { Ok(Then::Goes) } else { Err(self.finding(at, states)) }
     }
@@ -214,13 +227,18 @@ impl Run {
         }
         self.end(at)?;
         for connection in 0..2 {
+            let passes_on = self.sides[1].ledger.passes_on(connection);
+            let step = Step { connection, channel: 0, act: Act::CloseConnection };
+            let ready = Ready { step, tags: [0; 2], is_overtaken: false, passes_on };
             for side in &mut self.sides {
                 side.answer.clear();
                 side.close(connection);
             }
             let differences = self.compared(connection);
             if !differences.is_empty() {
-                return Err(self.finding(at, differences));
+                self.explained(&ready, &differences).ok_or_else(|| self.finding(at, differences))?;
+                self.tally.cut += 1;
+                return Ok(());
             }
         }
         self.sides.iter_mut().for_each(|side| side.drain(None));

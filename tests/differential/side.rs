@@ -217,10 +217,13 @@ impl Side {
         let again = if redelivered { " again" } else { "" };
         let mut line = format!("{exchange} {routing_key} {}{again}", render::message(content));
         if let Some(channel) = self.ledger.connections[connection].get_mut(&heard.channel) {
-            channel.delivered += 1;
+            // RabbitMQ does not count a direct reply: the next delivery has the same tag.
+            channel.delivered += u64::from(!(channel.has_reply && channel.delivered == delivery_tag));
             if channel.delivered != delivery_tag {
                 line += &format!(" with tag {delivery_tag} instead of {}", channel.delivered);
             }
+            channel.has_reply =
+                channel.consumers.get(&tag).is_some_and(|it| it.queue == "amq.rabbitmq.reply-to");
             match channel.consumers.get(&tag) {
                 Some(consumer) if !consumer.no_ack => {
                     let (queue, body) = (consumer.queue.clone(), content.1.clone());
@@ -237,7 +240,8 @@ impl Side {
         let content = heard.content.as_ref().expect("an answer to get has content");
         let mut line = got(heard);
         if let Some(channel) = self.ledger.connections[connection].get_mut(&heard.channel) {
-            channel.delivered += 1;
+            channel.delivered += u64::from(!(channel.has_reply && channel.delivered == tag));
+            channel.has_reply = false;
             if channel.delivered != tag {
                 line += &format!(" with tag {tag} instead of {}", channel.delivered);
             }

@@ -15,6 +15,8 @@ pub struct Ready {
     pub tags: [u64; 2],
     /// For a commit: whether a queue has come or gone since something was published.
     pub is_overtaken: bool,
+    /// Whether a channel of the connection holds what came from a queue that another channel of it consumes.
+    pub passes_on: bool,
 }
 
 /// A method that is answered and changes nothing: what was sent before it has been done when the answer is there.
