@@ -73,8 +73,12 @@ impl Shard {
             return Step::Took(bytes.len());
         };
         match &connection.phase {
-            // What comes after connection.close is not for us.
-            Phase::Open if connection.leaving.is_some() => Step::Took(bytes.len()),
+            // What comes after connection.close is not for us, but by whole frames: one of ours may still be answered.
+            Phase::Open if connection.leaving.is_some() => match frame::decode(bytes, connection.frame_max) {
+                Ok(Some((_, taken))) => Step::Took(taken),
+                Ok(None) => Step::NeedMore,
+                Err(_) => Step::Took(bytes.len()),
+            },
             // Also when the channel or the connection has ended meanwhile: the next frame begins behind it.
             Phase::Open | Phase::Closing(_) if connection.partial.is_some() => self.partial_body(slot, bytes),
             Phase::Open if self.alarmed => self.frame_step(slot, bytes),

@@ -141,6 +141,15 @@ impl Shard {
             }
             Phase::Open => {}
         }
+        let by = match connection.leaving.take() {
+            Some(ClosedBy::Gone) => ClosedBy::Gone,
+            // Both sides close at once: each answers the other.
+            Some(ClosedBy::Client) if by == ClosedBy::Server => {
+                connection.reply(ChannelNumber(0), &Method::ConnectionCloseOk {});
+                by
+            }
+            _ => by,
+        };
         connection.phase = Phase::Closing(Closing { by, deletions: None, done: false, deadline });
         connection.parked_bytes = 0;
         connection.channels.iter_mut().flatten().for_each(|channel| channel.parked = Default::default());

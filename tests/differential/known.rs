@@ -2,7 +2,7 @@
 //! narrow as it can be said.
 
 use crate::act::{Act, Arg, Step, Wild};
-use crate::ledger::Ledger;
+use crate::ledger::{Channel, Ledger};
 use crate::render::Place;
 use crate::run::Difference;
 use crate::speak::Ready;
@@ -22,6 +22,13 @@ pub struct Scene<'a> {
     pub ledger: &'a Ledger,
     /// Its connection is gone on both sides.
     pub has_ended: bool,
+}
+
+impl Scene<'_> {
+    /// The channel of the step, if it is still there.
+    fn channel(&self) -> Option<&Channel> {
+        self.ledger.channel(&self.ready.step)
+    }
 }
 
 /// The reason for all differences of a step, if there is one.
@@ -89,12 +96,37 @@ const KNOWN: &[Known] = &[
     },
     Known {
         why: "a limit in bytes holds for each message that comes back, and in RabbitMQ for all that come back together",
-        is: |Scene { ready, differences, ledger, .. }| {
+        is: |scene| {
             let is_limited = |difference: &Difference| match &difference.place {
-                Place::Queue(queue) | Place::Rest(queue) => ledger.limited.contains(queue),
+                Place::Queue(queue) | Place::Rest(queue) => scene.ledger.limited.contains(queue),
                 place => matches!(place, Place::Deliveries(..)),
             };
-            !matches!(ready.step.act, Act::Publish(_)) && differences.iter().all(is_limited)
+            let gives_back = !matches!(scene.ready.step.act, Act::Publish(_)) || scene.channel().is_none();
+            gives_back && scene.differences.iter().all(is_limited)
+        },
+        ends: true,
+    },
+    Known {
+        why: "3.10 closes a channel and goes on to send what its consumers get meanwhile",
+        is: |scene| {
+            let Step { connection, channel, .. } = scene.ready.step;
+            let is_behind = |difference: &Difference| {
+                matches!(&difference.place, Place::Deliveries(of, number, _) if (*of, *number) == (connection, channel))
+                    && difference.lines[0].is_empty()
+            };
+            scene.channel().is_none() && scene.differences.iter().all(is_behind)
+        },
+        ends: true,
+    },
+    Known {
+        why: "a dead letter that goes back to the queue it died in comes there before or after the next message went to a \
+              consumer whose channel has a limit",
+        is: |scene| {
+            let is_state =
+                |difference: &Difference| matches!(difference.place, Place::Queue(_) | Place::Deliveries(..));
+            matches!(scene.ready.step.act, Act::Settle { .. })
+                && scene.channel().is_some_and(|channel| channel.global_prefetch > 0)
+                && scene.differences.iter().all(is_state)
         },
         ends: true,
     },

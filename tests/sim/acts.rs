@@ -137,6 +137,9 @@ impl World {
 
     fn pick_route(&mut self, actor: Actor) -> (&'static str, Vec<u8>) {
         let key = KEYS[self.dice.roll(KEYS.len())].as_bytes().to_vec();
+        if self.plan.sparse && self.dice.chance(70) {
+            return ("amq.fanout", key);
+        }
         match self.dice.roll(10) {
             0..5 => {
                 let queue = self.pick_queue(actor).map(|queue| self.oracle.queue(queue).name.clone());
@@ -438,7 +441,11 @@ impl World {
         let names: Vec<Vec<u8>> = named.map(|queue| queue.name.clone()).collect();
         let is_wide = |rules: &QueueRules| rules.graveyard.as_ref().is_some_and(|to| !to.is_narrow());
         let wide = living.filter(|queue| is_wide(&queue.rules)).count();
-        QueueRules::draw(&mut self.dice, own, &names, wide >= WIDE_MAX)
+        let mut rules = QueueRules::draw(&mut self.dice, own, &names, wide >= WIDE_MAX);
+        if self.plan.sparse && self.dice.chance(40) {
+            rules.keep_nothing(&mut self.dice);
+        }
+        rules
     }
 
     pub fn say_declare(&mut self, actor: Actor, queue: QueueIx, passive: bool, nowait: bool) {

@@ -1,6 +1,7 @@
 //! All chance of a run comes from one seed.
 
 /// A splitmix64 sequence.
+#[derive(Clone)]
 pub struct Dice {
     state: u64,
 }

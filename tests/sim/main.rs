@@ -84,6 +84,12 @@ fn no_delivery_overtakes_consume_ok() {
     sure(6838);
 }
 
+/// Both close a connection at once, and the client's close-ok comes in two reads.
+#[test]
+fn closes_that_cross_are_both_answered() {
+    sure(12731);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..3 {

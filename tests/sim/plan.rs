@@ -32,6 +32,8 @@ pub struct Plan {
     pub expiring: usize,
     pub urgent: usize,
     pub preferred: usize,
+    /// Messages come one by one to many queues, some of which keep none: often a shard holds nothing at all.
+    pub sparse: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,6 +97,8 @@ const BASE: [(Act, u32); ACTS] = [
 ];
 
 pub const ACTS: usize = 26;
+/// Plans with few messages, in percent.
+const SPARSE: usize = 20;
 
 impl Plan {
     pub fn draw(dice: &mut Dice) -> Plan {
@@ -109,7 +113,7 @@ impl Plan {
         // Or nothing that is published in tx mode.
         let [select, commit] = [Act::Select, Act::Commit].map(|act| act as usize);
         acts[commit] = acts[commit].max(if acts[select] > 0 { 20 } else { 0 });
-        Plan {
+        let plan = Plan {
             shards: dice.between(2, 4) as u16,
             clients: dice.between(2, 7),
             channels: dice.between(1, 4) as u16,
@@ -129,7 +133,26 @@ impl Plan {
             expiring: [0, 5, 40][dice.roll(3)],
             urgent: [0, 50, 90][dice.roll(3)],
             preferred: [0, 50][dice.roll(2)],
+            sparse: false,
+        };
+        // Not from the dice of the run itself: the seeds stay what they are.
+        if dice.clone().chance(SPARSE) { plan.sparse() } else { plan }
+    }
+
+    fn sparse(self) -> Plan {
+        let mut acts = self.acts;
+        for (act, weight) in [
+            (Act::Publish, 600),
+            (Act::Settle, 400),
+            (Act::Consume, 60),
+            (Act::Purge, 60),
+            (Act::Declare, 30),
+            (Act::Bind, 100),
+            (Act::Delete, 30),
+        ] {
+            acts[act as usize] = weight;
         }
+        Plan { acts, shards: 2, bursts: [1, 0, 0, 0], acks: 9, ruled: 80, sparse: true, ..self }
     }
 
     pub fn act(&self, dice: &mut Dice) -> Act {

@@ -68,6 +68,13 @@ impl QueueRules {
         rules
     }
 
+    /// What no consumer takes at once is gone.
+    pub fn keep_nothing(&mut self, dice: &mut Dice) {
+        let limit = if dice.chance(50) { &mut self.ttl_ms } else { &mut self.length_max };
+        *limit = Some(0);
+        self.overflow = Overflow::DropHead;
+    }
+
     /// The table of the declaration.
     pub fn arguments(&self) -> Vec<u8> {
         let numbers = [

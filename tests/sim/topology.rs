@@ -35,7 +35,11 @@ impl World {
     pub fn bind(&mut self, actor: Actor) {
         let Some(queue) = self.pick_queue_to_change(actor) else { return };
         let shared = self.dice.chance(10) && self.plan.acts[crate::plan::Act::Contend as usize] > 0;
-        let exchange = if shared { SHARED[self.dice.roll(2)] } else { PERMANENT[self.dice.roll(4)] };
+        let exchange = match shared {
+            true => SHARED[self.dice.roll(2)],
+            false if self.plan.sparse => "amq.fanout",
+            false => PERMANENT[self.dice.roll(4)],
+        };
         let key = format!("k{}", self.dice.roll(4));
         let nowait = self.dice.chance(20);
         self.oracle.bind(actor.channel, queue, exchange, key.as_bytes(), nowait);

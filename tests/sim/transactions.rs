@@ -4,7 +4,6 @@ use haremq::amqp::Method;
 
 use crate::acts::Actor;
 use crate::client::Awaited;
-use crate::oracle::Held;
 use crate::world::World;
 
 impl World {
@@ -35,11 +34,6 @@ impl World {
         }
         self.oracle.roll_back(actor.channel);
         if let Some(channel) = self.clients[actor.client].channels.get_mut(&actor.number) {
-            // Not those that may have been taken from a slow consumer: whether they are known nobody says.
-            let oracle = &self.oracle;
-            let held = &oracle.channels[actor.channel].held;
-            let in_time = |held: &Held| held.consumer.is_none_or(|consumer| !oracle.may_be_overdue(consumer));
-            channel.uncommitted.retain(|tag| held.get(tag).is_some_and(in_time));
             channel.tags.append(&mut channel.uncommitted);
             channel.tags.sort_unstable();
         }

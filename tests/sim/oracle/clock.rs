@@ -9,13 +9,20 @@ impl Oracle {
     pub fn advance(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
         for queue in 0..self.queues.len() {
+            let (at, record) = (self.time, &self.queues[queue]);
+            if record.auto_delete
+                && record.fact.is_sure()
+                && self.some_are_overdue(queue)
+                && !self.has_sure_consumer(queue)
+            {
+                self.queues[queue].fact.doubt(at, None);
+            }
             let record = &self.queues[queue];
             let Some(ms) = record.rules.expires_ms else { continue };
             if !record.maybe_idle
                 && now_ns >= record.used_ns + ms * 1_000_000
                 && !self.has_sure_consumer(queue)
             {
-                let at = self.time;
                 self.queues[queue].maybe_idle = true;
                 self.queues[queue].fact.doubt(at, None);
             }

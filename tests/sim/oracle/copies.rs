@@ -148,11 +148,13 @@ impl Oracle {
             expected = plain.with_headers(&plain.headers().unwrap_or_default().overlaid(count));
         }
         let publication = &self.publications[message];
-        let same = content.body == letter::body(number, len)
-            && content.properties == expected
-            && exchange == publication.exchange.as_bytes()
-            && key == publication.key;
-        if same { Ok(message) } else { violation(format!("message {message} was changed")) }
+        let changed = match () {
+            () if content.body != letter::body(number, len) => "body",
+            () if content.properties != expected => "properties",
+            () if exchange != publication.exchange.as_bytes() || key != publication.key => "route",
+            () => return Ok(message),
+        };
+        violation(format!("the {changed} of message {message} was changed"))
     }
 
     /// What the header must say of how often a message came back, if it must be there.
@@ -196,7 +198,9 @@ impl Oracle {
         let state = if no_ack { CopyState::Gone } else { CopyState::Held(channel) };
         let limit = self.queues[queue].rules.delivery_limit;
         let mut copy = Copy { seen: true, tag, given_ns: now_ns, ..Copy::new(state, at, Arrived::NotYet) };
+        let mut is_late = false;
         if let Some(old) = self.queues[queue].copies.get(&message) {
+            is_late = old.is_heard_late(redelivered);
             let given_back = matches!(old.state, CopyState::Held(_) | CopyState::Acking(_));
             copy.returns = old.returns + u32::from(given_back);
             copy.vague = self.is_vague(queue, old);
@@ -217,7 +221,9 @@ impl Oracle {
             ));
         }
         self.tell_death(message);
-        self.queues[queue].copies.insert(message, copy);
+        if !is_late {
+            self.queues[queue].copies.insert(message, copy);
+        }
         self.channels[channel].last_tag = tag;
         self.tally.redelivered += u64::from(redelivered);
         if !no_ack {
@@ -263,7 +269,10 @@ impl Oracle {
             // What was taken from a slow consumer may be heard of behind what became of it.
             CopyState::Held(_) | CopyState::Ready | CopyState::Acking(_) | CopyState::Gone => {}
         }
-        if copy.seen != redelivered && (copy.seen || !record.hidden.since(copy.since)) {
+        if copy.seen != redelivered
+            && !copy.is_heard_late(redelivered)
+            && (copy.seen || !record.hidden.since(copy.since))
+        {
             let seen = if copy.seen { "again" } else { "for the first time" };
             return violation(format!("{} comes {seen}, and redelivered is {redelivered}", what()));
         }
@@ -354,7 +363,8 @@ impl Oracle {
         };
         let is_touched =
             !record.served.is_fresh() || !record.getting.is_fresh() || !record.purging.is_fresh();
-        if is_touched || record.rules.bytes_max.is_some() || !record.fact.is_sure() {
+        // One that expires soon may have taken the place of one that would have stayed.
+        if is_touched || self.some_expire || record.rules.bytes_max.is_some() || !record.fact.is_sure() {
             return 0;
         }
         let is_there = |(message, copy): &(&PublicationIx, &Copy)| {
@@ -454,6 +464,13 @@ impl ChannelRecord {
     /// What it holds may be ready again.
     pub(super) fn may_give_back(&self) -> bool {
         self.leaving.is_some() || self.recovering > 0
+    }
+}
+
+impl Copy {
+    /// The first delivery, where a later one was heard of before: the broker has ended the channel that it went to.
+    fn is_heard_late(&self, redelivered: bool) -> bool {
+        self.seen && self.vague && !redelivered
     }
 }
 

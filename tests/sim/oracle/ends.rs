@@ -159,6 +159,7 @@ impl Oracle {
                     if copy.state == CopyState::Acking(serial) {
                         (copy.state, copy.since, copy.arrived) = (CopyState::Ready, at, Arrived::NotYet);
                         copy.maybe_gone = true;
+                        copy.returns += 1;
                     } else if requeue && copy.state == CopyState::Ready {
                         copy.arrived = Arrived::NotYet;
                     }

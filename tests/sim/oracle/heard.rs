@@ -511,6 +511,7 @@ impl Oracle {
                     let Some(copy) = self.queues[queue].copies.get_mut(&message) else { continue };
                     if copy.state == CopyState::Acking(serial) {
                         (copy.state, copy.since) = (CopyState::Ready, at);
+                        copy.returns += 1;
                     }
                     if copy.state == CopyState::Ready {
                         copy.arrived = Arrived::NotYet;

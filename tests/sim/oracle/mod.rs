@@ -58,6 +58,8 @@ pub struct Oracle {
     pub publications: Vec<Publication>,
     /// By what is written on them.
     pub letters: BTreeMap<letters::Inscription, PublicationIx>,
+    /// Some messages have an expiration of their own.
+    pub some_expire: bool,
     /// The only message that is on its way, and nothing else is.
     pub probe: Option<PublicationIx>,
     pub tally: Tally,

@@ -222,6 +222,7 @@ impl Oracle {
         style: Style,
     ) -> PublicationIx {
         let message = self.publications.len();
+        self.some_expire |= style.expiration_ms.is_some();
         self.publications.push(Publication {
             channel,
             exchange,
