@@ -186,7 +186,10 @@ impl Oracle {
         if tag != last + 1 {
             return violation(format!("delivery tag {tag} behind {last}"));
         }
-        self.may_be_handed(queue, message, redelivered)?;
+        let is_late = self.is_heard_late(channel, queue, message, redelivered);
+        if !is_late {
+            self.may_be_handed(queue, message, redelivered)?;
+        }
         let drains = self.connections[self.channels[channel].connection].drains;
         if !redelivered || drains {
             self.keeps_order(channel, queue, message)?;
@@ -198,9 +201,7 @@ impl Oracle {
         let state = if no_ack { CopyState::Gone } else { CopyState::Held(channel) };
         let limit = self.queues[queue].rules.delivery_limit;
         let mut copy = Copy { seen: true, tag, given_ns: now_ns, ..Copy::new(state, at, Arrived::NotYet) };
-        let mut is_late = false;
         if let Some(old) = self.queues[queue].copies.get(&message) {
-            is_late = old.is_heard_late(redelivered);
             let given_back = matches!(old.state, CopyState::Held(_) | CopyState::Acking(_));
             copy.returns = old.returns + u32::from(given_back);
             copy.vague = self.is_vague(queue, old);
@@ -237,6 +238,22 @@ impl Oracle {
         Ok(())
     }
 
+    /// Another delivery, which came after this one, was heard of before: meanwhile the broker had ended the channel that this
+    /// one went to, or the channel had given back all it had.
+    fn is_heard_late(
+        &self,
+        channel: ChannelIx,
+        queue: QueueIx,
+        message: PublicationIx,
+        redelivered: bool,
+    ) -> bool {
+        self.queues[queue].copies.get(&message).is_some_and(|copy| {
+            let is_settled = matches!(copy.state, CopyState::Gone | CopyState::Acking(_)) && !copy.died;
+            let is_first = copy.vague && !redelivered;
+            copy.seen && (is_first || is_settled && self.channels[channel].recovering > 0)
+        })
+    }
+
     fn may_be_handed(&self, queue: QueueIx, message: PublicationIx, redelivered: bool) -> Verdict {
         let what = || format!("{} of {}", self.describe(message), self.name(queue));
         if self.publications[message].returned {
@@ -269,10 +286,7 @@ impl Oracle {
             // What was taken from a slow consumer may be heard of behind what became of it.
             CopyState::Held(_) | CopyState::Ready | CopyState::Acking(_) | CopyState::Gone => {}
         }
-        if copy.seen != redelivered
-            && !copy.is_heard_late(redelivered)
-            && (copy.seen || !record.hidden.since(copy.since))
-        {
+        if copy.seen != redelivered && (copy.seen || !record.hidden.since(copy.since)) {
             let seen = if copy.seen { "again" } else { "for the first time" };
             return violation(format!("{} comes {seen}, and redelivered is {redelivered}", what()));
         }
@@ -464,13 +478,6 @@ impl ChannelRecord {
     /// What it holds may be ready again.
     pub(super) fn may_give_back(&self) -> bool {
         self.leaving.is_some() || self.recovering > 0
-    }
-}
-
-impl Copy {
-    /// The first delivery, where a later one was heard of before: the broker has ended the channel that it went to.
-    fn is_heard_late(&self, redelivered: bool) -> bool {
-        self.seen && self.vague && !redelivered
     }
 }
 
