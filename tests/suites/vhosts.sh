@@ -10,4 +10,6 @@ for suite in celery-{tasks,workers,chains,groups,chords,chords-that-fail}; do
   permissions+="${permissions:+,}{\"user\":\"guest\",\"vhost\":\"$suite\",\"configure\":\".*\",\"write\":\".*\",\"read\":\".*\"}"
 done
 echo "{\"vhosts\":[$vhosts],\"permissions\":[$permissions]}" >"$definitions"
+# It answers on its port a little before it takes commands.
+tests/conformance/rabbitmq.sh ctl --quiet await_startup
 tests/conformance/rabbitmq.sh ctl --quiet import_definitions "$definitions"
