@@ -41,6 +41,10 @@ fn lapin_needs_a_broker() {
 const TIME_TO_BUILD: Duration = Duration::from_secs(600);
 const TIME_FOR_A_FILE: Duration = Duration::from_secs(60);
 
+/// A test wants a close to come while acks are under way. On a busy machine none may be left by then, whatever the broker.
+const NO_RACE: &str = "the close never cut into the acks";
+const TRIES: usize = 5;
+
 fn run(broker: SocketAddr) -> Option<Outcomes> {
     if !folder("lapin/shipped").exists() {
         missing("the tests of lapin");
@@ -48,11 +52,19 @@ fn run(broker: SocketAddr) -> Option<Outcomes> {
     }
     let mut outcomes = Outcomes::default();
     for program in programs() {
-        let mut command = Command::new(&program.path);
-        command.arg("--test-threads=1").env("AMQP_ADDR", format!("amqp://guest:guest@{broker}/%2f"));
-        // Their log would stand between a test's name and its outcome.
-        command.env("RUST_LOG", "off");
-        let text = output_within(command, TIME_FOR_A_FILE);
+        let once = || {
+            let mut command = Command::new(&program.path);
+            command.arg("--test-threads=1").env("AMQP_ADDR", format!("amqp://guest:guest@{broker}/%2f"));
+            // Their log would stand between a test's name and its outcome.
+            command.env("RUST_LOG", "off");
+            output_within(command, TIME_FOR_A_FILE)
+        };
+        let mut text = once();
+        let mut tries = 1;
+        while text.contains(NO_RACE) && tries < TRIES {
+            text = once();
+            tries += 1;
+        }
         let lines: String = text.lines().filter_map(|line| case_line(&program.name, line)).collect();
         outcomes.join(Outcomes::from_lines(lines + &text));
     }
