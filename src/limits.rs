@@ -77,8 +77,8 @@ pub const DRAIN_RECORDS: usize = 2_048;
 /// As how many records a command counts that is no parcel.
 pub const COMMAND_RECORDS: usize = 16;
 
-/// Messages that one connection gives back before others have their turn: about 100 us with the deliveries that follow.
-pub const REQUEUES: usize = 256;
+/// Messages that one connection gives back in a turn: about 20 us with the deliveries that follow.
+pub const REQUEUES: usize = 32;
 /// Deliveries from backlogs in one piece of work.
 pub const PUMP_DELIVERIES: usize = 2_048;
 /// Bytes that a commit brings to queues in one piece of work, about 100 us.

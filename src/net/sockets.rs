@@ -57,6 +57,8 @@ pub enum Turn {
     Wait,
     /// More is likely to be there: come again after the others.
     Again,
+    /// The same, once the reactor has had its turn.
+    Over,
     Leave(Leave),
 }
 
@@ -71,6 +73,8 @@ enum Read {
     Nothing,
     Part,
     Full,
+    /// What came has made much work, and more of it is here.
+    Much,
     End,
 }
 
@@ -110,6 +114,10 @@ impl Sockets {
                 Read::Full => {
                     self.settle(shard, now);
                     return Turn::Again;
+                }
+                Read::Much => {
+                    self.settle(shard, now);
+                    return Turn::Over;
                 }
                 Read::End => self.endpoint(slot).failed = true,
             }
@@ -184,8 +192,8 @@ impl Sockets {
         let tail = self.load(slot);
         let endpoint = self.endpoints[slot as usize].as_mut().expect("a task ends when its endpoint does");
         if std::mem::take(&mut endpoint.held) && tail > 0 {
-            self.run(shard, slot, 0..tail, now);
-            return Read::Full;
+            let yields = self.run(shard, slot, 0..tail, now);
+            return if yields { Read::Much } else { Read::Full };
         }
         let space = self.buffer.space(tail);
         assert!(!space.is_empty(), "a connection that may be read keeps less than a frame");
@@ -197,7 +205,11 @@ impl Sockets {
                 self.io.reads += 1;
                 self.io.bytes_in += count as u64;
                 let yields = self.run(shard, slot, 0..tail + count, now);
-                if full || yields { Read::Full } else { Read::Part }
+                match (yields, full) {
+                    (true, _) => Read::Much,
+                    (false, true) => Read::Full,
+                    (false, false) => Read::Part,
+                }
             }
         }
     }

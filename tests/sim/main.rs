@@ -64,7 +64,7 @@ fn saw_enough(total: &Report) {
         ("rejected messages were dead letters", tally.rejected, 20),
         ("expired messages were dead letters", tally.expired, 50),
         ("messages beyond a limit were dead letters", tally.too_many, 50),
-        ("messages that came back too often were dead letters", tally.too_often, 5),
+        ("messages that came back too often were dead letters", tally.too_often, 2),
         ("messages had to be dead", tally.surely_dead, 1_000),
         ("letters had to arrive", tally.letters_sure, 200),
         ("consumers were too slow", tally.overdue, 20),

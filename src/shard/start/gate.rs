@@ -31,6 +31,8 @@ const PAUSE_NS: u64 = 5_000;
 pub struct Gate {
     clock: Clock,
     turn_began: Cell<u64>,
+    /// The budget counts as spent, whatever is left of it.
+    spent: Cell<bool>,
     last_work: Cell<u64>,
     waiting: RefCell<VecDeque<Waker>>,
     /// How many have ever been let in, and how many have ever waited: tickets in between are waiting.
@@ -57,6 +59,7 @@ impl Gate {
         Gate {
             clock: Clock(Instant::now()),
             turn_began: Cell::new(0),
+            spent: Cell::new(false),
             last_work: Cell::new(0),
             waiting: RefCell::default(),
             let_in: Cell::new(0),
@@ -81,13 +84,22 @@ impl Gate {
             None => {
                 let now = self.now();
                 self.notice_pause(now, turns);
-                if now - self.turn_began.get() <= BUDGET_NS {
+                if self.has_budget(now) {
                     return Poll::Ready(now);
                 }
                 pass.0 = Some(self.queue(cx));
                 Poll::Pending
             }
         }
+    }
+
+    fn has_budget(&self, now: u64) -> bool {
+        !self.spent.get() && now - self.turn_began.get() <= BUDGET_NS
+    }
+
+    /// Ends the turn: sockets, timers and other threads shall not wait for more work of this kind.
+    pub fn spend(&self) {
+        self.spent.set(true);
     }
 
     /// To be called at the end of each piece of work.
@@ -105,7 +117,7 @@ impl Gate {
             self.begin(self.now());
             // What has just become ready runs first.
             glommio::executor().yield_now().await;
-            while self.now() - self.turn_began.get() <= BUDGET_NS && self.let_one_in() {
+            while self.has_budget(self.now()) && self.let_one_in() {
                 glommio::executor().yield_now().await;
             }
         }
@@ -113,6 +125,7 @@ impl Gate {
 
     fn begin(&self, now: u64) {
         self.turn_began.set(now);
+        self.spent.set(false);
         self.last_work.set(now);
     }
 

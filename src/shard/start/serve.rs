@@ -33,6 +33,10 @@ impl Serve {
         match self.shell.turn(self.slot, cx, now) {
             Turn::Wait => Poll::Pending,
             Turn::Again => again(cx),
+            Turn::Over => {
+                self.shell.gate.spend();
+                again(cx)
+            }
             Turn::Leave(Leave::Gone) => Poll::Ready(()),
             Turn::Leave(Leave::Finish(socket)) => self.lingering.insert(Lingering::new(socket, cx)).poll(cx),
         }
