@@ -281,6 +281,17 @@ impl Ledger {
 }
 
 impl Channel {
+    /// Counts a delivery; says so if its tag is not the next one.
+    pub fn count(&mut self, tag: u64) -> String {
+        // RabbitMQ does not count a direct reply: the next delivery has the same tag.
+        self.delivered += u64::from(!(self.has_reply && self.delivered == tag));
+        if self.delivered == tag {
+            String::new()
+        } else {
+            format!(" with tag {tag} instead of {}", self.delivered)
+        }
+    }
+
     fn answered(&mut self, method: Method<'_>, act: &Act) {
         match (method, act) {
             (Method::BasicCancelOk { .. }, Act::Cancel { tag: crate::act::Pick::This(tag), .. }) => {

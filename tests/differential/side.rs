@@ -217,11 +217,7 @@ impl Side {
         let again = if redelivered { " again" } else { "" };
         let mut line = format!("{exchange} {routing_key} {}{again}", render::message(content));
         if let Some(channel) = self.ledger.connections[connection].get_mut(&heard.channel) {
-            // RabbitMQ does not count a direct reply: the next delivery has the same tag.
-            channel.delivered += u64::from(!(channel.has_reply && channel.delivered == delivery_tag));
-            if channel.delivered != delivery_tag {
-                line += &format!(" with tag {delivery_tag} instead of {}", channel.delivered);
-            }
+            line += &channel.count(delivery_tag);
             channel.has_reply =
                 channel.consumers.get(&tag).is_some_and(|it| it.queue == "amq.rabbitmq.reply-to");
             match channel.consumers.get(&tag) {
@@ -240,11 +236,8 @@ impl Side {
         let content = heard.content.as_ref().expect("an answer to get has content");
         let mut line = got(heard);
         if let Some(channel) = self.ledger.connections[connection].get_mut(&heard.channel) {
-            channel.delivered += u64::from(!(channel.has_reply && channel.delivered == tag));
+            line += &channel.count(tag);
             channel.has_reply = false;
-            if channel.delivered != tag {
-                line += &format!(" with tag {tag} instead of {}", channel.delivered);
-            }
             if !no_ack {
                 let held =
                     Held { queue: queue.to_owned(), consumer: String::new(), body: content.1.clone(), tag };

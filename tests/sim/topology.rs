@@ -35,10 +35,12 @@ impl World {
     pub fn bind(&mut self, actor: Actor) {
         let Some(queue) = self.pick_queue_to_change(actor) else { return };
         let shared = self.dice.chance(10) && self.plan.acts[crate::plan::Act::Contend as usize] > 0;
-        let exchange = match shared {
-            true => SHARED[self.dice.roll(2)],
-            false if self.plan.sparse => "amq.fanout",
-            false => PERMANENT[self.dice.roll(4)],
+        let exchange = if shared {
+            SHARED[self.dice.roll(2)]
+        } else if self.plan.sparse {
+            "amq.fanout"
+        } else {
+            PERMANENT[self.dice.roll(4)]
         };
         let key = format!("k{}", self.dice.roll(4));
         let nowait = self.dice.chance(20);

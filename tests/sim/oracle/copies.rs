@@ -148,13 +148,16 @@ impl Oracle {
             expected = plain.with_headers(&plain.headers().unwrap_or_default().overlaid(count));
         }
         let publication = &self.publications[message];
-        let changed = match () {
-            () if content.body != letter::body(number, len) => "body",
-            () if content.properties != expected => "properties",
-            () if exchange != publication.exchange.as_bytes() || key != publication.key => "route",
-            () => return Ok(message),
+        let changed = if content.body != letter::body(number, len) {
+            "body"
+        } else if content.properties != expected {
+            "properties"
+        } else if exchange != publication.exchange.as_bytes() || key != publication.key {
+            "route"
+        } else {
+            return Ok(message);
         };
-        violation(format!("the {changed} of message {message} was changed"))
+        violation(format!("message {message} was changed: {changed}"))
     }
 
     /// What the header must say of how often a message came back, if it must be there.
