@@ -85,7 +85,7 @@ fn a_second_signal_ends_it_at_once() {
     std::thread::sleep(Duration::from_millis(300));
     let began = Instant::now();
     let status = broker.terminate(TIME_TO_STOP).expect("it ends");
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(3));
     assert_ne!(status.code(), Some(0), "it did not end well");
 }
 
