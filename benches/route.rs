@@ -12,7 +12,7 @@ use haremq::exchange::{Change, Destination, ExchangeKind, ExchangeSpec, Name, Qu
 use haremq::ids::{ChannelNumber, QueueId, ShardId};
 use haremq::limits::UNLINKS;
 use haremq::message::Message;
-use haremq::queue_args::QueueArgs;
+use haremq::queue_args::{Durability, QueueArgs};
 
 fn main() {
     divan::main();
@@ -289,6 +289,8 @@ fn add_queue(router: &mut Router, slot: u32) -> QueueId {
         exclusive: None,
         arguments,
         rules: QueueArgs::default(),
+        uid: None,
+        durability: Durability::default(),
     };
     router.apply(&Change::QueueAdded { id, spec: Arc::new(spec) });
     id

@@ -9,7 +9,7 @@ use haremq::amqp::frame::{FrameKind, encode_frame};
 use haremq::exchange::{Change, Destination, Name, QueueSpec, Router};
 use haremq::ids::{ChannelNumber, QueueId, ShardId};
 use haremq::message::Message;
-use haremq::queue_args::QueueArgs;
+use haremq::queue_args::{Durability, QueueArgs};
 
 fn main() {
     println!("{} binding keys, {MATCHES} matches; us", BINDINGS);
@@ -50,6 +50,8 @@ fn run(vocabulary: u64) -> (Vec<u64>, usize) {
             exclusive: None,
             arguments: Name::from([]),
             rules: QueueArgs::default(),
+            uid: None,
+            durability: Durability::default(),
         };
         router.apply(&Change::QueueAdded { id, spec: Arc::new(spec) });
         let [one, two, three] = [(); 3].map(|()| dice.roll(vocabulary));

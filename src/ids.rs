@@ -70,3 +70,7 @@ pub struct DeliveryTag(pub u64);
 /// Counts publishes of a channel in confirm mode from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct PublishSeqno(pub u64);
+
+/// A durable queue for as long as its data is on disk: no other queue ever has the number, not after a restart either.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct QueueUid(pub u64);

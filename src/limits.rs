@@ -62,6 +62,15 @@ pub const PAGED_BYTES_MAX: usize = 64 * 1024;
 /// A publish that does not end within this many bytes is assembled frame by frame.
 pub const CONTIGUOUS_BYTES_MAX: usize = 32 * 1024;
 
+/// Bytes of a segment of a journal; one record that is larger has a segment of its own.
+pub const SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes at which a group of records goes to the flusher, though it has others to write.
+pub const GROUP_BYTES: usize = 256 * 1024;
+/// Bytes that wait to be written to a journal at which its shard reads no more publishes.
+pub const JOURNAL_BEHIND_BYTES: usize = 16 * 1024 * 1024;
+/// How long a record may wait that nobody waits for, ns (DESIGN.md 12, rule 17).
+pub const LAZY_NS: u64 = 50_000_000;
+
 /// Commands in the ring between two shards.
 pub const RING_COMMANDS: usize = 128;
 /// Commands in a ring beyond which a shard sends nothing that can wait.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::ids::{ConnectionId, Name, QueueId};
-use crate::queue_args::QueueArgs;
+use crate::ids::{ConnectionId, Name, QueueId, QueueUid};
+use crate::queue_args::{Durability, QueueArgs};
 
 /// One step of the topology. A router that applied the same changes in the same order routes the same way.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,6 +75,10 @@ pub struct QueueSpec {
     pub arguments: Name,
     /// What the arguments ask for.
     pub rules: QueueArgs,
+    /// Of a durable queue.
+    pub uid: Option<QueueUid>,
+    /// What confirms of its messages mean, if it is durable.
+    pub durability: Durability,
 }
 
 /// The exchange types of the AMQP specification.

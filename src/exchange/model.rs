@@ -8,7 +8,7 @@ use crate::amqp::frame::{FrameKind, encode_frame};
 use crate::amqp::{PropertiesWriter, Table, TableWriter, Value};
 use crate::ids::{ChannelNumber, QueueId, ShardId};
 use crate::message::Message;
-use crate::queue_args::QueueArgs;
+use crate::queue_args::{Durability, QueueArgs};
 
 /// Random numbers of a seed (splitmix64).
 pub(crate) struct Dice(pub u64);
@@ -340,6 +340,8 @@ fn queue(name: &str) -> Arc<QueueSpec> {
         exclusive: None,
         arguments,
         rules: QueueArgs::default(),
+        uid: None,
+        durability: Durability::default(),
     })
 }
 

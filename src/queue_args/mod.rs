@@ -52,6 +52,18 @@ pub enum QueueKind {
     Quorum,
 }
 
+/// When the messages of a durable queue count as kept (x-durability): what its publishers' confirms mean.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// On disk: they outlive the machine's power.
+    #[default]
+    Fsync,
+    /// With the operating system: they outlive the process.
+    Os,
+    /// They are not kept at all.
+    None,
+}
+
 /// What happens to a message that would be one too many (x-overflow).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Overflow {

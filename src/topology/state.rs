@@ -9,7 +9,7 @@ use super::queues::{NamedQueue, Placement};
 use super::request::{Outcome, Refusal, Request};
 use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
 use crate::ids::{QueueId, Requester, ShardId};
-use crate::queue_args::QueueArgs;
+use crate::queue_args::{Durability, QueueArgs};
 
 /// Exchanges, queues and bindings, and how far each shard knows of them.
 pub struct Topology {
@@ -176,6 +176,8 @@ impl Topology {
                     arguments: arguments.into(),
                     // Known when the queue is found to be a new one.
                     rules: QueueArgs::default(),
+                    uid: None,
+                    durability: Durability::default(),
                 };
                 self.declare_queue(requester, spec, server_named, out)
             }

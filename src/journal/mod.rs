@@ -1,0 +1,198 @@
+//! What outlives the server: a log of what became of messages, one per shard, and one of the topology.
+//!
+//! ```text
+//! record -> group -> Link =SPSC=> flusher (a thread): one write, one sync -> Link -> Proof -> what was promised
+//!             the next group forms meanwhile
+//! ```
+
+mod layout;
+mod link;
+mod position;
+mod promise;
+
+pub use link::{Group, Link};
+pub use position::Position;
+pub use promise::{Due, Promised, Proof};
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::limits::{GROUP_BYTES, JOURNAL_BEHIND_BYTES, LAZY_NS};
+use layout::{
+    GROUP_HEADER_BYTES, GROUPS_AT, RECORD_HEADER_BYTES, begin_record, body_len, end_record, padded,
+};
+
+/// The shard's side: records are gathered here and go to the flusher in groups.
+///
+/// Lives on: its shard.
+pub struct Journal {
+    link: Arc<Link>,
+    segment_bytes: u32,
+    /// The group that forms, and where it will lie.
+    group: Vec<u8>,
+    at: Position,
+    urgency: Urgency,
+    /// When records that nobody waits for are written, by the clock of `now`.
+    lazy_at: Option<u64>,
+    /// Where the last record begins in it; 0 if there is none.
+    last: usize,
+    /// Groups for which the link has no room.
+    ready: VecDeque<Group>,
+    /// Ends and sizes of groups that are not written yet.
+    under_way: VecDeque<(Position, usize)>,
+    /// The sum of their sizes.
+    behind_bytes: usize,
+    free_before: u32,
+    pub now: u64,
+}
+
+/// Who waits for a record.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Urgency {
+    /// Nobody: it goes with the next group, or after a while.
+    Lazy,
+    /// Somebody, for it to be written.
+    Write,
+    /// Somebody, for it to be on disk.
+    Sync,
+}
+
+impl Journal {
+    /// `first_segment` was never written to.
+    pub fn new(link: Arc<Link>, first_segment: u32, segment_bytes: u32) -> Journal {
+        Journal {
+            link,
+            segment_bytes,
+            group: vec![0; GROUP_HEADER_BYTES],
+            at: Position::new(first_segment, GROUPS_AT as u32),
+            urgency: Urgency::Lazy,
+            lazy_at: None,
+            last: 0,
+            ready: VecDeque::new(),
+            under_way: VecDeque::new(),
+            behind_bytes: 0,
+            free_before: 0,
+            now: 0,
+        }
+    }
+
+    /// Appends a record whose body `write` makes; answers where it lies.
+    #[inline]
+    pub fn record(&mut self, kind: u8, urgency: Urgency, write: impl FnOnce(&mut Vec<u8>)) -> Position {
+        let at = begin_record(&mut self.group, kind);
+        write(&mut self.group);
+        self.end(at, urgency)
+    }
+
+    /// Adds to the body of the record at `at`; none if it is not the last or has gone on already.
+    pub fn extend(&mut self, at: Position, write: impl FnOnce(&mut Vec<u8>)) -> Option<Position> {
+        let last = self.last;
+        if last == 0 || at != self.position(last) {
+            return None;
+        }
+        self.group.truncate(last + RECORD_HEADER_BYTES + body_len(&self.group, last));
+        write(&mut self.group);
+        Some(self.end(last, self.urgency))
+    }
+
+    /// Segments below this one hold nothing that counts, once what is recorded so far is on disk.
+    pub fn free_before(&mut self, segment: u32) {
+        self.free_before = segment;
+    }
+
+    /// Hands on what has gathered, if somebody waits for it or it is much, unless the flusher has enough to do.
+    pub fn flush(&mut self) {
+        self.send_ready();
+        let waited_for = self.urgency > Urgency::Lazy || self.lazy_at.is_some_and(|at| at <= self.now);
+        let is_idle = self.ready.is_empty() && self.link.is_taken();
+        if waited_for && is_idle || self.group.len() >= GROUP_BYTES {
+            self.hand_on();
+        }
+    }
+
+    /// Hands on all there is, and waits for it to be on disk.
+    pub fn flush_all(&mut self) {
+        self.urgency = Urgency::Sync;
+        self.hand_on();
+    }
+
+    /// When `flush` should be called again, at the latest, by the clock of `now`.
+    pub fn next_at(&self) -> Option<u64> {
+        self.lazy_at
+    }
+
+    /// What is on disk by now. The flusher's bell rings when there is more.
+    pub fn proof(&mut self) -> Proof {
+        let proof = Proof { written: self.link.written(), synced: self.link.synced() };
+        while let Some((_, bytes)) = self.under_way.pop_front_if(|(end, _)| *end <= proof.written) {
+            self.behind_bytes -= bytes;
+        }
+        proof
+    }
+
+    /// Whether so much waits to be written that no more should be taken.
+    pub fn is_behind(&self) -> bool {
+        self.behind_bytes + self.group.len() > JOURNAL_BEHIND_BYTES
+    }
+
+    /// Whether everything recorded is on disk.
+    pub fn is_done(&mut self) -> bool {
+        self.group.len() == GROUP_HEADER_BYTES && self.proof().synced >= self.at
+    }
+
+    fn end(&mut self, at: usize, urgency: Urgency) -> Position {
+        end_record(&mut self.group, at);
+        self.last = at;
+        self.urgency = self.urgency.max(urgency);
+        if urgency == Urgency::Lazy && self.lazy_at.is_none() {
+            self.lazy_at = Some(self.now + LAZY_NS);
+        }
+        if self.at.offset() as usize + padded(self.group.len()) > self.segment_bytes as usize {
+            self.turn_segment();
+        }
+        self.position(self.last)
+    }
+
+    fn position(&self, in_group: usize) -> Position {
+        Position::new(self.at.segment(), self.at.offset() + in_group as u32)
+    }
+
+    /// The last record does not fit into the segment: it opens the next one, which is made for its size.
+    fn turn_segment(&mut self) {
+        if self.last == GROUP_HEADER_BYTES && self.at.offset() as usize == GROUPS_AT {
+            return;
+        }
+        let record = self.group.split_off(self.last);
+        let next = Position::new(self.at.segment() + 1, GROUPS_AT as u32);
+        self.hand_on();
+        self.at = next;
+        self.group.extend_from_slice(&record);
+        self.last = GROUP_HEADER_BYTES;
+    }
+
+    fn hand_on(&mut self) {
+        let len = self.group.len();
+        if len == GROUP_HEADER_BYTES {
+            return;
+        }
+        let mut next = self.link.take_buffer().unwrap_or_default();
+        next.clear();
+        next.resize(GROUP_HEADER_BYTES, 0);
+        let bytes = std::mem::replace(&mut self.group, next);
+        let end = Position::new(self.at.segment(), self.at.offset() + padded(len) as u32);
+        let sync = self.urgency != Urgency::Write;
+        self.ready.push_back(Group { bytes, at: self.at, end, sync, free_before: self.free_before });
+        self.under_way.push_back((end, len));
+        self.behind_bytes += len;
+        (self.at, self.last, self.urgency, self.lazy_at) = (end, 0, Urgency::Lazy, None);
+        self.send_ready();
+    }
+
+    fn send_ready(&mut self) {
+        while let Some(group) = self.ready.pop_front() {
+            if let Err(group) = self.link.try_send(group) {
+                return self.ready.push_front(group);
+            }
+        }
+    }
+}
