@@ -74,3 +74,36 @@ pub struct PublishSeqno(pub u64);
 /// A durable queue for as long as its data is on disk: no other queue ever has the number, not after a restart either.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct QueueUid(pub u64);
+
+/// A message in its shard's journal, by its number there; 0 stands for none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct Kept(pub u32);
+
+impl Kept {
+    pub const NONE: Kept = Kept(0);
+
+    pub fn is_none(self) -> bool {
+        self == Kept::NONE
+    }
+}
+
+/// A transaction that is being committed: no other of the same process has the number. 0 stands for none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct Tx(pub u64);
+
+impl Tx {
+    pub const NONE: Tx = Tx(0);
+
+    pub fn is_none(self) -> bool {
+        self == Tx::NONE
+    }
+}
+
+/// How a message comes to a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Origin {
+    /// It was dead-lettered.
+    pub letter: bool,
+    /// The commit that brings it.
+    pub tx: Tx,
+}

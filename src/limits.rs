@@ -68,6 +68,8 @@ pub const SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
 pub const GROUP_BYTES: usize = 256 * 1024;
 /// Bytes that wait to be written to a journal at which its shard reads no more publishes.
 pub const JOURNAL_BEHIND_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of messages that are recorded again in one piece of work, to free their segment: about 100 us.
+pub const MOVE_BYTES: usize = 256 * 1024;
 /// How long a record may wait that nobody waits for, ns (DESIGN.md 12, rule 17).
 pub const LAZY_NS: u64 = 50_000_000;
 

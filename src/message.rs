@@ -7,7 +7,7 @@
 //! A stored record is `route` followed by `content`. One byte may differ from what was published: the weight in the header,
 //! always 0 on the wire, is 1 if there is a BCC header, which leads dead letters too and which no reader may see.
 
-use crate::amqp::content::{EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT};
+use crate::amqp::content::{DELIVERY_MODE_FLAG, EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT};
 use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
 use crate::amqp::{Properties, Table};
 use crate::expiration::parse_expiration;
@@ -43,6 +43,12 @@ impl<'a> Message<'a> {
     pub fn header(&self) -> &'a [u8] {
         let [_, _, _, size @ ..] = *self.content.first_chunk::<7>().expect("content begins with a frame");
         &self.content[7..7 + u32::from_be_bytes(size) as usize]
+    }
+
+    /// Whether its publisher wants it to outlive the server.
+    pub fn is_persistent(&self) -> bool {
+        self.property_flags() & DELIVERY_MODE_FLAG != 0
+            && Properties::of_checked(self.header()).delivery_mode() == Some(PERSISTENT)
     }
 
     pub fn priority(&self) -> Option<u8> {
@@ -136,6 +142,8 @@ pub fn without_bcc(content: &[u8]) -> Vec<u8> {
     seen
 }
 
+/// The delivery mode of messages that outlive the server.
+const PERSISTENT: u8 = 2;
 /// The low byte of the weight, in a content.
 const WEIGHT_AT: usize = 10;
 const KEEPS_BCC: u8 = 1;

@@ -44,6 +44,7 @@ impl<'a> ContentHeader<'a> {
 
 /// The flags of those properties that a broker looks at.
 pub const HEADERS_FLAG: u16 = Property::Headers.flag();
+pub const DELIVERY_MODE_FLAG: u16 = Property::DeliveryMode.flag();
 pub const PRIORITY_FLAG: u16 = Property::Priority.flag();
 pub const REPLY_TO_FLAG: u16 = Property::ReplyTo.flag();
 pub const EXPIRATION_FLAG: u16 = Property::Expiration.flag();

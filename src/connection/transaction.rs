@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use super::channel::Channel;
 use super::unacked::{UnackedTag, UnackedTags};
-use crate::ids::{QueueId, ShardId};
+use crate::ids::{QueueId, ShardId, Tx};
 use crate::pages::MessageRef;
 use crate::settlement::Settlement;
 
@@ -25,9 +25,11 @@ pub struct Transaction {
     delivered: usize,
     /// Some queue had no room for a message of the running commit.
     pub refused: bool,
+    /// The running commit.
+    pub tx: Tx,
     /// Counts what commits sent to other shards.
     pub sent: u64,
-    /// Other shards that the running commit sent something to.
+    /// Shards that the running commit brought something to that must answer for it.
     touched: Vec<ShardId>,
 }
 
@@ -68,7 +70,7 @@ impl Transaction {
         Some(held)
     }
 
-    /// The running commit sends something to that shard.
+    /// The running commit brings something to that shard, which is to answer for it.
     pub fn touch(&mut self, shard: ShardId) {
         if !self.touched.contains(&shard) {
             self.touched.push(shard);

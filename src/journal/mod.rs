@@ -5,11 +5,14 @@
 //!             the next group forms meanwhile
 //! ```
 
+mod keep;
 mod layout;
 mod link;
 mod position;
 mod promise;
+pub mod record;
 
+pub use keep::{Keep, Keeps};
 pub use link::{Group, Link};
 pub use position::Position;
 pub use promise::{Due, Promised, Proof};
@@ -45,6 +48,9 @@ pub struct Journal {
     free_before: u32,
     pub now: u64,
 }
+
+/// Most that `extend` adds.
+const EXTENSION_BYTES: usize = 32;
 
 /// Who waits for a record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -84,15 +90,27 @@ impl Journal {
         self.end(at, urgency)
     }
 
-    /// Adds to the body of the record at `at`; none if it is not the last or has gone on already.
-    pub fn extend(&mut self, at: Position, write: impl FnOnce(&mut Vec<u8>)) -> Option<Position> {
+    /// Adds up to `EXTENSION_BYTES` to the body of the record at `at`. False: it is not the last, has gone on already, or
+    /// would leave its segment.
+    pub fn extend(&mut self, at: Position, urgency: Urgency, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let last = self.last;
-        if last == 0 || at != self.position(last) {
-            return None;
+        let end = self.at.offset() as usize + padded(self.group.len() + EXTENSION_BYTES);
+        if last == 0 || at != self.position(last) || end > self.segment_bytes as usize {
+            return false;
         }
         self.group.truncate(last + RECORD_HEADER_BYTES + body_len(&self.group, last));
         write(&mut self.group);
-        Some(self.end(last, self.urgency))
+        self.end(last, urgency);
+        true
+    }
+
+    /// What waits for this is true once everything recorded so far is.
+    pub fn forming(&self) -> Position {
+        self.at
+    }
+
+    pub fn segment_bytes(&self) -> u32 {
+        self.segment_bytes
     }
 
     /// Segments below this one hold nothing that counts, once what is recorded so far is on disk.
@@ -118,7 +136,8 @@ impl Journal {
 
     /// When `flush` should be called again, at the latest, by the clock of `now`.
     pub fn next_at(&self) -> Option<u64> {
-        self.lazy_at
+        // What the flusher has not taken yet, its bell calls for.
+        self.lazy_at.filter(|_| self.link.is_taken())
     }
 
     /// What is on disk by now. The flusher's bell rings when there is more.
@@ -128,6 +147,11 @@ impl Journal {
             self.behind_bytes -= bytes;
         }
         proof
+    }
+
+    /// Whether there is more to be proved than that.
+    pub fn has_moved(&self, proof: &Proof) -> bool {
+        self.link.written() != proof.written || self.link.synced() != proof.synced
     }
 
     /// Whether so much waits to be written that no more should be taken.

@@ -9,7 +9,7 @@ use super::Position;
 use crate::queue_args::Durability;
 
 /// How far a journal has come. Only the journal makes it, from what its flusher reported.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Proof {
     pub(super) written: Position,
     pub(super) synced: Position,
@@ -70,9 +70,13 @@ impl<T> Promised<T> {
         if self.is_kept(proof) { Ok(self.what) } else { Err(self) }
     }
 
-    /// To be looked at, not to be let out.
     pub fn due(&self) -> Due {
         self.due
+    }
+
+    /// The thing, to add to it what is due at the same time.
+    pub fn with(&mut self, due: Due) -> Option<&mut T> {
+        (self.due == due).then_some(&mut self.what)
     }
 }
 

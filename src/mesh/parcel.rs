@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::ids::{ConnectionId, ConsumerId, QueueId, ReplyTo, Requester};
+use crate::ids::{ConnectionId, ConsumerId, Origin, QueueId, ReplyTo, Requester, Tx};
 use crate::limits::{PAGED_BYTES_MAX, PARCEL_BYTES, PARCEL_RECORDS};
 use crate::message::Message;
 use crate::settlement::Settlement;
@@ -20,15 +20,14 @@ pub struct Parcel {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// To the queue's shard: a message for that queue. With `counted` the sender waits for it to be accepted; a
-    /// `letter` was dead-lettered.
-    Publish { queue: QueueId, message: Span, counted: bool, letter: bool },
+    /// To the queue's shard: a message for that queue. With `counted` the sender waits for it to be accepted.
+    Publish { queue: QueueId, message: Span, counted: bool, origin: Origin },
     /// To the consumer's shard.
     Deliver(Deliver),
     /// To the requester's shard.
     Reply { to: ReplyTo, message: Span },
     /// To the queue's shard: how the delivery of an unacked message ends.
-    Settle { queue: QueueId, unacked: u32, settlement: Settlement },
+    Settle { queue: QueueId, unacked: u32, settlement: Settlement, tx: Tx },
     /// To the queue's shard: the consumer's connection has room for so many bytes more.
     Grant { queue: QueueId, consumer: ConsumerId, bytes: u32 },
     /// To the queue's shard: the consumer may be sent so many messages more within its channel's limit.

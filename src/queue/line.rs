@@ -44,7 +44,7 @@ impl Line {
         let entry = chunk.entries[chunk.taken];
         chunk.taken += 1;
         self.len -= 1;
-        if chunk.entries.get(chunk.taken).is_none_or(|next| next.hole) {
+        if chunk.entries.get(chunk.taken).is_none_or(|next| next.is_hole()) {
             self.skip_holes();
         }
         Some(entry)
@@ -63,13 +63,13 @@ impl Line {
 
     /// Puts an entry back to its place.
     pub fn insert(&mut self, entry: Entry) {
-        debug_assert!(!entry.hole);
+        debug_assert!(!entry.is_hole());
         self.len += 1;
         let after = self.chunks.partition_point(|chunk| chunk.from <= entry.sequence);
         let Some(at) = after.checked_sub(1) else { return self.insert_first(entry) };
         let chunk = &mut self.chunks[at];
         let place = chunk.place(entry.sequence);
-        if chunk.entries.get(place).is_some_and(|other| other.hole && other.sequence == entry.sequence) {
+        if chunk.entries.get(place).is_some_and(|other| other.is_hole() && other.sequence == entry.sequence) {
             chunk.entries[place] = entry;
             chunk.holes -= 1;
         } else if place == chunk.taken && place > 0 {
@@ -82,7 +82,7 @@ impl Line {
         } else {
             let later = chunk.entries.split_off(place);
             chunk.entries.push(entry);
-            let holes = later.iter().filter(|entry| entry.hole).count();
+            let holes = later.iter().filter(|entry| entry.is_hole()).count();
             chunk.holes -= holes;
             self.chunks.insert(at + 1, Chunk { holes, ..Chunk::of(later) });
             self.tidy(at + 1);
@@ -96,10 +96,10 @@ impl Line {
         let chunk = &mut self.chunks[at];
         let place = chunk.place(sequence);
         let entry = *chunk.entries.get(place)?;
-        if entry.hole || entry.sequence != sequence {
+        if entry.is_hole() || entry.sequence != sequence {
             return None;
         }
-        chunk.entries[place].hole = true;
+        chunk.entries[place].become_hole();
         chunk.holes += 1;
         self.len -= 1;
         self.tidy(at);
@@ -120,21 +120,21 @@ impl Line {
 
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         let entries = self.chunks.iter().flat_map(|chunk| &chunk.entries[chunk.taken..]);
-        entries.filter(|entry| !entry.hole)
+        entries.filter(|entry| !entry.is_hole())
     }
 
     /// Sequences rise, the first entry is no hole, and `len` counts those that are none. Costs what there is.
     pub fn invariants(&self) {
         let entries = || self.chunks.iter().flat_map(|chunk| &chunk.entries[chunk.taken..]);
         assert!(entries().zip(entries().skip(1)).all(|(one, next)| one.sequence < next.sequence));
-        assert_eq!(entries().filter(|entry| !entry.hole).count(), self.len);
-        assert!(self.first().is_none_or(|first| !first.hole));
+        assert_eq!(entries().filter(|entry| !entry.is_hole()).count(), self.len);
+        assert!(self.first().is_none_or(|first| !first.is_hole()));
         assert!(self.chunks.iter().zip(self.chunks.iter().skip(1)).all(|(one, next)| {
             one.from < next.from && one.entries.last().is_some_and(|last| last.sequence < next.from)
         }));
         for chunk in &self.chunks {
             let live = &chunk.entries[chunk.taken..];
-            let holes = live.iter().filter(|entry| entry.hole).count();
+            let holes = live.iter().filter(|entry| entry.is_hole()).count();
             assert!(live.iter().all(|entry| entry.sequence >= chunk.from));
             assert!(holes == chunk.holes && holes < chunk.entries.len() - chunk.taken);
         }
@@ -162,7 +162,7 @@ impl Line {
         if live == 0 {
             self.drop_chunk(at);
         } else if chunk.holes > 32 && live < chunk.holes / 2 {
-            let kept = chunk.entries[chunk.taken..].iter().filter(|entry| !entry.hole).copied().collect();
+            let kept = chunk.entries[chunk.taken..].iter().filter(|entry| !entry.is_hole()).copied().collect();
             *chunk = Chunk::of(kept);
         }
     }
@@ -170,7 +170,7 @@ impl Line {
     /// The first entry becomes one that is no hole.
     fn skip_holes(&mut self) {
         while let Some(chunk) = self.chunks.front_mut() {
-            while chunk.entries.get(chunk.taken).is_some_and(|next| next.hole) {
+            while chunk.entries.get(chunk.taken).is_some_and(|next| next.is_hole()) {
                 chunk.taken += 1;
                 chunk.holes -= 1;
             }

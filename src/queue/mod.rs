@@ -29,9 +29,9 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
 use crate::death::Reason;
-use crate::ids::{ConsumerId, Name, QueueId};
+use crate::ids::{ConsumerId, Name, QueueId, QueueUid};
 use crate::pages::{MessageRef, Pages};
-use crate::queue_args::QueueArgs;
+use crate::queue_args::{Durability, QueueArgs};
 use crate::settlement::Settlement;
 use crate::slots::Slots;
 use crate::wheel::TimerId;
@@ -46,6 +46,8 @@ pub struct Queue {
     pub id: QueueId,
     pub name: Name,
     pub auto_delete: bool,
+    /// Of a queue whose messages are kept in the journal: by which number, and how safely.
+    pub journaled: Option<(QueueUid, Durability)>,
     /// Set once by a delete; from then on nothing is accepted and nobody is served.
     pub dying: bool,
     /// Stands in the shard's list of queues to be served.
@@ -79,10 +81,10 @@ pub struct Delivery {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settled {
     /// The caller frees it.
-    Gone(MessageRef),
+    Gone(Entry),
     Dead(Dead),
     /// It is ready again.
-    Back,
+    Back(Entry),
 }
 
 impl Queue {
@@ -91,6 +93,7 @@ impl Queue {
         Queue {
             id,
             auto_delete,
+            journaled: None,
             dying: false,
             listed: false,
             rules: (!plain).then(|| Box::new(Rules::new(&name, args))),
@@ -152,6 +155,11 @@ impl Queue {
         self.hold(entry, expires_at, Some(direct.consumer), timers)
     }
 
+    /// The place that the next message will have among all that ever came.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence + 1
+    }
+
     /// Puts a message behind all others of its priority.
     #[inline]
     pub fn push(&mut self, message: MessageRef, marks: &Marks, pages: &Pages, timers: &mut Timers) {
@@ -177,7 +185,7 @@ impl Queue {
 
     /// Has the processor fetch the next few messages at once where it cannot guess them: one by one each would wait for memory.
     pub fn look_ahead(&self, messages: usize, pages: &Pages) {
-        let next = self.ready.scattered().iter().filter(|entry| !entry.hole).take(messages);
+        let next = self.ready.scattered().iter().filter(|entry| !entry.is_hole()).take(messages);
         std::hint::black_box(next.fold(0, |sum, entry| sum ^ pages.glance(entry.message)));
     }
 
@@ -200,13 +208,13 @@ impl Queue {
     ) -> Option<Settled> {
         let Unacked { mut entry, expires_at, .. } = self.untrack(unacked, timers)?;
         match settlement {
-            Settlement::Ack => return Some(Settled::Gone(entry.message)),
+            Settlement::Ack => return Some(Settled::Gone(entry)),
             Settlement::Reject => return Some(Settled::Dead(Dead::of(&entry, Reason::Rejected))),
             Settlement::Undelivered => {}
             Settlement::Requeue => entry.returns = entry.returns.saturating_add(1),
         }
         // Also of what nobody has seen: others may have been delivered out of turn meanwhile.
-        entry.redelivered = true;
+        entry.set_redelivered();
         if self.delivery_limit().is_some_and(|limit| u32::from(entry.returns) > limit) {
             return Some(Settled::Dead(Dead::of(&entry, Reason::DeliveryLimit)));
         }
@@ -233,7 +241,8 @@ impl Queue {
         if let Some(rules) = &mut self.rules {
             rules.ready_bytes = 0;
         }
-        Doomed { ready: std::mem::take(&mut self.ready), unacked: Held::default(), at: 0 }
+        let journaled = self.journaled.map(|(uid, _)| uid);
+        Doomed { ready: std::mem::take(&mut self.ready), unacked: Held::default(), at: 0, journaled }
     }
 
     /// Ends the queue: what it held, and whom it served.
@@ -245,6 +254,11 @@ impl Queue {
         self.used(timers);
         let doomed = Doomed { unacked: std::mem::take(&mut self.unacked), ..self.purge() };
         (doomed, consumers.iter().map(|(_, consumer)| consumer.at).collect())
+    }
+
+    /// All that it has, in no particular order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.ready.iter().chain(self.unacked.iter().map(|(_, unacked)| &unacked.entry))
     }
 
     pub fn ready_count(&self) -> usize {
@@ -276,7 +290,8 @@ impl Queue {
         self.check_rules(pages);
     }
 
-    fn entry(&mut self, message: MessageRef, marks: &Marks) -> Entry {
+    /// A message that comes to the queue, and does not stay.
+    pub fn entry(&mut self, message: MessageRef, marks: &Marks) -> Entry {
         self.next_sequence += 1;
         Entry::new(self.next_sequence, message, marks)
     }
@@ -311,7 +326,7 @@ impl Queue {
         }
         self.count(entry.message, pages);
         self.ready.put_back(entry);
-        Settled::Back
+        Settled::Back(entry)
     }
 }
 
@@ -321,11 +336,13 @@ pub struct Doomed {
     unacked: Held,
     /// Those of the unacked with lower numbers are done with.
     at: u32,
+    /// The number of the queue in the journal.
+    pub journaled: Option<QueueUid>,
 }
 
 impl Doomed {
     /// Gives up to `max` messages to `free`; true when none is left.
-    pub fn free_some(&mut self, max: usize, timers: &mut Timers, mut free: impl FnMut(MessageRef)) -> bool {
+    pub fn free_some(&mut self, max: usize, timers: &mut Timers, mut free: impl FnMut(&Entry)) -> bool {
         for _ in 0..max {
             let entry = match self.ready.pop() {
                 Some(entry) => entry,
@@ -337,7 +354,7 @@ impl Doomed {
                 }
             };
             timers.stop(entry.timer);
-            free(entry.message);
+            free(&entry);
         }
         false
     }

@@ -1,7 +1,10 @@
 //! The ready messages of a queue: by priority, and within one the oldest first, wherever they came back from.
 
+use std::num::NonZeroU8;
+
 use super::Marks;
 use super::line::Line;
+use crate::ids::Kept;
 use crate::pages::MessageRef;
 use crate::wheel::TimerId;
 
@@ -16,11 +19,10 @@ pub struct Entry {
     /// How often it came back.
     pub returns: u16,
     pub priority: u8,
-    pub redelivered: bool,
-    /// It was dead-lettered before: its x-death headers are ours.
-    pub letter: bool,
-    /// It has left the line from the middle.
-    pub(super) hole: bool,
+    /// Never zero, so that an `Option` of what has an entry takes no more room.
+    flags: NonZeroU8,
+    /// In the journal of the shard.
+    pub kept: Kept,
 }
 
 const _: () = assert!(size_of::<Entry>() == 32);
@@ -34,12 +36,46 @@ impl Entry {
             timer: TimerId::NONE,
             returns: 0,
             priority: marks.priority,
-            redelivered: false,
-            letter: marks.letter,
-            hole: false,
+            flags: if marks.letter { NO_FLAG | LETTER } else { NO_FLAG },
+            kept: marks.kept,
         }
     }
+
+    /// Of a message that came to no queue.
+    pub fn stray(message: MessageRef, letter: bool) -> Entry {
+        Entry::new(0, message, &Marks { letter, ..Marks::default() })
+    }
+
+    /// Somebody may have seen it before.
+    #[inline]
+    pub fn is_redelivered(&self) -> bool {
+        self.flags.get() & REDELIVERED != 0
+    }
+
+    pub fn set_redelivered(&mut self) {
+        self.flags |= REDELIVERED;
+    }
+
+    /// It was dead-lettered before: its x-death headers are ours.
+    pub fn is_letter(&self) -> bool {
+        self.flags.get() & LETTER != 0
+    }
+
+    /// It has left the line from the middle.
+    #[inline]
+    pub(super) fn is_hole(&self) -> bool {
+        self.flags.get() & HOLE != 0
+    }
+
+    pub(super) fn become_hole(&mut self) {
+        self.flags |= HOLE;
+    }
 }
+
+const NO_FLAG: NonZeroU8 = NonZeroU8::new(128).expect("it is not 0");
+const REDELIVERED: u8 = 1;
+const LETTER: u8 = 2;
+const HOLE: u8 = 4;
 
 /// A plain queue has one line; one with priorities has more as long as they hold something.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::timers::{Due, Timers};
 use super::{Entry, Queue};
 use crate::death::Reason;
-use crate::ids::Name;
+use crate::ids::{Kept, Name};
 use crate::pages::{MessageRef, Pages};
 use crate::queue_args::{Overflow, QueueArgs};
 use crate::wheel::TimerId;
@@ -38,19 +38,20 @@ pub struct Marks {
     pub ttl_ns: Option<u64>,
     /// It was dead-lettered before.
     pub letter: bool,
+    /// In the journal of the shard.
+    pub kept: Kept,
 }
 
 /// A message that leaves its queue for the dead letter exchange, or for good if there is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Dead {
-    pub message: MessageRef,
-    pub letter: bool,
+    pub entry: Entry,
     pub reason: Reason,
 }
 
 impl Dead {
     pub(super) fn of(entry: &Entry, reason: Reason) -> Dead {
-        Dead { message: entry.message, letter: entry.letter, reason }
+        Dead { entry: *entry, reason }
     }
 }
 
@@ -94,6 +95,7 @@ impl Queue {
             priority: priority.unwrap_or(0).min(max),
             ttl_ns: ttl_ms.map(|ms| ms.saturating_mul(1_000_000)),
             letter,
+            kept: Kept::NONE,
         }
     }
 

@@ -2,49 +2,53 @@
 
 use bytes::Bytes;
 
+use super::keep::Stored;
 use super::rooms::{Letter, Rooms};
 use crate::amqp::content::EXPIRATION_FLAG;
 use crate::death::Reason;
-use crate::ids::QueueId;
+use crate::ids::{Origin, QueueId, Tx};
+use crate::journal::Due;
 use crate::limits::{FLUSH_BYTES, PAGED_BYTES_MAX};
 use crate::message::Message;
 use crate::pages::{MessageRef, Pages};
-use crate::queue::{ConsumerAt, Dead, Direct, Marks, Queue};
+use crate::queue::{ConsumerAt, Dead, Direct, Entry, Marks, Queue};
 use crate::queue_args::Overflow;
 use crate::settlement::Settlement;
 use crate::wheel::TimerId;
 
 impl Rooms {
-    /// Takes a message into a queue of this shard, or straight through it. `stored` is shared by the queues
-    /// that the same message goes to. False if the queue refuses it because it is full.
+    /// Takes a message into a queue of this shard, or straight through it. `stored` is shared by the queues that the same
+    /// message goes to. Answers when that is as safe as the queue asks for; none if the queue refuses it because it is full.
     #[inline]
     pub fn accept(
         &mut self,
         id: QueueId,
         message: &Message<'_>,
         buffer: Option<&Bytes>,
-        stored: &mut Option<MessageRef>,
-        letter: bool,
-    ) -> bool {
-        let Some(queue) = self.queues.live_mut(id.slot, id.generation) else { return true };
+        stored: &mut Stored,
+        origin: Origin,
+    ) -> Option<Due> {
+        let Some(queue) = self.queues.live_mut(id.slot, id.generation) else { return Some(Due::NOW) };
         if queue.dying {
-            return true;
+            return Some(Due::NOW);
         }
         self.outward.counters.queued += 1;
         if queue.lacks_credit() {
             self.outward.ask_for_credit(queue);
         }
-        if !queue.is_plain() || letter || message.property_flags() & EXPIRATION_FLAG != 0 {
-            return self.accept_by_rules(id, message, buffer, stored, letter);
+        if !queue.is_plain() || origin.letter || message.property_flags() & EXPIRATION_FLAG != 0 {
+            return self.accept_by_rules(id, message, buffer, stored, origin);
         }
+        let mut marks = Marks::default();
         match queue.direct(message.window_bytes()) {
-            Some(direct) => self.hand_out(id, &direct, message, buffer, stored, &Marks::default()),
-            None => {
+            Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks, origin)),
+            None if queue.journaled.is_none() => {
                 let message = store(&mut self.pages, message, buffer, stored);
-                queue.push(message, &Marks::default(), &self.pages, &mut self.timers);
+                queue.push(message, &marks, &self.pages, &mut self.timers);
+                Some(Due::NOW)
             }
+            None => Some(self.push(id, message, buffer, stored, &mut marks, origin)),
         }
-        true
     }
 
     /// The same for a queue with rules, or a message with properties that matter.
@@ -53,34 +57,55 @@ impl Rooms {
         id: QueueId,
         message: &Message<'_>,
         buffer: Option<&Bytes>,
-        stored: &mut Option<MessageRef>,
-        letter: bool,
-    ) -> bool {
-        let Some(queue) = self.queues.get_mut(id.slot) else { return true };
+        stored: &mut Stored,
+        origin: Origin,
+    ) -> Option<Due> {
+        let Origin { letter, .. } = origin;
+        let queue = self.queues.get_mut(id.slot)?;
         let body_bytes = message.body_bytes();
         if let Some(overflow) = queue.refuses(body_bytes) {
             self.outward.counters.refused += 1;
             if overflow == Overflow::RejectPublishDlx && queue.graveyard().is_some() {
                 let message = store(&mut self.pages, message, buffer, stored);
-                self.bury(id.slot, Dead { message, letter, reason: Reason::MaxLength });
+                self.bury(id.slot, Dead { entry: Entry::stray(message, letter), reason: Reason::MaxLength });
             }
-            return false;
+            return None;
         }
-        let marks = queue.marks(message.priority(), message.expiration_ms(), letter);
+        let mut marks = queue.marks(message.priority(), message.expiration_ms(), letter);
         match queue.direct(message.window_bytes()) {
-            Some(direct) => self.hand_out(id, &direct, message, buffer, stored, &marks),
+            Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks, origin)),
+            None if marks.ttl_ns == Some(0) => {
+                let reason = queue.reason_to_go_at_once(body_bytes);
+                let at = store(&mut self.pages, message, buffer, stored);
+                let due = self.keep(id, message, at, stored, &mut marks, origin);
+                let entry = self.queues.get_mut(id.slot)?.entry(at, &marks);
+                self.bury(id.slot, Dead { entry, reason });
+                Some(due)
+            }
             None => {
-                let message = store(&mut self.pages, message, buffer, stored);
-                if marks.ttl_ns == Some(0) {
-                    let reason = queue.reason_to_go_at_once(body_bytes);
-                    self.bury(id.slot, Dead { message, letter, reason });
-                } else {
-                    queue.push(message, &marks, &self.pages, &mut self.timers);
-                    self.drop_heads(id.slot);
-                }
+                let due = self.push(id, message, buffer, stored, &mut marks, origin);
+                self.drop_heads(id.slot);
+                Some(due)
             }
         }
-        true
+    }
+
+    /// Puts a message into a queue, and into the journal if it is to be kept.
+    fn push(
+        &mut self,
+        id: QueueId,
+        message: &Message<'_>,
+        buffer: Option<&Bytes>,
+        stored: &mut Stored,
+        marks: &mut Marks,
+        origin: Origin,
+    ) -> Due {
+        let at = store(&mut self.pages, message, buffer, stored);
+        let due = self.keep(id, message, at, stored, marks, origin);
+        if let Some(queue) = self.queues.get_mut(id.slot) {
+            queue.push(at, marks, &self.pages, &mut self.timers);
+        }
+        due
     }
 
     /// Brings a message to the consumer that its queue has picked.
@@ -91,22 +116,23 @@ impl Rooms {
         direct: &Direct,
         message: &Message<'_>,
         buffer: Option<&Bytes>,
-        stored: &mut Option<MessageRef>,
-        marks: &Marks,
-    ) {
-        let Rooms { queues, pages, timers, outward, .. } = self;
-        let unacked = if direct.no_ack {
-            None
-        } else {
-            let Some(queue) = queues.get_mut(id.slot) else { return };
-            let message = store(pages, message, buffer, stored);
-            Some(queue.track(message, marks, direct, timers))
-        };
-        if !outward.deliver(id, direct.to, message, buffer, unacked, false)
+        stored: &mut Stored,
+        marks: &mut Marks,
+        origin: Origin,
+    ) -> Due {
+        let (mut unacked, mut due) = (None, Due::NOW);
+        if !direct.no_ack {
+            let at = store(&mut self.pages, message, buffer, stored);
+            due = self.keep(id, message, at, stored, marks, origin);
+            let Some(queue) = self.queues.get_mut(id.slot) else { return due };
+            unacked = Some(queue.track(at, marks, direct, &mut self.timers));
+        }
+        if !self.outward.deliver(id, direct.to, message, buffer, unacked, false)
             && let Some(unacked) = unacked
         {
-            self.settle(id, unacked, Settlement::Undelivered);
+            self.settle(id, unacked, Settlement::Undelivered, Tx::NONE);
         }
+        due
     }
 
     /// Takes a run of messages with the same route straight through a queue of this shard to the one consumer here that
@@ -156,9 +182,11 @@ impl Rooms {
 
     /// A dead message goes on to where the dead of its queue go, or is gone.
     pub fn bury(&mut self, slot: u32, dead: Dead) {
-        match self.queues.get(slot).and_then(Queue::graveyard) {
-            Some(to) => self.letters.push_back(Letter { dead, to: to.clone() }),
-            None => self.pages.release(dead.message),
+        let queue = self.queues.get(slot);
+        let from = queue.and_then(|queue| queue.journaled).map(|(uid, _)| uid);
+        match queue.and_then(Queue::graveyard) {
+            Some(to) => self.letters.push_back(Letter { dead, to: to.clone(), from }),
+            None => self.let_go(from, &dead.entry),
         }
     }
 
@@ -179,11 +207,11 @@ pub fn store(
     pages: &mut Pages,
     message: &Message<'_>,
     buffer: Option<&Bytes>,
-    stored: &mut Option<MessageRef>,
+    stored: &mut Stored,
 ) -> MessageRef {
-    match *stored {
+    match stored.at {
         Some(at) if pages.share(at) => at,
-        _ => *stored.insert(match buffer {
+        _ => *stored.at.insert(match buffer {
             Some(buffer) if buffer.len() > PAGED_BYTES_MAX => pages.store_large(buffer.clone()),
             _ => pages.store(message),
         }),

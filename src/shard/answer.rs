@@ -10,7 +10,7 @@ use crate::connection::channel::{ChannelState, ParkedFrames, Pending};
 use crate::connection::deliver::append_content;
 use crate::connection::{Connection, Failure, UnackedTag};
 use crate::exchange::text;
-use crate::ids::{ChannelNumber, ConsumerId, Requester};
+use crate::ids::{ChannelNumber, ConsumerId, Requester, Tx};
 use crate::limits::{FRAME_MAX_BYTES, FRAME_SLACK_BYTES};
 use crate::message::Message;
 use crate::queue::ConsumerAt;
@@ -225,14 +225,14 @@ impl Shard {
             self.rooms.outward.counters.delivered += 1;
             self.rooms.outward.unflushed += got.record.len();
         } else if let Some(unacked) = got.unacked {
-            self.rooms.settle(got.queue, unacked, Settlement::Undelivered);
+            self.rooms.settle(got.queue, unacked, Settlement::Undelivered, Tx::NONE);
         }
     }
 
     /// Nobody waits for this any more; what it brought goes back.
     fn return_unwanted(&mut self, reply: Reply) {
         if let Reply::Got(Got { queue, unacked: Some(unacked), .. }) = reply {
-            self.rooms.settle(queue, unacked, Settlement::Undelivered);
+            self.rooms.settle(queue, unacked, Settlement::Undelivered, Tx::NONE);
         }
     }
 

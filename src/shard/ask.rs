@@ -89,11 +89,11 @@ impl Shard {
         } else {
             [message.route, message.content].concat()
         };
+        let (left, journaled) = (queue.ready_count() as u32, queue.journaled);
         if unacked.is_none() {
-            pages.release(entry.message);
+            self.rooms.let_go(journaled.map(|(uid, _)| uid), &entry);
         }
-        let left = queue.ready_count() as u32;
-        Reply::Got(Got { queue: id, unacked, redelivered: entry.redelivered, left, record })
+        Reply::Got(Got { queue: id, unacked, redelivered: entry.is_redelivered(), left, record })
     }
 
     /// A queue on its way out: a deletion or a cancellation is answered when it is gone, the rest finds nothing.
@@ -116,7 +116,12 @@ impl Shard {
         let Some(queue) = self.rooms.queues.live_mut(id.slot, id.generation) else { return };
         let name = queue.name.clone();
         let (doomed, consumers) = queue.die(&mut self.rooms.timers);
-        self.rooms.doomed.push(doomed);
+        if doomed.journaled.is_some() {
+            // Nothing of it may go before it is on disk that the queue does.
+            self.rooms.dying.push((id, doomed));
+        } else {
+            self.rooms.doomed.push(doomed);
+        }
         self.rooms.waiters.extend(waiter.map(|waiter| (id, waiter)));
         for at in consumers {
             self.send(at.connection.shard, Command::ConsumerGone(at));
@@ -128,6 +133,10 @@ impl Shard {
     pub(super) fn queue_gone(&mut self, id: QueueId) {
         let removed = self.rooms.queues.remove(id.slot);
         debug_assert!(removed.is_some_and(|queue| queue.id == id && queue.dying), "a queue dies once");
+        if let Some(at) = self.rooms.dying.iter().position(|(of, _)| *of == id) {
+            let (_, doomed) = self.rooms.dying.swap_remove(at);
+            self.rooms.doomed.push(doomed);
+        }
         let (gone, kept) = std::mem::take(&mut self.rooms.waiters).into_iter().partition(|(of, _)| *of == id);
         self.rooms.waiters = kept;
         let gone: Vec<(QueueId, Waiter)> = gone;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::amqp::reply::ChannelError;
 use crate::exchange::Change;
-use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, ReplyTo, Requester};
+use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, ReplyTo, Requester, Tx};
 use crate::limits::COMMAND_RECORDS;
 use crate::mesh::parcel::Parcel;
 use crate::queue::{ConsumerAt, Overdue, Terms};
@@ -22,6 +22,8 @@ pub enum Command {
     /// Comes back as `BarrierPassed` when everything before it is done.
     Barrier(Requester),
     BarrierPassed(Requester),
+    /// Behind all that a transaction brings there; comes back as `BarrierPassed` when that is as safe as it should be.
+    Commit(Box<(Requester, Tx)>),
     /// To the requester's shard of direct replies: whether it is still there.
     FindReplyTo(Box<(Requester, ReplyTo)>),
     /// To the consumer's shard: its queue is gone.
@@ -61,6 +63,7 @@ impl Command {
             | Command::Answer(_)
             | Command::Barrier(_)
             | Command::BarrierPassed(_)
+            | Command::Commit(_)
             | Command::FindReplyTo(_)
             | Command::ConsumerGone(_)
             | Command::Overdue(_)

@@ -5,13 +5,14 @@
 
 use std::collections::VecDeque;
 
-use super::Shard;
+use super::{Command, Shard};
 use super::publish::Spread;
 use crate::amqp::method::Method;
 use crate::connection::channel::ChannelState;
-use crate::connection::confirms::Due;
+use crate::connection::confirms;
 use crate::exchange::ListIndex;
 use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId};
+use crate::journal::{Due, Promised, Proof};
 use crate::mesh::parcel::Record;
 
 pub struct Confirming {
@@ -19,6 +20,8 @@ pub struct Confirming {
     awaited: Vec<VecDeque<Run>>,
     /// By peer: messages that we accepted from it and have not told it.
     accepted: Vec<u32>,
+    /// By peer, this shard among them: what it is told once the journal has got so far, in the order of the ring.
+    promised: Vec<VecDeque<Promised<Answer>>>,
     /// Channels with a basic.ack due.
     due: Vec<(ConnectionId, ChannelNumber)>,
 }
@@ -32,6 +35,17 @@ pub(super) enum Sender {
     Letters,
 }
 
+/// What a shard is told of what came from it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Answer {
+    /// So many of its counted messages were accepted.
+    Accepted(u32),
+    /// A queue had no room for the next.
+    Refused,
+    /// All that a commit brought here is done.
+    Committed(Requester),
+}
+
 /// Publishes of one sender with seqnos in a row.
 #[derive(Clone, Copy, Debug)]
 struct Run {
@@ -43,11 +57,37 @@ struct Run {
 impl Confirming {
     pub fn new(shards: u16) -> Confirming {
         let shards = usize::from(shards);
-        Confirming { awaited: vec![VecDeque::new(); shards], accepted: vec![0; shards], due: Vec::new() }
+        Confirming {
+            awaited: vec![VecDeque::new(); shards],
+            accepted: vec![0; shards],
+            promised: (0..shards).map(|_| VecDeque::new()).collect(),
+            due: Vec::new(),
+        }
     }
 
-    pub fn accept(&mut self, from: ShardId) {
-        self.accepted[from.index()] += 1;
+    /// Puts an answer in line for its time. Gives it back if that has come.
+    #[inline]
+    fn promise(&mut self, to: ShardId, due: Due, answer: Answer) -> Option<Answer> {
+        let line = &mut self.promised[to.index()];
+        if line.is_empty() && due.is_now() {
+            return Some(answer);
+        }
+        if let Some(last) = line.back_mut()
+            && let Answer::Accepted(more) = answer
+            && let Some(Answer::Accepted(count)) = last.with(due)
+        {
+            *count += more;
+            return None;
+        }
+        // None overtakes another.
+        let due = line.back().map_or(due, |last| last.due().and(due));
+        line.push_back(Promised::new(due, answer));
+        None
+    }
+
+    fn kept(&mut self, to: ShardId, proof: &Proof) -> Option<Answer> {
+        let line = &mut self.promised[to.index()];
+        line.pop_front_if(|promised| promised.is_kept(proof))?.keep(proof).ok()
     }
 
     fn await_from(&mut self, shard: ShardId, one: Run) {
@@ -98,14 +138,62 @@ impl Shard {
         let Some(channel) = connection.channel(number) else { return };
         let channel_generation = channel.generation;
         let Some(confirms) = &mut channel.confirms else { return };
-        let seqno = confirms.published(spread.elsewhere, spread.refused);
+        let here = u16::from(!spread.due.is_now());
+        let seqno = confirms.published(spread.elsewhere + here, spread.refused);
         if !channel.confirm_listed {
             channel.confirm_listed = true;
             self.confirming.due.push((id, number));
         }
+        if spread.elsewhere + here == 0 {
+            return;
+        }
+        let to = Sender::Channel(Requester { connection: id, channel: number, channel_generation });
         if spread.elsewhere > 0 {
-            let to = Requester { connection: id, channel: number, channel_generation };
-            self.confirming.await_all(self.id, self.router.targets(list), Sender::Channel(to), seqno);
+            self.confirming.await_all(self.id, self.router.targets(list), to, seqno);
+        }
+        if here > 0 {
+            self.confirming.await_from(self.id, Run { to, first: seqno, count: 1 });
+            self.answer_shard(self.id, spread.due, Answer::Accepted(1));
+        }
+    }
+
+    /// Answers a shard for what came from it, once that is as safe as it should be, and behind the answers before.
+    #[inline]
+    pub(super) fn answer_shard(&mut self, to: ShardId, due: Due, answer: Answer) {
+        if let Some(answer) = self.confirming.promise(to, due, answer) {
+            self.say(to, answer);
+        }
+    }
+
+    /// Lets out what was promised, as far as the journal has come. True if it has come further.
+    pub(super) fn keep_promises(&mut self) -> bool {
+        let Some(journal) = &mut self.rooms.journal else { return false };
+        let proof = journal.proof();
+        if self.proof == proof {
+            return false;
+        }
+        self.proof = proof;
+        for shard in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
+            while let Some(answer) = self.confirming.kept(shard, &proof) {
+                self.say(shard, answer);
+            }
+            self.report_accepted(shard);
+        }
+        true
+    }
+
+    fn say(&mut self, to: ShardId, answer: Answer) {
+        match answer {
+            Answer::Accepted(count) if to == self.id => self.accepted(to, count),
+            Answer::Accepted(count) => self.confirming.accepted[to.index()] += count,
+            Answer::Refused => {
+                self.report_accepted(to);
+                self.rooms.outward.mesh.record(to, Record::Refused);
+            }
+            Answer::Committed(requester) => {
+                self.report_accepted(to);
+                self.send(to, Command::BarrierPassed(requester));
+            }
         }
     }
 
@@ -132,7 +220,7 @@ impl Shard {
 
     fn answered_run(&mut self, run: &Run, refused: bool) {
         let Sender::Channel(to) = run.to else {
-            return self.rooms.sent.answered(run.first, run.count, &mut self.rooms.pages);
+            return self.rooms.letters_answered(run.first, run.count);
         };
         let Requester { connection, channel: number, channel_generation } = to;
         let Some(channel) = self.rooms.outward.channel(connection, number) else { return };
@@ -167,7 +255,7 @@ impl Shard {
             let open = channel.state == ChannelState::Open;
             while let Some(channel) = connection.channel(number)
                 && let Some(confirms) = &mut channel.confirms
-                && let Some(Due { last: delivery_tag, multiple, refused }) = confirms.due()
+                && let Some(confirms::Due { last: delivery_tag, multiple, refused }) = confirms.due()
             {
                 if open {
                     connection.reply(

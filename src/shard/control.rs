@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::command::Command;
+use super::confirm::Answer;
 use super::rooms::Arrival;
 use crate::exchange::{Change, QueueSpec};
 use crate::ids::{QueueId, Requester, ShardId};
+use crate::journal::Due;
 use crate::limits::UNLINKS;
 use crate::mesh::parcel::{Parcel, Record};
 use crate::queue::Queue;
@@ -32,6 +34,11 @@ impl Shard {
             Command::Ask(ask) => self.on_ask(*ask),
             Command::Answer(answer) => self.on_answer(*answer),
             Command::Barrier(requester) => self.send(from, Command::BarrierPassed(requester)),
+            Command::Commit(commit) => {
+                let (requester, tx) = *commit;
+                let due = self.rooms.commit(tx);
+                self.answer_shard(from, due, Answer::Committed(requester));
+            }
             Command::BarrierPassed(requester) => self.barrier_passed(requester),
             Command::FindReplyTo(sought) => self.find_reply_to(sought.0, &sought.1),
             Command::ConsumerGone(at) => self.consumer_gone(at),
@@ -69,11 +76,8 @@ impl Shard {
                 Record::Accepted { count } => self.accepted(from, count),
                 Record::Refused => self.refused(from),
                 _ => match self.rooms.record(&parcel, record, &mut last) {
-                    Some(true) => self.confirming.accept(from),
-                    Some(false) => {
-                        self.report_accepted(from);
-                        self.rooms.outward.mesh.record(from, Record::Refused);
-                    }
+                    Some(Some(due)) => self.answer_shard(from, due, Answer::Accepted(1)),
+                    Some(None) => self.answer_shard(from, Due::NOW, Answer::Refused),
                     None => {}
                 },
             }

@@ -4,6 +4,8 @@ use super::Shard;
 use super::command::Command;
 use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::connection::channel::ChannelState;
+use crate::ids::Tx;
+use crate::journal::Journal;
 use crate::limits::TIMER_STEPS;
 use crate::queue::{Due, Overdue};
 use crate::settlement::Settlement;
@@ -12,12 +14,13 @@ use crate::wheel::TimerId;
 impl Shard {
     /// When the shell should call again, at the latest, by the clock of `now`.
     pub fn next_due(&self) -> Option<u64> {
-        self.rooms.timers.next_at()
+        let lazy_at = self.rooms.journal.as_ref().and_then(Journal::next_at);
+        self.rooms.timers.next_at().into_iter().chain(lazy_at).min()
     }
 
     /// Some of what was due may be left.
     pub(super) fn is_behind(&self) -> bool {
-        self.next_due().is_some_and(|at| at <= self.now)
+        self.rooms.timers.next_at().is_some_and(|at| at <= self.now)
     }
 
     /// Takes what is due, in pieces.
@@ -81,7 +84,7 @@ impl Shard {
         }
         let returned = channel.unacked.take_back(queue, &unacked);
         for unacked in returned {
-            self.rooms.settle(queue, unacked, Settlement::Requeue);
+            self.rooms.settle(queue, unacked, Settlement::Requeue, Tx::NONE);
         }
         self.consumer_gone(at);
     }

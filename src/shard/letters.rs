@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 
 use super::Shard;
 use super::confirm::Sender;
-use super::rooms::Letter;
+use super::rooms::{Letter, Rooms};
 use crate::death::{self, CycleQueues, Death};
-use crate::ids::QueueId;
+use crate::ids::{Origin, QueueId, QueueUid, Tx};
 use crate::limits::LETTERS;
 use crate::message::Message;
-use crate::pages::{MessageRef, Pages};
+use crate::queue::Entry;
 
 impl Shard {
     /// Whether some letter can go on.
@@ -30,15 +30,22 @@ impl Shard {
             if !self.may_send_letters() {
                 return;
             }
-            let Some(Letter { dead, to }) = self.rooms.letters.pop_front() else { return };
-            let died = self.rooms.pages.read(dead.message);
+            let Some(Letter { dead, to, from }) = self.rooms.letters.pop_front() else { return };
+            let died = self.rooms.pages.read(dead.entry.message);
             let death = Death { reason: dead.reason, queue: &to.queue, time_s: self.wall_s };
-            let record = death::letter(&died, dead.letter, &death, &to.exchange, to.routing_key.as_deref());
+            let record = death::letter(
+                &died,
+                dead.entry.is_letter(),
+                &death,
+                &to.exchange,
+                to.routing_key.as_deref(),
+            );
             let shards = self.send_letter(&record);
             if shards == 0 {
-                self.rooms.pages.release(dead.message);
+                // In the journal it goes behind what took its place.
+                self.rooms.let_go(from, &dead.entry);
             } else {
-                self.rooms.sent.push(dead.message, shards);
+                self.rooms.sent.push(dead.entry, from, shards);
             }
         }
     }
@@ -52,7 +59,7 @@ impl Shard {
         let cyclic = death::cycle_queues(&message);
         targets.retain(|target| !self.is_cyclic(&cyclic, *target));
         self.rooms.outward.counters.dead_lettered += 1;
-        let spread = self.rooms.spread(&targets, &message, None, true, true);
+        let spread = self.rooms.spread(&targets, &message, None, true, Origin { letter: true, tx: Tx::NONE });
         if spread.elsewhere > 0 {
             self.confirming.await_all(self.id, &targets, Sender::Letters, self.rooms.sent.next());
         }
@@ -65,13 +72,32 @@ impl Shard {
     }
 }
 
+impl Rooms {
+    /// A shard answered for letters: what nobody owes an answer for is let go.
+    pub(super) fn letters_answered(&mut self, first: u64, count: u32) {
+        self.sent.answered(first, count);
+        while let Some(SentLetter { entry, from, .. }) = self.sent.take() {
+            self.let_go(from, &entry);
+        }
+    }
+}
+
+/// A letter that waits for answers.
+struct SentLetter {
+    /// As it was in the queue where it died.
+    entry: Entry,
+    /// That queue, if it is in the journal.
+    from: Option<QueueUid>,
+    /// How many shards still owe an answer.
+    shards: u16,
+}
+
 /// Letters that other shards have not answered for, oldest first.
 #[derive(Default)]
 pub struct SentLetters {
     /// The number of the oldest.
     first: u64,
-    /// Each with its message here, and how many shards still owe an answer.
-    waiting: VecDeque<(MessageRef, u16)>,
+    waiting: VecDeque<SentLetter>,
 }
 
 impl SentLetters {
@@ -80,19 +106,22 @@ impl SentLetters {
         self.first + self.waiting.len() as u64
     }
 
-    fn push(&mut self, message: MessageRef, shards: u16) {
-        self.waiting.push_back((message, shards));
+    fn push(&mut self, entry: Entry, from: Option<QueueUid>, shards: u16) {
+        self.waiting.push_back(SentLetter { entry, from, shards });
     }
 
-    /// A shard answered for so many letters from a number on: what nobody owes an answer for is let go.
-    pub(super) fn answered(&mut self, first: u64, count: u32, pages: &mut Pages) {
+    /// A shard answered for so many letters from a number on.
+    fn answered(&mut self, first: u64, count: u32) {
         for number in first..first + u64::from(count) {
-            self.waiting[(number - self.first) as usize].1 -= 1;
+            self.waiting[(number - self.first) as usize].shards -= 1;
         }
-        while let Some((message, _)) = self.waiting.pop_front_if(|(_, shards)| *shards == 0) {
-            self.first += 1;
-            pages.release(message);
-        }
+    }
+
+    /// The oldest, if nobody owes an answer for it.
+    fn take(&mut self) -> Option<SentLetter> {
+        let letter = self.waiting.pop_front_if(|letter| letter.shards == 0)?;
+        self.first += 1;
+        Some(letter)
     }
 
     pub fn len(&self) -> usize {

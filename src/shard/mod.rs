@@ -19,6 +19,7 @@ mod control;
 mod deadlines;
 mod dispatch;
 mod due;
+mod keep;
 mod lending;
 mod letters;
 mod names;
@@ -47,6 +48,7 @@ use crate::connection::limit::Lending;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
 use crate::exchange::{Memo, Router};
 use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId};
+use crate::journal::{Journal, Keeps, Position, Proof};
 use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
 use crate::mesh::doorbell::Doorbell;
@@ -58,6 +60,7 @@ use crate::topology::Topology;
 use confirm::Confirming;
 use control::Told;
 use deadlines::Deadlines;
+use keep::Commits;
 use letters::SentLetters;
 use names::Names;
 use outward::Outward;
@@ -105,12 +108,18 @@ pub struct Shard {
     /// A message on its way out of a transaction; kept for its memory.
     record: Vec<u8>,
     unauthenticated: usize,
+    /// Transactions that were committed here, ever.
+    commits: u64,
+    /// How far the journal had come when promises were last looked at.
+    proof: Proof,
     /// Messages that the running batch has given back.
     requeued: usize,
     shutting_down: bool,
     now: u64,
     /// The wall clock, seconds since 1970, as the shell last told.
     wall_s: u64,
+    /// The same less `now`, ms.
+    wall_offset_ms: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -159,6 +168,12 @@ impl Shard {
             outward,
             pump: VecDeque::new(),
             doomed: Vec::new(),
+            dying: Vec::new(),
+            journal: None,
+            keeps: Keeps::new(),
+            commits: Commits::default(),
+            settled_at: Position::NONE,
+            wall_ms: 0,
             dropped: Vec::new(),
             held: 0,
             waiters: Vec::new(),
@@ -189,10 +204,13 @@ impl Shard {
             lendings: Vec::new(),
             record: Vec::new(),
             unauthenticated: 0,
+            commits: 0,
+            proof: Proof::default(),
             requeued: 0,
             shutting_down: false,
             now: 0,
             wall_s: 0,
+            wall_offset_ms: 0,
         }
     }
 
@@ -238,7 +256,7 @@ impl Shard {
     /// Whether the shell may read this socket now; if not, the slot comes out of `take_resumed` later, and the
     /// shell hands in again what `receive` left before it reads on.
     pub fn may_read(&mut self, slot: u32) -> bool {
-        let pressed = self.rooms.outward.mesh.spilled();
+        let pressed = self.is_pressed();
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return false };
         if connection.held {
             return false;
@@ -313,7 +331,7 @@ impl Shard {
     pub fn drain(&mut self, now: u64) -> bool {
         self.begin(now);
         self.see_alarm();
-        let mut any = self.has_work() || self.rooms.outward.mesh.can_post();
+        let mut any = self.has_work() || self.rooms.outward.mesh.can_post() || self.keep_promises();
         for peer in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
             any |= self.drain_ring(peer);
         }
@@ -355,9 +373,10 @@ impl Shard {
         self.end_batch();
     }
 
-    /// The wall clock: told now and then, for the times that messages carry.
-    pub fn set_wall(&mut self, seconds: u64) {
-        self.wall_s = seconds;
+    /// The wall clock, ms since 1970: told now and then, for the times that messages carry.
+    pub fn set_wall(&mut self, ms: u64, now: u64) {
+        self.wall_s = ms / 1_000;
+        self.wall_offset_ms = ms.saturating_sub(now / 1_000_000);
     }
 
     pub fn take_resumed(&mut self, into: &mut Vec<u32>) {
@@ -382,7 +401,9 @@ impl Shard {
 
     /// Whether there is a reason not to sleep: commands have come, or staged ones would find room.
     pub fn must_wake(&self) -> bool {
-        !self.rooms.outward.mesh.inbound_is_empty() || self.rooms.outward.mesh.can_post()
+        !self.rooms.outward.mesh.inbound_is_empty()
+            || self.rooms.outward.mesh.can_post()
+            || self.rooms.journal.as_ref().is_some_and(|journal| journal.has_moved(&self.proof))
     }
 
     pub fn counters(&mut self) -> &Counters {
@@ -404,6 +425,10 @@ impl Shard {
     fn begin(&mut self, now: u64) {
         self.now = now;
         self.rooms.timers.now = now;
+        if let Some(journal) = &mut self.rooms.journal {
+            journal.now = now;
+            self.rooms.wall_ms = self.wall_offset_ms.saturating_add(now / 1_000_000);
+        }
     }
 
     fn drain_ring(&mut self, peer: ShardId) -> bool {
@@ -439,6 +464,7 @@ impl Shard {
         }
         self.tell_applied();
         self.rooms.outward.mesh.post();
+        self.rooms.tend_journal();
         self.resume_pressed();
     }
 
@@ -448,8 +474,13 @@ impl Shard {
         self.rooms.pump();
     }
 
+    /// Whether more is under way than publishers may add to.
+    fn is_pressed(&self) -> bool {
+        self.rooms.outward.mesh.spilled() || self.rooms.journal.as_ref().is_some_and(Journal::is_behind)
+    }
+
     fn resume_pressed(&mut self) {
-        if self.pressed.is_empty() || self.rooms.outward.mesh.spilled() {
+        if self.pressed.is_empty() || self.is_pressed() {
             return;
         }
         for slot in std::mem::take(&mut self.pressed) {

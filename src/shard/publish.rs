@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::keep::Stored;
 use super::rooms::Rooms;
 use super::{Shard, short};
 use crate::amqp::content::{EXPIRATION_FLAG, HEADERS_FLAG, Properties, REPLY_TO_FLAG, USER_ID_FLAG};
@@ -14,7 +15,8 @@ use crate::connection::publish::{Publish, repeated};
 use crate::exchange::text::lossy;
 use crate::exchange::{ListIndex, Resolved, RouteError};
 use crate::expiration::parse_expiration;
-use crate::ids::{ChannelNumber, QueueId, ShardId};
+use crate::ids::{ChannelNumber, Origin, QueueId, ShardId};
+use crate::journal::Due;
 use crate::mesh::parcel::Record;
 use crate::message::Message;
 
@@ -103,9 +105,14 @@ impl Shard {
         match targets {
             [] => self.unroutable(slot, publish),
             &[queue] if queue.shard == self.id => {
-                spread.refused = !self.rooms.accept(queue, &publish.message, buffer, &mut None, false);
+                let stored = &mut Stored::default();
+                let due = self.rooms.accept(queue, &publish.message, buffer, stored, Origin::default());
+                spread.note(due);
             }
-            targets => spread = self.rooms.spread(targets, &publish.message, buffer, confirms, false),
+            targets => {
+                spread =
+                    self.rooms.spread(targets, &publish.message, buffer, confirms, Origin::default());
+            }
         }
         if confirms {
             self.count_confirm(slot, publish.channel, spread, list);
@@ -218,25 +225,36 @@ pub(super) struct Spread {
     pub elsewhere: u16,
     /// A queue here had no room for it.
     pub refused: bool,
+    /// When what the queues here took is as safe as they ask for.
+    pub due: Due,
+}
+
+impl Spread {
+    fn note(&mut self, taken: Option<Due>) {
+        match taken {
+            Some(due) => self.due = self.due.and(due),
+            None => self.refused = true,
+        }
+    }
 }
 
 impl Rooms {
     /// Brings a message to several queues, or to one elsewhere. Each shard gets it once, and the last of its records there
-    /// is counted for the confirm. A `letter` was dead-lettered.
+    /// is counted for the confirm.
     pub(super) fn spread(
         &mut self,
         targets: &[QueueId],
         message: &Message<'_>,
         buffer: Option<&Bytes>,
         confirms: bool,
-        letter: bool,
+        origin: Origin,
     ) -> Spread {
-        let (mut stored, mut spread) = (None, Spread::default());
+        let (mut stored, mut spread) = (Stored::default(), Spread::default());
         for shard in (0..self.outward.mesh.shards()).map(ShardId) {
             let mut there = targets.iter().copied().filter(|queue| queue.shard == shard).peekable();
             if shard == self.outward.id {
                 there.for_each(|queue| {
-                    spread.refused |= !self.accept(queue, message, buffer, &mut stored, letter);
+                    spread.note(self.accept(queue, message, buffer, &mut stored, origin));
                 });
                 continue;
             }
@@ -247,7 +265,7 @@ impl Rooms {
             let span = self.outward.mesh.message(shard, message, buffer);
             while let Some(queue) = there.next() {
                 let counted = confirms && there.peek().is_none();
-                self.outward.mesh.record(shard, Record::Publish { queue, message: span, counted, letter });
+                self.outward.mesh.record(shard, Record::Publish { queue, message: span, counted, origin });
             }
         }
         spread

@@ -11,7 +11,7 @@ use crate::connection::channel::Pending;
 use crate::connection::deliver::ConsumerEnd;
 use crate::connection::{Connection, Failure};
 use crate::exchange::{QueueRoute, text};
-use crate::ids::{ChannelNumber, ConsumerId, QueueId};
+use crate::ids::{ChannelNumber, ConsumerId, QueueId, Tx};
 use crate::limits::CONSUMERS_PER_CHANNEL_MAX;
 use crate::queue::Terms;
 use crate::queue_args::{ConsumeArgs, name_prefix};
@@ -44,7 +44,7 @@ impl Shard {
         let known = unacked.settle(tag, multiple, |entry| {
             *requeued += usize::from(settlement == Settlement::Requeue);
             if !entry.is_gone() {
-                rooms.settle(entry.queue, entry.unacked(), settlement);
+                rooms.settle(entry.queue, entry.unacked(), settlement, Tx::NONE);
             }
         });
         self.with_channel(slot, number, |channel| channel.unacked = unacked);

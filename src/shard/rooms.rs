@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::command::Waiter;
+use super::keep::{Commits, Stored};
 use super::letters::SentLetters;
 use super::outward::Outward;
 use crate::connection::transaction::Dropped;
 use crate::death;
-use crate::ids::{ConsumerId, QueueId};
+use crate::ids::{ConsumerId, QueueId, QueueUid, Tx};
+use crate::journal::{Due, Journal, Keeps, Position};
 use crate::limits::{PUMP_DELIVERIES, SWEEP_ENTRIES};
 use crate::mesh::parcel::{Deliver, Parcel, Record, Span};
 use crate::message::Message;
-use crate::pages::{MessageRef, Pages};
+use crate::pages::Pages;
 use crate::queue::{ConsumerAt, Dead, Doomed, Graveyard, Queue, Settled, Timers};
 use crate::settlement::Settlement;
 use crate::slots::Slots;
@@ -27,6 +29,18 @@ pub struct Rooms {
     pub pump: VecDeque<u32>,
     /// What deleted and purged queues held, to be freed piece by piece.
     pub doomed: Vec<Doomed>,
+    /// What was in queues that are being deleted, whose deletion is not on disk yet.
+    pub dying: Vec<(QueueId, Doomed)>,
+    /// What outlives the server; none if nothing does.
+    pub journal: Option<Journal>,
+    /// What the journal has of what is here.
+    pub keeps: Keeps,
+    /// Commits under way.
+    pub commits: Commits,
+    /// Where the last settlement was recorded.
+    pub settled_at: Position,
+    /// The wall clock, ms since 1970, as the shell last told.
+    pub wall_ms: u64,
     /// The dead of queues that have a place for them, on their way there, oldest first.
     pub letters: VecDeque<Letter>,
     /// Those of them that other shards have not answered for.
@@ -43,18 +57,20 @@ pub struct Rooms {
 pub struct Letter {
     pub dead: Dead,
     pub to: Arc<Graveyard>,
+    /// The queue, if it is in the journal.
+    pub from: Option<QueueUid>,
 }
 
 impl Rooms {
     /// How a delivery ends, of a queue on any shard.
     #[inline]
-    pub fn settle(&mut self, queue: QueueId, unacked: u32, settlement: Settlement) {
+    pub fn settle(&mut self, queue: QueueId, unacked: u32, settlement: Settlement, tx: Tx) {
         if queue.shard != self.outward.id {
-            self.outward.mesh.record(queue.shard, Record::Settle { queue, unacked, settlement });
+            self.outward.mesh.record(queue.shard, Record::Settle { queue, unacked, settlement, tx });
         } else if let Some(here) = self.queues.live_mut(queue.slot, queue.generation)
             && let Some(settled) = here.settle(unacked, settlement, &self.pages, &mut self.timers)
         {
-            self.settled(queue.slot, settled);
+            self.settled(queue.slot, settled, tx);
         }
     }
 
@@ -68,16 +84,17 @@ impl Rooms {
         }
     }
 
-    /// One record of another shard's parcel, but for `Accepted` and `Refused`. If its sender counts on an answer: whether all
-    /// queues here took the message.
-    pub fn record(&mut self, parcel: &Parcel, record: &Record, last: &mut Arrival) -> Option<bool> {
+    /// One record of another shard's parcel, but for `Accepted` and `Refused`. If its sender counts on an answer: when it is
+    /// due, if all queues here took the message.
+    pub fn record(&mut self, parcel: &Parcel, record: &Record, last: &mut Arrival) -> Option<Option<Due>> {
         match *record {
-            Record::Publish { queue, message: span, counted, letter } => {
+            Record::Publish { queue, message: span, counted, origin } => {
                 if last.span != Some(span) {
-                    *last = Arrival { span: Some(span), stored: None, taken: true };
+                    *last = Arrival { span: Some(span), stored: Stored::default(), taken: Some(Due::NOW) };
                 }
                 let (message, buffer) = parcel.message(span);
-                last.taken &= self.accept(queue, &message, buffer, &mut last.stored, letter);
+                let due = self.accept(queue, &message, buffer, &mut last.stored, origin);
+                last.taken = last.taken.zip(due).map(|(before, due)| before.and(due));
                 return counted.then_some(last.taken);
             }
             Record::Reply { to, message } => {
@@ -85,7 +102,9 @@ impl Rooms {
                 self.outward.reply(&to, &message, buffer);
             }
             Record::Deliver(deliver) => self.delivered(parcel, &deliver),
-            Record::Settle { queue, unacked, settlement } => self.settle(queue, unacked, settlement),
+            Record::Settle { queue, unacked, settlement, tx } => {
+                self.settle(queue, unacked, settlement, tx);
+            }
             Record::Grant { queue, consumer, bytes } => self.grant(queue, consumer, bytes),
             Record::Lend { queue, consumer, messages } => self.lend(queue, consumer, messages),
             Record::Recall(recall) => self.recall(recall),
@@ -110,11 +129,14 @@ impl Rooms {
 
     /// Frees a piece of what is doomed.
     pub fn sweep(&mut self) {
-        let Rooms { doomed, pages, timers, .. } = self;
-        if let Some(last) = doomed.last_mut()
-            && last.free_some(SWEEP_ENTRIES, timers, |message| pages.release(message))
-        {
-            doomed.pop();
+        if let Some(mut last) = self.doomed.pop() {
+            let mut timers = std::mem::take(&mut self.timers);
+            let journaled = last.journaled;
+            let done = last.free_some(SWEEP_ENTRIES, &mut timers, |entry| self.let_go(journaled, entry));
+            self.timers = timers;
+            if !done {
+                self.doomed.push(last);
+            }
         }
         self.sweep_dropped();
     }
@@ -145,13 +167,14 @@ impl Rooms {
     pub fn invariants(&self) {
         let entries: usize =
             self.queues.iter().map(|(_, queue)| queue.ready_count() + queue.unacked_count()).sum();
-        let known = (entries + self.letters.len() + self.sent.len()) as u64 + self.held;
+        let known = (entries + self.letters.len() + self.sent.len() + self.uncommitted()) as u64 + self.held;
+        let doomed = !self.doomed.is_empty() || !self.dying.is_empty();
         self.pages.invariants();
         assert!(self.pages.live() >= known);
-        assert!(!self.doomed.is_empty() || self.pages.live() == known);
+        assert!(doomed || self.pages.live() == known);
         let timers: usize = self.queues.iter().map(|(_, queue)| queue.timer_count()).sum();
         assert!(self.timers.len() >= timers);
-        assert!(!self.doomed.is_empty() || self.timers.len() == timers);
+        assert!(doomed || self.timers.len() == timers);
         for (slot, queue) in self.queues.iter() {
             queue.invariants(&self.pages);
             assert!(!queue.can_serve() || queue.listed, "queue {slot} could serve and is not lined up");
@@ -159,11 +182,14 @@ impl Rooms {
         self.outward.connections.iter().for_each(|(_, connection)| connection.invariants());
     }
 
-    fn settled(&mut self, slot: u32, settled: Settled) {
+    fn settled(&mut self, slot: u32, settled: Settled, tx: Tx) {
         match settled {
-            Settled::Gone(message) => self.pages.release(message),
+            Settled::Gone(entry) => self.acked(slot, &entry, tx),
             Settled::Dead(dead) => self.bury(slot, dead),
-            Settled::Back => self.drop_heads(slot),
+            Settled::Back(entry) => {
+                self.came_back(slot, &entry);
+                self.drop_heads(slot);
+            }
         }
         self.list(slot);
     }
@@ -176,7 +202,7 @@ impl Rooms {
         if !self.outward.deliver(queue, to, &message, buffer, unacked, redelivered)
             && let Some(unacked) = unacked
         {
-            self.settle(queue, unacked, Settlement::Undelivered);
+            self.settle(queue, unacked, Settlement::Undelivered, Tx::NONE);
         }
     }
 
@@ -217,7 +243,7 @@ impl Rooms {
         let Rooms { queues, pages, timers, outward, .. } = self;
         let Some(queue) = queues.get_mut(slot) else { return false };
         let Some((entry, delivery)) = queue.next(pages, timers) else { return false };
-        let (id, to, redelivered) = (queue.id, delivery.to, entry.redelivered);
+        let (id, to, redelivered) = (queue.id, delivery.to, entry.is_redelivered());
         let taken = if entry.returns > 0 && queue.counts_returns() {
             let record = death::with_delivery_count(&pages.read(entry.message), u64::from(entry.returns));
             outward.deliver(id, to, &Message::from_record(&record), None, delivery.unacked, redelivered)
@@ -226,9 +252,10 @@ impl Rooms {
             let buffer = pages.large(entry.message);
             outward.deliver(id, to, &message, buffer, delivery.unacked, redelivered)
         };
+        let journaled = queue.journaled;
         match delivery.unacked {
-            None => pages.release(entry.message),
-            Some(unacked) if !taken => self.settle(id, unacked, Settlement::Undelivered),
+            None => self.let_go(journaled.map(|(uid, _)| uid), &entry),
+            Some(unacked) if !taken => self.settle(id, unacked, Settlement::Undelivered, Tx::NONE),
             Some(_) => {}
         }
         true
@@ -242,7 +269,7 @@ const LOOK_AHEAD: usize = 32;
 #[derive(Default)]
 pub struct Arrival {
     span: Option<Span>,
-    stored: Option<MessageRef>,
-    /// All queues so far have taken it.
-    taken: bool,
+    stored: Stored,
+    /// When it is as safe as the queues so far ask for, if all have taken it.
+    taken: Option<Due>,
 }

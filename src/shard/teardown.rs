@@ -11,7 +11,7 @@ use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::channel::{ChannelState, CloseOk, Pending, TeardownStep};
 use crate::connection::{ClosedBy, Closing, Failure, Phase};
-use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId};
+use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId, Tx};
 use crate::limits::{CLOSE_OK_TIMEOUT_NS, SWEEP_ENTRIES};
 use crate::settlement::Settlement;
 
@@ -256,7 +256,7 @@ impl Shard {
                 done = true;
                 break;
             };
-            self.rooms.settle(entry.queue, entry.unacked(), Settlement::Requeue);
+            self.rooms.settle(entry.queue, entry.unacked(), Settlement::Requeue, Tx::NONE);
         }
         if let Some(channel) = self.rooms.outward.channel(id, number) {
             channel.unacked = unacked;

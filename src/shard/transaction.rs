@@ -17,7 +17,7 @@ use crate::connection::Failure;
 use crate::connection::channel::{ChannelState, Pending};
 use crate::connection::publish::Publish;
 use crate::connection::transaction::{HeldPublish, Transaction};
-use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId};
+use crate::ids::{ChannelNumber, ConnectionId, Origin, QueueId, Requester, ShardId, Tx};
 use crate::limits::{COMMIT_BYTES, COMMIT_ENTRY_BYTES, OUTBOX_HOLD_BYTES};
 use crate::message::Message;
 
@@ -45,6 +45,10 @@ impl Shard {
     pub(super) fn tx_commit(&mut self, slot: u32, number: ChannelNumber) -> Result {
         self.in_tx_mode(slot, number, (90, 20))?;
         let to = self.requester(slot, number);
+        let tx = self.next_tx();
+        if let Some(transaction) = self.channel(slot, number).and_then(|channel| channel.transaction.as_mut()) {
+            transaction.tx = tx;
+        }
         self.park(slot, number, Pending::TxCommit { left: None });
         self.commit_piece(to);
         Ok(())
@@ -76,7 +80,7 @@ impl Shard {
             return Ok(());
         };
         let Some(transaction) = &mut channel.transaction else { return Ok(()) };
-        let message = super::accept::store(&mut self.rooms.pages, &message, buffer, &mut None);
+        let message = super::accept::store(&mut self.rooms.pages, &message, buffer, &mut Default::default());
         transaction.publish(message, publish.mandatory, targets);
         self.rooms.held += 1;
         self.rooms.outward.counters.published += 1;
@@ -152,6 +156,7 @@ impl Shard {
         let Some(mut transaction) = channel.transaction.take() else { return };
         self.commit_from(&mut transaction, to);
         let done = transaction.is_empty();
+        let tx = transaction.tx;
         let touched = if done { transaction.take_touched() } else { Vec::new() };
         if let Some(channel) = self.channel(slot, to.channel) {
             channel.transaction = Some(transaction);
@@ -159,7 +164,7 @@ impl Shard {
         // What was settled is held no more.
         self.rooms.outward.list_lending(to.connection, to.channel);
         if done {
-            self.await_shards(to, &touched);
+            self.await_shards(to, tx, &touched);
         } else {
             self.committing.push(to);
         }
@@ -172,7 +177,7 @@ impl Shard {
             && let Some(held) = transaction.next_publish(&mut targets)
         {
             bytes += COMMIT_ENTRY_BYTES * (1 + targets.len());
-            let (size, spread) = self.release_publish(to, held, &mut targets);
+            let (size, spread) = self.release_publish(to, transaction.tx, held, &mut targets);
             bytes += size;
             transaction.refused |= spread.refused;
             if spread.elsewhere > 0 {
@@ -181,7 +186,7 @@ impl Shard {
             }
             targets
                 .iter()
-                .filter(|queue| queue.shard != self.id)
+                .filter(|queue| self.answers_commit(queue.shard))
                 .for_each(|queue| transaction.touch(queue.shard));
         }
         while bytes < COMMIT_BYTES
@@ -192,8 +197,8 @@ impl Shard {
             if held.entry.is_gone() {
                 continue;
             }
-            self.rooms.settle(queue, held.entry.unacked(), held.settlement);
-            if queue.shard != self.id {
+            self.rooms.settle(queue, held.entry.unacked(), held.settlement, transaction.tx);
+            if self.answers_commit(queue.shard) {
                 transaction.touch(queue.shard);
             }
         }
@@ -205,6 +210,7 @@ impl Shard {
     fn release_publish(
         &mut self,
         to: Requester,
+        tx: Tx,
         held: HeldPublish,
         targets: &mut Vec<QueueId>,
     ) -> (usize, Spread) {
@@ -226,7 +232,7 @@ impl Shard {
             let mandatory = held.mandatory && self.is_open(to);
             self.unroutable(to.connection.slot, &Publish { channel: to.channel, message, mandatory });
         } else {
-            spread = self.rooms.spread(targets, &message, buffer.as_ref(), true, false);
+            spread = self.rooms.spread(targets, &message, buffer.as_ref(), true, Origin { tx, letter: false });
         }
         let bytes = message.record_bytes();
         self.record = record;
@@ -235,8 +241,19 @@ impl Shard {
         (bytes, spread)
     }
 
-    /// Whoever sees commit-ok finds everything done: a barrier follows what each shard got.
-    fn await_shards(&mut self, to: Requester, touched: &[ShardId]) {
+    /// What a commit brings to another shard, or to the journal here, takes a while.
+    fn answers_commit(&self, shard: ShardId) -> bool {
+        shard != self.id || self.rooms.journal.is_some()
+    }
+
+    /// No other commit since the server started has the number.
+    fn next_tx(&mut self) -> Tx {
+        self.commits += 1;
+        Tx(u64::from(self.id.0) << 48 | self.commits)
+    }
+
+    /// Whoever sees commit-ok finds everything done, and as safe as it should be: each shard is asked behind what it got.
+    fn await_shards(&mut self, to: Requester, tx: Tx, touched: &[ShardId]) {
         if touched.is_empty() {
             self.committed(to);
             return;
@@ -245,7 +262,7 @@ impl Shard {
             channel.pending = Some(Pending::TxCommit { left: Some(touched.len() as u32) });
         }
         for &shard in touched {
-            self.send(shard, Command::Barrier(to));
+            self.send(shard, Command::Commit(Box::new((to, tx))));
         }
     }
 

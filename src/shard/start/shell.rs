@@ -123,7 +123,8 @@ impl Shell {
     /// The wall clock, for the times that messages carry.
     pub fn tell_time(&self) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.rooms.borrow_mut().shard.set_wall(wall.as_secs());
+        let ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        self.rooms.borrow_mut().shard.set_wall(ms, self.gate.now());
     }
 
     /// The turn of the clockwork: takes what is due, and sleeps until something will be.
