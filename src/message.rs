@@ -7,8 +7,8 @@
 //! A stored record is `route` followed by `content`. One byte may differ from what was published: the weight in the header,
 //! always 0 on the wire, is 1 if there is a BCC header, which leads dead letters too and which no reader may see.
 
-use crate::amqp::content::{DELIVERY_MODE_FLAG, EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT};
-use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
+use crate::amqp::content::{ContentHeader, DELIVERY_MODE_FLAG, EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT};
+use crate::amqp::frame::{self, FRAME_OVERHEAD, FrameKind, encode_frame};
 use crate::amqp::{Properties, Table};
 use crate::expiration::parse_expiration;
 use crate::ids::ChannelNumber;
@@ -27,6 +27,24 @@ impl<'a> Message<'a> {
         let route_end = exchange_end + 1 + usize::from(record[exchange_end]);
         let (route, content) = record.split_at(route_end);
         Message { route, content }
+    }
+
+    /// Splits a record that may be anything. None: it is no message.
+    pub fn checked(record: &'a [u8]) -> Option<Message<'a>> {
+        let exchange_end = 1 + usize::from(*record.first()?);
+        let route_end = exchange_end + 1 + usize::from(*record.get(exchange_end)?);
+        let (route, content) = record.split_at_checked(route_end)?;
+        let (header, mut end) = frame::decode(content, u32::MAX).ok()??;
+        if header.kind != FrameKind::Header {
+            return None;
+        }
+        let mut left = ContentHeader::decode(header.payload).ok()?.body_size;
+        while left > 0 {
+            let (body, taken) = frame::decode(&content[end..], u32::MAX).ok()??;
+            left = left.checked_sub(body.payload.len() as u64).filter(|_| body.kind == FrameKind::Body)?;
+            end += taken;
+        }
+        (end == content.len()).then_some(Message { route, content })
     }
 
     /// Bytes of its stored record.
@@ -162,6 +180,21 @@ mod tests {
         assert_eq!(message.routing_key(), b"key");
         assert_eq!(message.content, b"\x02content");
         assert_eq!(message.record_bytes(), 15);
+    }
+
+    #[test]
+    fn a_record_that_is_no_message_is_told() {
+        let mut record = b"\x02ex\x03key".to_vec();
+        encode_frame(&mut record, FrameKind::Header, ChannelNumber(3), |out| {
+            out.extend_from_slice(&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0]);
+        });
+        for body in [b"ab".as_slice(), b"cde"] {
+            encode_frame(&mut record, FrameKind::Body, ChannelNumber(3), |out| out.extend_from_slice(body));
+        }
+        assert_eq!(Message::checked(&record).map(|message| message.exchange()), Some(&b"ex"[..]));
+        assert!((0..record.len()).all(|len| Message::checked(&record[..len]).is_none()));
+        record.push(0);
+        assert!(Message::checked(&record).is_none());
     }
 
     #[test]

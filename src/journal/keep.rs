@@ -175,14 +175,18 @@ impl Keeps {
     }
 
     fn enter(&mut self, kept: Kept, at: Position, bytes: u32) {
-        let newest = self.segments.back().is_some_and(|newest| newest.number >= at.segment());
-        if !newest {
-            self.segments.push_back(Segment { number: at.segment(), live: 0, kept: Vec::new() });
+        let number = at.segment();
+        // Nearly always the newest; what a transaction brought may lie in one that nothing else holds.
+        if self.segments.back().is_none_or(|newest| newest.number != number)
+            && let Err(before) = self.segments.binary_search_by_key(&number, |segment| segment.number)
+        {
+            self.segments.insert(before, Segment { number, live: 0, kept: Vec::new() });
         }
-        let Some(segment) = self.segment_mut(at.segment()) else { return };
-        segment.live += 1;
-        segment.kept.push(kept);
-        self.live_bytes += u64::from(bytes);
+        if let Some(segment) = self.segment_mut(number) {
+            segment.live += 1;
+            segment.kept.push(kept);
+            self.live_bytes += u64::from(bytes);
+        }
     }
 
     fn leave(&mut self, at: Position, bytes: u32) {
@@ -193,6 +197,9 @@ impl Keeps {
     }
 
     fn segment_mut(&mut self, number: u32) -> Option<&mut Segment> {
+        if self.segments.back().is_some_and(|newest| newest.number == number) {
+            return self.segments.back_mut();
+        }
         let at = self.segments.binary_search_by_key(&number, |segment| segment.number).ok()?;
         self.segments.get_mut(at)
     }

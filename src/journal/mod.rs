@@ -11,11 +11,13 @@ mod link;
 mod position;
 mod promise;
 pub mod record;
+mod recovery;
 
 pub use keep::{Keep, Keeps};
 pub use link::{Group, Link};
 pub use position::Position;
 pub use promise::{Due, Promised, Proof};
+pub use recovery::{Held, HeldMessage, Recovered, Recovery};
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -77,6 +77,15 @@ pub struct Delivery {
     pub unacked: Option<u32>,
 }
 
+/// A message that outlived the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    pub sequence: u64,
+    pub message: MessageRef,
+    pub returns: u16,
+    pub redelivered: bool,
+}
+
 /// What became of a message that its consumer has settled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settled {
@@ -171,6 +180,26 @@ impl Queue {
             self.count(message, pages);
         }
         self.ready.push(entry);
+    }
+
+    /// Puts back a message that the queue held when the server ended: its sequence is higher than those of all before it.
+    pub fn restore(&mut self, restored: &Restored, marks: &Marks, pages: &Pages, timers: &mut Timers) {
+        self.next_sequence = restored.sequence - 1;
+        let mut entry = self.entry(restored.message, marks);
+        entry.returns = restored.returns;
+        if restored.redelivered {
+            entry.set_redelivered();
+        }
+        if let Some(ttl) = marks.ttl_ns {
+            entry.timer = timers.after(ttl, self.expiry_of(&entry));
+        }
+        self.count(restored.message, pages);
+        self.ready.push(entry);
+    }
+
+    /// No message of the queue has had a higher sequence so far.
+    pub fn continue_behind(&mut self, sequence: u64) {
+        self.next_sequence = self.next_sequence.max(sequence);
     }
 
     /// The first ready message and the consumer whose turn it is.

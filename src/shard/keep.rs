@@ -7,11 +7,11 @@
 
 use crate::ids::{Kept, Origin, QueueId, QueueUid, Tx};
 use crate::journal::record::{self, Place, kind};
-use crate::journal::{Due, Urgency};
+use crate::journal::{Due, Held, HeldMessage, Recovered, Urgency};
 use crate::limits::MOVE_BYTES;
 use crate::message::Message;
 use crate::pages::MessageRef;
-use crate::queue::{Entry, Marks};
+use crate::queue::{Entry, Marks, Restored};
 use crate::queue_args::Durability;
 
 use super::rooms::Rooms;
@@ -202,6 +202,36 @@ impl Rooms {
         if let Some(oldest) = self.keeps.oldest_if_moved() {
             journal.free_before(oldest);
         }
+    }
+
+    /// Puts back what the queues here held when the server ended. They are there, and empty.
+    pub(super) fn recover(&mut self, recovered: Recovered, wall_ms: u64) {
+        let Recovered { pages, keeps, mut queues, .. } = recovered;
+        (self.pages, self.keeps) = (pages, keeps);
+        let slots: Vec<u32> = self.queues.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let uid = self.queues.get(slot).and_then(|queue| queue.journaled).map(|(uid, _)| uid);
+            let Some(held) = uid.and_then(|uid| queues.remove(&uid)) else { continue };
+            self.recover_queue(slot, held, wall_ms);
+            self.drop_heads(slot);
+        }
+        debug_assert!(queues.is_empty(), "messages are where their queue is");
+    }
+
+    fn recover_queue(&mut self, slot: u32, held: Held, wall_ms: u64) {
+        let Rooms { queues, pages, timers, .. } = self;
+        let Some(queue) = queues.get_mut(slot) else { return };
+        for (sequence, held) in held.messages {
+            let HeldMessage { message, kept, stamp_ms, returns, letter, redelivered } = held;
+            let read = pages.read(message);
+            let mut marks = queue.marks(read.priority(), read.expiration_ms(), letter);
+            marks.kept = kept;
+            // The wall clock may have been set back meanwhile, or forth.
+            let waited_ns = wall_ms.saturating_sub(stamp_ms).saturating_mul(1_000_000);
+            marks.ttl_ns = marks.ttl_ns.map(|ttl| ttl.saturating_sub(waited_ns));
+            queue.restore(&Restored { sequence, message, returns, redelivered }, &marks, pages, timers);
+        }
+        queue.continue_behind(held.last_sequence);
     }
 
     /// The server stops in order: what a start is to know besides, then that all was said.
