@@ -77,10 +77,10 @@ fn fill_and_drain_by_rules(bencher: Bencher, rule: &str) {
 fn drain(queue: &mut Queue, pages: &mut Pages, timers: &mut Timers) {
     while let Some((_, delivery)) = queue.next(pages, timers) {
         let unacked = delivery.unacked.expect("this consumer acks");
-        let Some(Settled::Gone(message)) = queue.settle(unacked, Settlement::Ack, pages, timers) else {
+        let Some(Settled::Gone(entry)) = queue.settle(unacked, Settlement::Ack, pages, timers) else {
             panic!("just delivered")
         };
-        pages.release(message);
+        pages.release(entry.message);
     }
 }
 

@@ -156,6 +156,11 @@ impl Journal {
         self.link.written() != proof.written || self.link.synced() != proof.synced
     }
 
+    /// Whether there is too little room on the disk.
+    pub fn is_low_on_disk(&self) -> bool {
+        self.link.low_on_disk()
+    }
+
     /// Whether so much waits to be written that no more should be taken.
     pub fn is_behind(&self) -> bool {
         self.behind_bytes + self.group.len() > JOURNAL_BEHIND_BYTES

@@ -38,10 +38,10 @@ impl Bench {
     }
 
     pub fn ack(&mut self, unacked: Option<u32>) {
-        let Some(Settled::Gone(message)) = self.settle(unacked, Settlement::Ack) else {
+        let Some(Settled::Gone(entry)) = self.settle(unacked, Settlement::Ack) else {
             panic!("an ack ends a message")
         };
-        self.pages.release(message);
+        self.pages.release(entry.message);
     }
 
     pub fn leave(&mut self, consumer: ConsumerId) -> bool {
@@ -68,7 +68,7 @@ impl Bench {
         while let Some((entry, delivery)) = self.queue.next(&self.pages, &mut self.timers) {
             self.queue.invariants(&self.pages);
             let body = self.pages.read(entry.message).content[0];
-            served.push((delivery.to.handle, body, entry.redelivered, delivery.unacked));
+            served.push((delivery.to.handle, body, entry.is_redelivered(), delivery.unacked));
         }
         served
     }
@@ -159,8 +159,8 @@ fn a_dead_queue_gives_back_all_its_messages_piece_by_piece() {
     let (mut doomed, consumers) = bench.queue.die(&mut bench.timers);
     assert_eq!(consumers.len(), 1);
     let Bench { pages, timers, .. } = &mut bench;
-    assert!(!doomed.free_some(6, timers, |message| pages.release(message)));
-    assert!(doomed.free_some(6, timers, |message| pages.release(message)));
+    assert!(!doomed.free_some(6, timers, |entry| pages.release(entry.message)));
+    assert!(doomed.free_some(6, timers, |entry| pages.release(entry.message)));
     assert_eq!(bench.pages.live(), 0);
 }
 

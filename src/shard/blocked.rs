@@ -1,4 +1,4 @@
-//! The memory alarm: publishes wait, and everything that does not stand behind them goes on.
+//! The alarms of memory and disk: publishes wait, and everything that does not stand behind them goes on.
 //!
 //! ```text
 //! alarm, publish      -> its frames are kept behind the channel, connection.blocked
@@ -17,12 +17,22 @@ use crate::connection::Connection;
 use crate::connection::channel::{Blocked, Channel, ChannelState};
 use crate::connection::content::Assembly;
 use crate::ids::ChannelNumber;
+use crate::journal::Journal;
 
 impl Shard {
     /// Looks at the alarm once for a batch of frames: within it, memory may go beyond the limit.
     #[inline]
     pub(super) fn see_alarm(&mut self) {
-        self.alarmed = self.budget.alarm();
+        self.alarmed = self.is_low_on_memory() || self.is_low_on_disk();
+    }
+
+    fn is_low_on_memory(&self) -> bool {
+        self.budget.alarm()
+    }
+
+    /// Each shard sees it by its own journal: they are on one disk.
+    fn is_low_on_disk(&self) -> bool {
+        self.rooms.journal.as_ref().is_some_and(Journal::is_low_on_disk)
     }
 
     /// Keeps a frame whose turn it would be, if it must wait for the alarm to go. True if it does.
@@ -67,10 +77,18 @@ impl Shard {
     }
 
     pub(super) fn may_unblock(&self) -> bool {
-        !self.blocked.is_empty() && !self.budget.alarm() && !self.rooms.outward.mesh.spilled()
+        !self.blocked.is_empty()
+            && !self.is_low_on_memory()
+            && !self.is_low_on_disk()
+            && !self.rooms.outward.mesh.spilled()
     }
 
     fn block(&mut self, slot: u32) {
+        let reason = match (self.is_low_on_disk(), self.is_low_on_memory()) {
+            (true, true) => "low on disk & memory",
+            (true, false) => "low on disk",
+            (false, _) => "low on memory",
+        };
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         if connection.blocked {
             return;
@@ -79,7 +97,7 @@ impl Shard {
         self.blocked.push_back(connection.id);
         self.rooms.outward.counters.blocks += 1;
         if connection.wants_to_know() {
-            let reason = "low on memory".into();
+            let reason = reason.into();
             connection.reply(ChannelNumber(0), &Method::ConnectionBlocked { reason });
             self.rooms.outward.touch(slot);
         }

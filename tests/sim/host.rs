@@ -135,7 +135,7 @@ impl Host {
     }
 
     pub fn tick(&mut self, now: u64, out: &mut Events) -> Verdict {
-        self.shard.set_wall(wall(now));
+        self.shard.set_wall(wall(now) * 1_000, now);
         self.shard.tick(now);
         self.look(None, out)
     }
