@@ -1,0 +1,238 @@
+//! From what the last process left on disk to shards that go on with it.
+//!
+//! ```text
+//! topology/   -> Catalogue ----------------------+-> Topology, queues, routes
+//! journal-0/  -> ShardLog (one per shard, at once)+-> messages in their queues
+//! journal-7/  -> taken over by a shard, if there are fewer shards now
+//! ```
+//! A queue lives where its messages are; one without messages may live anywhere.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use super::Shard;
+use crate::ids::{QueueUid, ShardId};
+use crate::journal::disk::Disk;
+use crate::journal::record::kind;
+use crate::journal::{
+    Damage, Failure, Flusher, FlusherConfig, Journal, Link, Recovered, Recovery, Scan, Urgency, read_journal,
+    set_aside,
+};
+use crate::pages::Pages;
+use crate::queue_args::Durability;
+use crate::topology::{Catalogue, Restored, Topology};
+
+/// What is set for all journals.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalConfig {
+    pub segment_bytes: u32,
+    /// Free bytes of the disk below which publishers wait.
+    pub disk_free_min: u64,
+    /// What confirms of queues mean that do not say so themselves.
+    pub durability: Durability,
+}
+
+/// A log that was read, and what is to be said of it.
+pub struct Report {
+    pub dir: String,
+    pub scan: Scan,
+    /// Records that made no sense.
+    pub senseless: u64,
+    /// Copies of what is damaged.
+    pub set_aside: Vec<String>,
+}
+
+/// The logs that one shard goes on with, read.
+pub struct ShardLog {
+    own: (Recovery, Scan),
+    /// Of shards that are there no more, with their folders.
+    others: Vec<(String, Recovery, Scan)>,
+}
+
+/// What one shard starts with.
+pub struct ShardStart {
+    restored: Arc<Restored>,
+    control: Option<(Topology, Journal)>,
+    recovered: Recovered,
+    journal: Journal,
+}
+
+/// What all shards start with, and who writes for them.
+pub struct Start<D: Disk> {
+    /// By shard.
+    pub shards: Vec<ShardStart>,
+    /// Each with the shard whose bell it rings.
+    pub flushers: Vec<(ShardId, Flusher<D>, Arc<Link>)>,
+    pub reports: Vec<Report>,
+    pub restored: Arc<Restored>,
+}
+
+/// Folders of journals of messages, by number.
+pub fn journals<D: Disk>(disk: &D) -> io::Result<BTreeMap<u16, String>> {
+    let names = disk.list("")?.into_iter();
+    Ok(names.filter_map(|name| Some((name.strip_prefix(JOURNAL)?.parse().ok()?, name))).collect())
+}
+
+/// Reads the logs that a shard goes on with: its own, and those of shards that are there no more, dealt out in turn.
+/// `pages` makes the memory for the messages of one log.
+pub fn read_shard<D: Disk>(
+    disk: &D,
+    journals: &BTreeMap<u16, String>,
+    shard: ShardId,
+    shards: u16,
+    pages: impl Fn() -> Pages,
+) -> io::Result<ShardLog> {
+    let mut own = Recovery::new(pages());
+    let scan = read_journal(disk, &journal_dir(shard), &mut |at, kind, body| own.record(at, kind, body))?;
+    let mut others = Vec::new();
+    let left = journals.iter().filter(|(number, _)| **number >= shards && **number % shards == shard.0);
+    for (_, dir) in left {
+        let mut other = Recovery::new(pages());
+        let scan = read_journal(disk, dir, &mut |at, kind, body| other.record(at, kind, body))?;
+        others.push((dir.clone(), other, scan));
+    }
+    Ok(ShardLog { own: (own, scan), others })
+}
+
+/// Puts together what was read, and takes over what nobody else goes on with. `logs` are by shard; `random` numbers new
+/// journals.
+pub fn start<D: Disk + Clone>(
+    disk: &D,
+    config: JournalConfig,
+    logs: Vec<ShardLog>,
+    mut random: impl FnMut() -> u64,
+) -> Result<Start<D>, Failure> {
+    let shards = logs.len() as u16;
+    let mut catalogue = Catalogue::default();
+    let scan = read_journal(disk, TOPOLOGY, &mut |_, kind, body| catalogue.apply(kind, body))
+        .map_err(|error| Failure::new("read", TOPOLOGY, error))?;
+    let mut makers = Makers { disk, config, random: &mut random, reports: Vec::new(), flushers: Vec::new() };
+    let ignored = catalogue.ignored();
+    let (topology_link, topology_journal) = makers.journal(ShardId::CONTROL, TOPOLOGY, &scan);
+    makers.report(TOPOLOGY, scan, ignored)?;
+    let _ = topology_link;
+
+    let exists = |uid: QueueUid| catalogue.has_queue(uid);
+    let mut parts = Vec::new();
+    for (shard, log) in (0..shards).map(ShardId).zip(logs) {
+        parts.push(makers.shard(shard, log, exists)?);
+    }
+    let mut homes = BTreeMap::new();
+    for (shard, (recovered, _)) in (0..shards).map(ShardId).zip(&parts) {
+        homes.extend(recovered.occupied().map(|uid| (uid, shard)));
+        recovered.queues.keys().for_each(|&uid| catalogue.saw(uid));
+    }
+    let home = |uid| homes.get(&uid).copied();
+    let (topology, restored) = Topology::restore(catalogue, home, shards, config.durability);
+    let restored = Arc::new(restored);
+    let mut control = Some((topology, topology_journal));
+    let shards = parts.into_iter().map(|(recovered, journal)| ShardStart {
+        restored: restored.clone(),
+        control: control.take(),
+        recovered,
+        journal,
+    });
+    let shards = shards.collect();
+    Ok(Start { shards, flushers: makers.flushers, reports: makers.reports, restored })
+}
+
+struct Makers<'a, D: Disk> {
+    disk: &'a D,
+    config: JournalConfig,
+    random: &'a mut dyn FnMut() -> u64,
+    reports: Vec<Report>,
+    flushers: Vec<(ShardId, Flusher<D>, Arc<Link>)>,
+}
+
+impl<D: Disk + Clone> Makers<'_, D> {
+    fn journal(&mut self, shard: ShardId, dir: &str, scan: &Scan) -> (Arc<Link>, Journal) {
+        let link = Arc::new(Link::new(scan.end));
+        let config = FlusherConfig {
+            dir: dir.to_owned(),
+            journal: scan.journal.unwrap_or_else(|| (self.random)()),
+            segment_bytes: self.config.segment_bytes,
+            disk_free_min: self.config.disk_free_min,
+        };
+        let flusher = Flusher::new(self.disk.clone(), config, scan.next_segment, link.clone());
+        self.flushers.push((shard, flusher, link.clone()));
+        let journal = Journal::new(link.clone(), scan.next_segment, self.config.segment_bytes);
+        (link, journal)
+    }
+
+    /// Messages of queues that are gone are let go.
+    fn shard(
+        &mut self,
+        shard: ShardId,
+        log: ShardLog,
+        exists: impl Fn(QueueUid) -> bool,
+    ) -> Result<(Recovered, Journal), Failure> {
+        let dir = journal_dir(shard);
+        let (recovery, scan) = log.own;
+        let mut recovered = recovery.finish(&exists);
+        let (_, mut journal) = self.journal(shard, &dir, &scan);
+        journal.record(kind::START, Urgency::Lazy, |_| ());
+        self.report(&dir, scan, recovered.senseless)?;
+        for (dir, other, scan) in log.others {
+            let other = other.finish(&exists);
+            let mut failed = None;
+            recovered.adopt(&other, &mut journal, |journal| {
+                if journal.is_behind() {
+                    failed = self.write_out(journal).err();
+                }
+            });
+            failed.map_or_else(|| self.write_out(&mut journal), Err)?;
+            self.report(&dir, scan, other.senseless)?;
+            // In their order: what settles a message lies behind it, and must not go before it.
+            let mut names = self.disk.list(&dir).map_err(|error| Failure::new("list", &dir, error))?;
+            names.sort();
+            for name in names {
+                let path = format!("{dir}/{name}");
+                self.disk.remove(&path).map_err(|error| Failure::new("remove", &path, error))?;
+            }
+            self.disk.sync_dir(&dir).map_err(|error| Failure::new("sync", &dir, error))?;
+        }
+        Ok((recovered, journal))
+    }
+
+    /// Writes what has gathered, here and now: nobody is served yet.
+    fn write_out(&mut self, journal: &mut Journal) -> Result<(), Failure> {
+        journal.flush_all();
+        let Some((_, flusher, _)) = self.flushers.last_mut() else { return Ok(()) };
+        while !journal.is_done() {
+            flusher.step(0)?;
+            journal.flush();
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, dir: &str, scan: Scan, senseless: u64) -> Result<(), Failure> {
+        let set_aside = set_aside(self.disk, dir, &scan.damage)
+            .map_err(|error| Failure::new("copy what is damaged of", dir, error))?;
+        self.reports.push(Report { dir: dir.to_owned(), scan, senseless, set_aside });
+        Ok(())
+    }
+}
+
+impl Report {
+    pub fn damage(&self) -> &[Damage] {
+        &self.scan.damage
+    }
+}
+
+impl Shard {
+    /// Takes its part of what the last process left. `wall_ms`: the wall clock, ms since 1970.
+    pub fn start_with(&mut self, start: ShardStart, wall_ms: u64) {
+        let ShardStart { restored, control, recovered, journal } = start;
+        self.restore(&restored, control);
+        self.rooms.recover(recovered, wall_ms);
+        self.rooms.journal = Some(journal);
+    }
+}
+
+fn journal_dir(shard: ShardId) -> String {
+    format!("{JOURNAL}{}", shard.0)
+}
+
+const TOPOLOGY: &str = "topology";
+const JOURNAL: &str = "journal-";
