@@ -130,6 +130,11 @@ impl Journal {
         proof
     }
 
+    /// Whether more is written or on disk than that proof says.
+    pub fn is_beyond(&self, proof: &Proof) -> bool {
+        (self.link.written(), self.link.synced()) != (proof.written, proof.synced)
+    }
+
     /// Whether so much waits to be written that no more should be taken.
     pub fn is_behind(&self) -> bool {
         self.behind_bytes + self.group.len() > JOURNAL_BEHIND_BYTES

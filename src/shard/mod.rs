@@ -19,6 +19,7 @@ mod control;
 mod deadlines;
 mod dispatch;
 mod due;
+mod ledger;
 mod lending;
 mod letters;
 mod names;
@@ -28,6 +29,7 @@ mod receive;
 mod recover;
 mod reply_to;
 mod requests;
+mod restore;
 mod rooms;
 pub mod start;
 mod teardown;
@@ -58,6 +60,7 @@ use crate::topology::Topology;
 use confirm::Confirming;
 use control::Told;
 use deadlines::Deadlines;
+use ledger::Ledger;
 use letters::SentLetters;
 use names::Names;
 use outward::Outward;
@@ -80,6 +83,8 @@ pub struct Shard {
     memos: Vec<Memo>,
     /// On the control shard.
     topology: Option<Box<Topology>>,
+    /// There too, if what is durable outlives the server.
+    ledger: Option<Box<Ledger>>,
     /// Commands of this shard to itself.
     local: VecDeque<Command>,
     confirming: Confirming,
@@ -173,6 +178,7 @@ impl Shard {
             applied: None,
             memos: Vec::new(),
             topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
+            ledger: None,
             local: VecDeque::new(),
             confirming: Confirming::new(shards),
             deadlines: Deadlines::default(),
@@ -295,6 +301,7 @@ impl Shard {
     /// shards of its queues.
     pub fn flushed(&mut self, now: u64) {
         self.begin(now);
+        self.topology_durable();
         self.end_batch();
     }
 
@@ -318,6 +325,7 @@ impl Shard {
             any |= self.drain_ring(peer);
         }
         if any {
+            self.topology_durable();
             self.work_on_routes();
             self.take_told();
             self.work_on_topology();
@@ -344,6 +352,7 @@ impl Shard {
             || !self.told.is_empty()
             || self.router.has_work()
             || self.topology.as_ref().is_some_and(|topology| topology.has_work())
+            || self.ledger.as_ref().is_some_and(|ledger| ledger.has_work())
     }
 
     /// Deadlines that have come: heartbeats, handshakes, closes.
@@ -380,9 +389,12 @@ impl Shard {
         self.rooms.outward.mesh.bell(self.id)
     }
 
-    /// Whether there is a reason not to sleep: commands have come, or staged ones would find room.
+    /// Whether there is a reason not to sleep: commands have come, staged ones would find room, or the topology's journal
+    /// has come further.
     pub fn must_wake(&self) -> bool {
-        !self.rooms.outward.mesh.inbound_is_empty() || self.rooms.outward.mesh.can_post()
+        !self.rooms.outward.mesh.inbound_is_empty()
+            || self.rooms.outward.mesh.can_post()
+            || self.ledger.as_ref().is_some_and(|ledger| ledger.has_news())
     }
 
     pub fn counters(&mut self) -> &Counters {
@@ -438,6 +450,9 @@ impl Shard {
             self.lend_and_pump();
         }
         self.tell_applied();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.flush(self.now);
+        }
         self.rooms.outward.mesh.post();
         self.resume_pressed();
     }
