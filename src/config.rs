@@ -3,6 +3,7 @@
 //! Exit code 64 answers what does not parse; what parses and cannot be used answers 78 (see `shard::start`).
 
 use crate::connection::handshake::{PRODUCT, PRODUCT_VERSION};
+use crate::queue_args::Durability;
 use clap::{Parser, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -29,6 +30,14 @@ pub struct Config {
     /// RabbitMQ: RABBITMQ_MNESIA_BASE.
     #[arg(long, env = "HAREMQ_DATA_DIR", value_name = "DIR", default_value = "./haremq-data")]
     pub data_dir: PathBuf,
+
+    /// What a confirm of a persistent message means, for durable queues without the argument x-durability: that it is
+    /// on disk (fsync), that the operating system has it (os), or that it is in memory (none)
+    ///
+    /// A queue keeps what it was declared with. RabbitMQ's classic queues are as os.
+    #[arg(long, env = "HAREMQ_DURABILITY", value_name = "fsync|os|none", default_value = "fsync",
+          value_parser = durability)]
+    pub durability: Durability,
 
     /// How many shards, each with a thread; by default one per core of the affinity mask
     #[arg(long, env = "HAREMQ_SHARDS", value_name = "N",
@@ -197,6 +206,10 @@ fn unit_bytes(unit: &str) -> Option<u64> {
     })
 }
 
+fn durability(text: &str) -> Result<Durability, String> {
+    Durability::parse(text.as_bytes()).ok_or_else(|| "expected fsync, os or none".to_owned())
+}
+
 fn address(text: &str) -> Result<SocketAddr, String> {
     let mut addresses = text.to_socket_addrs().map_err(|error| format!("not an ADDR:PORT: {error}"))?;
     addresses.next().ok_or_else(|| "the name has no address".to_owned())
@@ -218,6 +231,7 @@ mod tests {
         assert_eq!(config.http_listen().address.to_string(), "[::]:15672");
         assert_eq!(config.memory_high, MemoryHigh::Fraction(0.4));
         assert_eq!((config.pin, config.shard_count(6)), (Switch::On, 6));
+        assert_eq!(config.durability, Durability::Fsync);
     }
 
     #[test]
@@ -239,6 +253,7 @@ mod tests {
             ["--memory-high", "4"],
             ["--memory-high", "3 bananas"],
             ["--log-level", "loud"],
+            ["--durability", "disk"],
         ] {
             assert!(parse(&arguments).is_err(), "{arguments:?}");
         }

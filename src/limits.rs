@@ -73,6 +73,11 @@ pub const MOVE_BYTES: usize = 256 * 1024;
 /// How long a record may wait that nobody waits for, ns (DESIGN.md 12, rule 17).
 pub const LAZY_NS: u64 = 50_000_000;
 
+/// Bytes of the topology's log at which a snapshot may be written into it, so that what lies before can go.
+pub const LOG_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// How many times the last snapshot the log must have grown to for the next: each byte recorded costs a quarter of one more.
+pub const LOG_GROWTH: u64 = 4;
+
 /// Commands in the ring between two shards.
 pub const RING_COMMANDS: usize = 128;
 /// Commands in a ring beyond which a shard sends nothing that can wait.
@@ -104,6 +109,8 @@ pub const LETTERS: usize = 128;
 pub const SWEEP_ENTRIES: usize = 8_192;
 /// Bindings of a removed queue or exchange that a router forgets in one piece of work: about 200 us.
 pub const UNLINKS: usize = 1_024;
+/// Exchanges, queues and bindings that a snapshot of the topology passes in one piece of work: about 200 us.
+pub const SNAPSHOT_THINGS: usize = 1_024;
 /// Consumers of a channel with a limit of its own that are looked at in one piece of work.
 pub const LEND_CONSUMERS: usize = 256;
 /// Binds behind one another on a channel that go to the control shard together: about 200 us of its work.

@@ -43,6 +43,24 @@ impl Link {
         Position::from_bits(self.synced.load(Ordering::Acquire))
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Link {
+        Link {
+            groups: ArrayQueue::new(64),
+            buffers: ArrayQueue::new(64),
+            written: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            low_on_disk: AtomicBool::new(false),
+        }
+    }
+
+    /// As if the flusher had come there.
+    #[cfg(test)]
+    pub(crate) fn pretend_synced(&self, end: Position) {
+        self.written.store(end.to_bits(), Ordering::Release);
+        self.synced.store(end.to_bits(), Ordering::Release);
+    }
+
     pub fn low_on_disk(&self) -> bool {
         self.low_on_disk.load(Ordering::Relaxed)
     }

@@ -151,14 +151,14 @@ impl Journal {
         proof
     }
 
-    /// Whether there is more to be proved than that.
-    pub fn has_moved(&self, proof: &Proof) -> bool {
-        self.link.written() != proof.written || self.link.synced() != proof.synced
-    }
-
     /// Whether there is too little room on the disk.
     pub fn is_low_on_disk(&self) -> bool {
         self.link.low_on_disk()
+    }
+
+    /// Whether more is written or on disk than that proof says.
+    pub fn is_beyond(&self, proof: &Proof) -> bool {
+        (self.link.written(), self.link.synced()) != (proof.written, proof.synced)
     }
 
     /// Whether so much waits to be written that no more should be taken.

@@ -98,7 +98,7 @@ pub enum Settled {
 
 impl Queue {
     pub fn new(id: QueueId, name: Name, auto_delete: bool, args: &QueueArgs) -> Queue {
-        let plain = *args == QueueArgs::default();
+        let plain = args.is_plain();
         Queue {
             id,
             auto_delete,

@@ -1,7 +1,7 @@
 //! The arguments of queue.declare.
 
 use super::check::{self, Arguments};
-use super::{Overflow, QueueArgs, QueueKind};
+use super::{Durability, Overflow, QueueArgs, QueueKind};
 use crate::amqp::{ShortStr, Table, Value};
 use crate::ids::Name;
 use crate::limits::QUORUM_DELIVERY_LIMIT;
@@ -101,13 +101,14 @@ fn read_lengths(from: &Arguments<'_>, rules: &mut QueueArgs) -> Result<(), Strin
     Ok(())
 }
 
-/// The last two are ours: RabbitMQ has a delivery limit for quorum queues alone, and checks neither.
+/// All but the first are ours: RabbitMQ has a delivery limit for quorum queues alone, and checks none of them.
 fn read_consuming(from: &Arguments<'_>, rules: &mut QueueArgs) -> Result<(), String> {
     rules.single_active_consumer = from.read("x-single-active-consumer", check::boolean)?.unwrap_or_default();
     let limit = from.read("x-delivery-limit", check::count)?;
     // Nothing returns that often.
     rules.delivery_limit = limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
     rules.consumer_timeout_ms = from.read("x-consumer-timeout", check::expiry_above_zero)?;
+    rules.durability = from.read("x-durability", durability)?;
     Ok(())
 }
 
@@ -148,6 +149,10 @@ fn quorum_overflow(value: Value<'_>) -> Result<Overflow, String> {
         Overflow::RejectPublishDlx => Err("invalid_overflow".to_owned()),
         known @ (Overflow::DropHead | Overflow::RejectPublish) => Ok(known),
     }
+}
+
+fn durability(value: Value<'_>) -> Result<Durability, String> {
+    Durability::parse(check::text(value)?).ok_or_else(|| "invalid_durability".to_owned())
 }
 
 /// There is only one mode and only one version; what RabbitMQ knows is accepted.

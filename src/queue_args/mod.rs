@@ -42,6 +42,16 @@ pub struct QueueArgs {
     pub delivery_limit: Option<u32>,
     /// How long a consumer may take to settle a message, ms (x-consumer-timeout).
     pub consumer_timeout_ms: Option<u64>,
+    /// What confirms of its messages mean (x-durability); without, what the server is set to.
+    pub durability: Option<Durability>,
+}
+
+impl QueueArgs {
+    /// Whether the queue treats its messages as one without arguments does.
+    pub fn is_plain(&self) -> bool {
+        let QueueArgs { durability, .. } = *self;
+        *self == QueueArgs { durability, ..QueueArgs::default() }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -62,6 +72,18 @@ pub enum Durability {
     Os,
     /// They are not kept at all.
     None,
+}
+
+impl Durability {
+    /// By its name in `x-durability` and on the command line.
+    pub fn parse(name: &[u8]) -> Option<Durability> {
+        match name {
+            b"fsync" => Some(Durability::Fsync),
+            b"os" => Some(Durability::Os),
+            b"none" => Some(Durability::None),
+            _ => None,
+        }
+    }
 }
 
 /// What happens to a message that would be one too many (x-overflow).

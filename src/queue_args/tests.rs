@@ -39,6 +39,7 @@ fn every_argument_has_its_rule() {
             .bool("x-single-active-consumer", true)
             .i64("x-delivery-limit", 1 << 32)
             .value("x-consumer-timeout", Value::I16(1))
+            .string("x-durability", "os")
     });
     let expected = QueueArgs {
         kind: QueueKind::Classic,
@@ -53,6 +54,7 @@ fn every_argument_has_its_rule() {
         single_active_consumer: true,
         delivery_limit: Some(u32::MAX),
         consumer_timeout_ms: Some(1),
+        durability: Some(Durability::Os),
     };
     assert_eq!(parsed, expected);
 }
@@ -78,6 +80,27 @@ fn what_has_no_effect_here_leaves_no_rule() {
     });
     let quorum = QueueArgs { kind: QueueKind::Quorum, delivery_limit: Some(20), ..QueueArgs::default() };
     assert_eq!(parsed, quorum);
+}
+
+#[test]
+fn a_queue_with_a_durability_of_its_own_is_plain_otherwise() {
+    for (name, durability) in
+        [("fsync", Durability::Fsync), ("os", Durability::Os), ("none", Durability::None)]
+    {
+        let parsed = rules(|table| table.string("x-durability", name));
+        assert_eq!(parsed.durability, Some(durability));
+        assert!(parsed.is_plain());
+    }
+    assert!(!rules(|table| table.string("x-durability", "os").i32("x-max-length", 1)).is_plain());
+    let invalid = |value, what: &str| {
+        assert_eq!(
+            wrong(|table| table.value("x-durability", value)),
+            format!("invalid arg 'x-durability': {what}")
+        );
+    };
+    invalid(Value::LongString(b"disk"), "invalid_durability");
+    invalid(Value::LongString(b"Fsync"), "invalid_durability");
+    invalid(Value::Bool(true), "{unacceptable_type,bool}");
 }
 
 #[test]

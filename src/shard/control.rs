@@ -128,35 +128,53 @@ impl Shard {
         if self.topology.as_ref().is_some_and(|topology| topology.has_work()) {
             self.control(|topology, out| topology.work(UNLINKS, out));
         }
+        if let (Some(ledger), Some(topology)) = (&mut self.ledger, &self.topology) {
+            ledger.work(topology);
+        }
     }
 
     fn create_queue(&mut self, spec: &Arc<QueueSpec>) {
+        let id = self.make_queue(spec);
+        self.send(ShardId::CONTROL, Command::QueueCreated { name: spec.name.clone(), id });
+    }
+
+    pub(super) fn make_queue(&mut self, spec: &QueueSpec) -> QueueId {
         let shard = self.id;
         let slot = self.rooms.queues.insert_with(|slot, generation| {
             let id = QueueId { shard, slot, generation };
             Queue::new(id, spec.name.clone(), spec.auto_delete, &spec.rules)
         });
-        if let Some(queue) = self.rooms.queues.get_mut(slot) {
-            queue.used(&mut self.rooms.timers);
-            let created = Command::QueueCreated { name: queue.name.clone(), id: queue.id };
-            self.send(ShardId::CONTROL, created);
-        }
+        let queue = self.rooms.queues.get_mut(slot).expect("it was put there");
+        queue.used(&mut self.rooms.timers);
+        queue.id
     }
 
-    /// Lets the topology act and carries out what it wants done.
+    /// Lets the topology act and carries out what it wants done, what must wait for the disk later.
     fn control(&mut self, act: impl FnOnce(&mut Topology, &mut Vec<Effect>)) {
         let mut effects = Vec::new();
         let topology = self.topology.as_deref_mut().expect("topology commands go to the control shard");
         act(topology, &mut effects);
         for effect in effects {
-            match effect {
-                Effect::CreateQueue { on, spec } => self.send(on, Command::CreateQueue(spec)),
-                Effect::Broadcast { version, change } => self.broadcast(version, change),
-                Effect::Reply { to, outcome } => {
-                    self.send(to.connection.shard, Command::Outcome(Box::new((to, outcome))));
-                }
-                Effect::QueueGone { id } => self.send(id.shard, Command::QueueGone(id)),
+            let now = match &mut self.ledger {
+                Some(ledger) => ledger.take(effect),
+                None => Some(effect),
+            };
+            if let Some(effect) = now {
+                self.carry_out(effect);
             }
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::CreateQueue { on, spec } => self.send(on, Command::CreateQueue(spec)),
+            // Nothing outlives a server without a journal.
+            Effect::Record(_) => {}
+            Effect::Broadcast { version, change } => self.broadcast(version, change),
+            Effect::Reply { to, outcome } => {
+                self.send(to.connection.shard, Command::Outcome(Box::new((to, outcome))));
+            }
+            Effect::QueueGone { id } => self.send(id.shard, Command::QueueGone(id)),
         }
     }
 

@@ -20,6 +20,7 @@ mod deadlines;
 mod dispatch;
 mod due;
 mod keep;
+mod ledger;
 mod lending;
 mod letters;
 mod names;
@@ -29,7 +30,9 @@ mod receive;
 mod recover;
 mod reply_to;
 mod requests;
+mod restore;
 mod rooms;
+pub mod restart;
 pub mod start;
 mod teardown;
 mod transaction;
@@ -61,6 +64,7 @@ use confirm::Confirming;
 use control::Told;
 use deadlines::Deadlines;
 use keep::Commits;
+use ledger::Ledger;
 use letters::SentLetters;
 use names::Names;
 use outward::Outward;
@@ -83,6 +87,8 @@ pub struct Shard {
     memos: Vec<Memo>,
     /// On the control shard.
     topology: Option<Box<Topology>>,
+    /// There too, if what is durable outlives the server.
+    ledger: Option<Box<Ledger>>,
     /// Commands of this shard to itself.
     local: VecDeque<Command>,
     confirming: Confirming,
@@ -188,6 +194,7 @@ impl Shard {
             applied: None,
             memos: Vec::new(),
             topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
+            ledger: None,
             local: VecDeque::new(),
             confirming: Confirming::new(shards),
             deadlines: Deadlines::default(),
@@ -313,6 +320,7 @@ impl Shard {
     /// shards of its queues.
     pub fn flushed(&mut self, now: u64) {
         self.begin(now);
+        self.topology_durable();
         self.end_batch();
     }
 
@@ -336,6 +344,7 @@ impl Shard {
             any |= self.drain_ring(peer);
         }
         if any {
+            self.topology_durable();
             self.work_on_routes();
             self.take_told();
             self.work_on_topology();
@@ -362,6 +371,7 @@ impl Shard {
             || !self.told.is_empty()
             || self.router.has_work()
             || self.topology.as_ref().is_some_and(|topology| topology.has_work())
+            || self.ledger.as_ref().is_some_and(|ledger| ledger.has_work())
     }
 
     /// Deadlines that have come: heartbeats, handshakes, closes.
@@ -399,11 +409,13 @@ impl Shard {
         self.rooms.outward.mesh.bell(self.id)
     }
 
-    /// Whether there is a reason not to sleep: commands have come, or staged ones would find room.
+    /// Whether there is a reason not to sleep: commands have come, staged ones would find room, or the topology's journal
+    /// has come further.
     pub fn must_wake(&self) -> bool {
         !self.rooms.outward.mesh.inbound_is_empty()
             || self.rooms.outward.mesh.can_post()
-            || self.rooms.journal.as_ref().is_some_and(|journal| journal.has_moved(&self.proof))
+            || self.rooms.journal.as_ref().is_some_and(|journal| journal.is_beyond(&self.proof))
+            || self.ledger.as_ref().is_some_and(|ledger| ledger.has_news())
     }
 
     pub fn counters(&mut self) -> &Counters {
@@ -463,6 +475,9 @@ impl Shard {
             self.lend_and_pump();
         }
         self.tell_applied();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.flush(self.now);
+        }
         self.rooms.outward.mesh.post();
         self.rooms.tend_journal();
         self.resume_pressed();

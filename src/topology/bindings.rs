@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::exchanges::check_not_default;
 use super::queues::{LiveQueue, NamedQueue};
+use super::record::{DurableBinding, DurableEnd, Record};
 use super::request::{Outcome, Refusal};
 use super::state::{Effect, Progress, Topology};
 use crate::amqp::{ReplyCode, Table, Value};
@@ -65,11 +66,19 @@ struct Binding {
     destination: End,
     /// The same for the routers, who know a queue by its id.
     led_to: Destination,
+    /// The same for the journal, if both ends are durable.
+    kept: Option<DurableEnd>,
     key: Name,
     arguments: Name,
 }
 
 impl Binding {
+    fn durable(&self) -> Option<DurableBinding> {
+        let destination = self.kept.clone()?;
+        let (source, key, arguments) = (self.source.clone(), self.key.clone(), self.arguments.clone());
+        Some(DurableBinding { source, destination, key, arguments })
+    }
+
     fn destination_end(&self) -> BindingEnd {
         BindingEnd {
             other: self.destination.clone(),
@@ -159,8 +168,9 @@ impl Topology {
             if let Some(sources) = self.sources_mut(&binding.destination) {
                 sources.insert(binding.source_end());
             }
+            let record = binding.durable().map(Record::Bound);
             let Binding { source, led_to: destination, key, arguments, .. } = binding;
-            self.broadcast(Change::Bound { source, destination, key, arguments }, out);
+            self.broadcast(Change::Bound { source, destination, key, arguments }, record, out);
         }
     }
 
@@ -171,8 +181,9 @@ impl Topology {
         if let Some(exchange) = self.exchanges.get_mut(&binding.source) {
             exchange.bindings.remove(&binding.destination_end());
         }
+        let record = binding.durable().map(Record::Unbound);
         let Binding { source, led_to: destination, key, arguments, .. } = binding;
-        self.broadcast(Change::Unbound { source: source.clone(), destination, key, arguments }, out);
+        self.broadcast(Change::Unbound { source: source.clone(), destination, key, arguments }, record, out);
         if self.is_unused_auto_delete(&source) {
             self.remove_exchange(&source, out);
         }
@@ -201,7 +212,7 @@ impl Topology {
         }
     }
 
-    fn sources_mut(&mut self, destination: &End) -> Option<&mut BTreeSet<BindingEnd>> {
+    pub(super) fn sources_mut(&mut self, destination: &End) -> Option<&mut BTreeSet<BindingEnd>> {
         match destination {
             End::Queue(name) => match self.queues.get_mut(name)? {
                 NamedQueue::Live(LiveQueue { bindings, .. }) | NamedQueue::Dying { bindings, .. } => {
@@ -217,18 +228,21 @@ impl Topology {
     fn binding(&self, terms: Terms<'_>) -> Result<(Binding, ExchangeKind), Refusal> {
         let Terms { source, destination, key, arguments } = terms;
         let source = &self.exchanges.get(source).ok_or_else(|| Refusal::no_exchange(source))?.spec;
-        let (destination, led_to) = match destination {
+        let (destination, led_to, kept) = match destination {
             To::Queue(name) => {
                 let live = self.live(name)?;
-                (End::Queue(live.spec.name.clone()), Destination::Queue(live.id))
+                let kept = live.spec.uid.map(DurableEnd::Queue);
+                (End::Queue(live.spec.name.clone()), Destination::Queue(live.id), kept)
             }
             To::Exchange(name) => {
-                let found = self.exchanges.get(name).ok_or_else(|| Refusal::no_exchange(name))?;
-                let name = found.spec.name.clone();
-                (End::Exchange(name.clone()), Destination::Exchange(name))
+                let found = &self.exchanges.get(name).ok_or_else(|| Refusal::no_exchange(name))?.spec;
+                let name = found.name.clone();
+                let kept = found.durable.then(|| DurableEnd::Exchange(name.clone()));
+                (End::Exchange(name.clone()), Destination::Exchange(name), kept)
             }
         };
-        let binding = Binding { source: source.name.clone(), destination, led_to, key, arguments };
+        let kept = kept.filter(|_| source.durable);
+        let binding = Binding { source: source.name.clone(), destination, led_to, kept, key, arguments };
         Ok((binding, source.kind))
     }
 
@@ -242,7 +256,7 @@ impl Topology {
 }
 
 /// A headers exchange must know what the binding wants (rabbit_exchange_type_headers:validate_binding).
-fn check_arguments(kind: ExchangeKind, arguments: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_arguments(kind: ExchangeKind, arguments: &[u8]) -> Result<(), Refusal> {
     if kind != ExchangeKind::Headers {
         return Ok(());
     }

@@ -131,7 +131,7 @@ fn untyped(value: &Value<'_>) -> String {
     if *value == Value::Void { "none".to_owned() } else { format!("'{}'", shown(value)) }
 }
 
-/// What RabbitMQ compares of classic queues, in its order (rabbit_classic_queue:capabilities); the last two are ours.
+/// What RabbitMQ compares of classic queues, in its order (rabbit_classic_queue:capabilities); the last three are ours.
 const CLASSIC_QUEUE_ARGUMENTS: &[&str] = &[
     "x-expires",
     "x-message-ttl",
@@ -148,9 +148,10 @@ const CLASSIC_QUEUE_ARGUMENTS: &[&str] = &[
     "x-queue-master-locator",
     "x-delivery-limit",
     "x-consumer-timeout",
+    "x-durability",
 ];
 
-/// The same of quorum queues (rabbit_quorum_queue:capabilities); the last is ours.
+/// The same of quorum queues (rabbit_quorum_queue:capabilities); the last two are ours.
 const QUORUM_QUEUE_ARGUMENTS: &[&str] = &[
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
@@ -168,6 +169,7 @@ const QUORUM_QUEUE_ARGUMENTS: &[&str] = &[
     "x-message-ttl",
     "x-queue-leader-locator",
     "x-consumer-timeout",
+    "x-durability",
 ];
 
 const EXCHANGE_ARGUMENTS: &[&str] = &["alternate-exchange"];

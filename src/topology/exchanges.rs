@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::bindings::{BindingEnd, End};
 use super::equivalence;
+use super::record::{DurableExchange, Record};
 use super::request::{Outcome, Refusal};
 use super::state::{Effect, Progress, Topology};
 use crate::amqp::{ReplyCode, Table, Value};
@@ -73,7 +74,8 @@ impl Topology {
 
     fn add_exchange(&mut self, spec: Arc<ExchangeSpec>, out: &mut Vec<Effect>) {
         self.exchanges.insert(spec.name.clone(), Exchange::new(spec.clone()));
-        self.broadcast(Change::ExchangeAdded { spec }, out);
+        let record = spec.durable.then(|| Record::ExchangeDeclared(DurableExchange::of(&spec)));
+        self.broadcast(Change::ExchangeAdded { spec }, record, out);
     }
 
     /// One change, however many bindings go with it: each router removes them itself. An auto-delete exchange goes with
@@ -81,17 +83,23 @@ impl Topology {
     pub(super) fn remove_exchange(&mut self, name: &[u8], out: &mut Vec<Effect>) {
         let mut going = vec![Name::from(name)];
         while let Some(name) = going.pop() {
-            let Some(Exchange { bindings, inbound, .. }) = self.exchanges.remove(&name) else { continue };
+            let Some(Exchange { spec, bindings, inbound }) = self.exchanges.remove(&name) else { continue };
             self.forget_destination_ends(&name, bindings);
             let here = End::Exchange(name.clone());
             going.extend(inbound.into_iter().filter_map(|end| self.forget_source_end(&here, end)));
-            self.broadcast(Change::ExchangeRemoved { name }, out);
+            let record = spec.durable.then(|| Record::ExchangeDeleted { name: name.clone() });
+            self.broadcast(Change::ExchangeRemoved { name }, record, out);
         }
     }
 }
 
 pub(super) fn check_not_default(name: &[u8]) -> Result<(), Refusal> {
     if name.is_empty() { Err(Refusal::default_exchange()) } else { Ok(()) }
+}
+
+/// The name of a predeclared exchange, or one that no client may declare.
+pub(super) fn is_reserved(name: &[u8]) -> bool {
+    name.is_empty() || name.starts_with(b"amq.")
 }
 
 fn check_may_be_added(spec: &ExchangeSpec) -> Result<(), Refusal> {
@@ -110,7 +118,7 @@ fn check_not_system(name: &[u8]) -> Result<(), Refusal> {
 }
 
 /// The argument `alternate-exchange`. The exchange that it names need not exist.
-fn alternate(exchange: &[u8], arguments: &[u8]) -> Result<Option<Name>, Refusal> {
+pub(super) fn alternate(exchange: &[u8], arguments: &[u8]) -> Result<Option<Name>, Refusal> {
     match Table::from_checked(arguments).find(ALTERNATE) {
         None => Ok(None),
         Some(Value::LongString(name)) => Ok(Some(Name::from(name))),

@@ -9,23 +9,41 @@
 //!                  requests that name a queue in Creating or Dying wait, in turn, and are then run again
 //! ```
 //!
+//! What is durable is recorded before it is told, and outlives the server:
+//!
+//! ```text
+//! Topology --Record--> journal --(on disk)--> Broadcast, Reply        journal --at start--> Catalogue --> Topology, routers
+//! ```
+//!
 //! Lives on: the control shard. Sans-IO and deterministic: requests in, effects out, sorted maps inside.
 
 mod bindings;
+mod catalogue;
 mod equivalence;
 mod exchanges;
 mod queues;
+mod record;
 mod request;
+mod restore;
+mod snapshot;
 mod state;
 mod term;
 
 pub use crate::exchange::{Change, ExchangeKind, ExchangeSpec, Name, QueueSpec};
+pub use catalogue::Catalogue;
+pub use record::{DurableBinding, DurableEnd, DurableExchange, DurableQueue, Record};
 pub use request::{Outcome, Request};
+pub use restore::{KeptOut, Restored};
+pub use snapshot::Snapshot;
 pub use state::{Effect, Topology};
 
 #[cfg(test)]
 mod behaviour;
 #[cfg(test)]
 mod interleaving;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod restart;
 #[cfg(test)]
 mod world;

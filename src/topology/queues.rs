@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::bindings::{BindingEnd, End};
 use super::equivalence;
+use super::record::{DurableQueue, Record};
 use super::request::{Outcome, Refusal, Request};
 use super::state::{Effect, Progress, Topology};
 use crate::amqp::{ReplyCode, Table};
 use crate::exchange::{Change, Name, QueueSpec};
-use crate::ids::{QueueId, Requester, ShardId};
+use crate::ids::{QueueId, QueueUid, Requester, ShardId};
 use crate::queue_args::{Declaration, QueueArgs};
 
 /// What a name that is not free stands for. `waiters` came while it was not settled; each is a parked channel.
@@ -44,9 +45,10 @@ impl Topology {
         };
         assert_eq!(id.shard, on, "the shard that was asked makes the queue");
         let name = spec.name.clone();
+        let record = spec.uid.map(|uid| Record::QueueDeclared(DurableQueue::of(uid, &spec)));
         let live = LiveQueue { id, spec: spec.clone(), bindings: BTreeSet::new() };
         self.queues.insert(name.clone(), NamedQueue::Live(live));
-        self.broadcast(Change::QueueAdded { id, spec }, out);
+        self.broadcast(Change::QueueAdded { id, spec }, record, out);
         self.reply(declarer, Outcome::QueueDeclared { id, name, existed: false }, out);
         self.run_again(waiters, out);
         self.check_versions();
@@ -59,9 +61,10 @@ impl Topology {
         };
         assert_eq!(live.id, id, "a name has one queue");
         let (name, bindings) = (live.spec.name.clone(), std::mem::take(&mut live.bindings));
+        let record = live.spec.uid.map(|uid| Record::QueueDeleted { uid });
         self.queues.insert(name.clone(), NamedQueue::Dying { id, waiters: Vec::new(), bindings });
         self.placement.remove(id.shard);
-        self.broadcast(Change::QueueRemoved { id, name: name.clone() }, out);
+        self.broadcast(Change::QueueRemoved { id, name: name.clone() }, record, out);
         self.unbinding.push_back(name);
         self.check_versions();
     }
@@ -110,12 +113,21 @@ impl Topology {
             return Ok(Progress::Done(Outcome::QueueDeclared { id, name, existed: true }));
         }
         let rules = parse_rules(&spec, server_named)?;
-        let spec = Arc::new(QueueSpec { rules, ..spec });
+        let uid = spec.durable.then(|| self.give_uid());
+        let durability = rules.durability.unwrap_or(self.durability);
+        let spec = Arc::new(QueueSpec { rules, uid, durability, ..spec });
         let on = self.placement.place(declarer.connection.shard);
         let creating = NamedQueue::Creating { on, spec: spec.clone(), declarer, waiters: Vec::new() };
         self.queues.insert(spec.name.clone(), creating);
         out.push(Effect::CreateQueue { on, spec });
         Ok(Progress::Later)
+    }
+
+    /// One that no queue has or had. If the queue never comes to be recorded, nothing was kept for it either.
+    fn give_uid(&mut self) -> QueueUid {
+        let uid = self.next_uid;
+        self.next_uid = QueueUid(uid.0 + 1);
+        uid
     }
 
     /// Gives the request back if its queue's name is settled, that is: free or live. Otherwise it waits for that, or,
@@ -185,12 +197,18 @@ impl Placement {
     }
 
     /// The shard with the fewest queues; among those the declarer's own, else the first.
-    fn place(&mut self, declarer: ShardId) -> ShardId {
+    pub(super) fn place(&mut self, declarer: ShardId) -> ShardId {
         let fewest = self.queues.iter().copied().min().unwrap_or_default();
         let first = self.queues.iter().position(|&queues| queues == fewest).unwrap_or_default();
         let on = if self.queues_on(declarer) == fewest { declarer.index() } else { first };
-        self.queues[on] += 1;
-        ShardId(u16::try_from(on).expect("shards are counted in 16 bits"))
+        let on = ShardId(u16::try_from(on).expect("shards are counted in 16 bits"));
+        self.put(on);
+        on
+    }
+
+    /// A queue lives, or is made, there.
+    pub(super) fn put(&mut self, on: ShardId) {
+        self.queues[on.index()] += 1;
     }
 
     fn remove(&mut self, shard: ShardId) {
@@ -198,7 +216,7 @@ impl Placement {
     }
 }
 
-fn parse_rules(spec: &QueueSpec, server_named: bool) -> Result<QueueArgs, Refusal> {
+pub(super) fn parse_rules(spec: &QueueSpec, server_named: bool) -> Result<QueueArgs, Refusal> {
     let declared = Declaration {
         name: &spec.name,
         server_named,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::bindings::{Terms, To};
 use super::exchanges::Exchange;
 use super::queues::{NamedQueue, Placement};
+use super::record::Record;
 use super::request::{Outcome, Refusal, Request};
 use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
-use crate::ids::{QueueId, Requester, ShardId};
+use crate::ids::{QueueId, QueueUid, Requester, ShardId};
 use crate::queue_args::{Durability, QueueArgs};
 
 /// Exchanges, queues and bindings, and how far each shard knows of them.
@@ -16,7 +17,11 @@ pub struct Topology {
     pub(super) exchanges: BTreeMap<Name, Exchange>,
     pub(super) queues: BTreeMap<Name, NamedQueue>,
     pub(super) placement: Placement,
-    /// Of the last broadcast.
+    /// The number of the next durable queue.
+    pub(super) next_uid: QueueUid,
+    /// Of the queues to come that do not say it themselves.
+    pub(super) durability: Durability,
+    /// Of the last broadcast; what was restored came before the first.
     version: u64,
     /// The version that each shard has applied.
     applied: Vec<u64>,
@@ -34,6 +39,8 @@ pub struct Topology {
 pub enum Effect {
     /// Ask that shard to make the queue; it answers with `queue_created`.
     CreateQueue { on: ShardId, spec: Arc<QueueSpec> },
+    /// The change that follows is durable: what comes behind this, but for `CreateQueue`, must wait until it is on disk.
+    Record(Record),
     /// Tell every shard, the control shard too; each answers with `applied`.
     Broadcast { version: u64, change: Arc<Change> },
     /// Every other shard has applied what the outcome speaks of, and the requester's has been told.
@@ -64,6 +71,8 @@ impl Topology {
             exchanges: predeclared_exchanges().map(|spec| (spec.name.clone(), Exchange::new(spec))).collect(),
             queues: BTreeMap::new(),
             placement: Placement::new(shards),
+            next_uid: QueueUid(1),
+            durability: Durability::default(),
             version: 0,
             applied: vec![0; usize::from(shards)],
             waiting: (0..=shards).map(|_| VecDeque::new()).collect(),
@@ -201,7 +210,10 @@ impl Topology {
         }
     }
 
-    pub(super) fn broadcast(&mut self, change: Change, out: &mut Vec<Effect>) {
+    /// `record` is of a durable change, which is not told before it is on disk: no journal shall hold a message for a queue
+    /// that a crash forgets, and no client see anything that may be undone.
+    pub(super) fn broadcast(&mut self, change: Change, record: Option<Record>, out: &mut Vec<Effect>) {
+        out.extend(record.map(Effect::Record));
         self.version += 1;
         out.push(Effect::Broadcast { version: self.version, change: Arc::new(change) });
     }

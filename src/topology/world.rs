@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Change, Effect, Outcome, QueueSpec, Request, Topology};
+use super::{Change, Effect, Outcome, QueueSpec, Record, Request, Restored, Topology};
 use crate::exchange::Router;
 use crate::exchange::model::Dice;
 use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId};
@@ -16,6 +16,8 @@ pub(super) struct World {
     pub shards: Vec<Shard>,
     /// Every change ever broadcast; version 1 is the first.
     pub log: Vec<Arc<Change>>,
+    /// Every record, with how many changes were broadcast before it.
+    pub records: Vec<(usize, Record)>,
     /// The requests that were not answered yet, by who asked.
     pub outstanding: BTreeMap<ConnectionId, (Request, usize)>,
     /// The answers, in the order in which the topology gave them.
@@ -69,10 +71,25 @@ impl World {
             topology: Topology::new(SHARDS),
             shards: (0..SHARDS).map(shard).collect(),
             log: Vec::new(),
+            records: Vec::new(),
             outstanding: BTreeMap::new(),
             replies: Vec::new(),
             gone: Vec::new(),
         }
+    }
+
+    /// The world after a restart.
+    pub fn restored(seed: u64, topology: Topology, restored: &Restored) -> World {
+        let mut world = World { topology, ..World::new(seed) };
+        for (shard, queues) in world.shards.iter_mut().zip(&restored.queues) {
+            for (id, spec) in queues {
+                assert_eq!(id.slot as usize, shard.slots.len());
+                let (generation, queue) = (id.generation, Some(spec.clone()));
+                shard.slots.push(Slot { generation, queue, dying: false });
+            }
+            restored.changes.iter().for_each(|change| shard.router.apply(change));
+        }
+        world
     }
 
     /// A connection asks; its request sets out for the control shard.
@@ -127,6 +144,7 @@ impl World {
             Effect::Broadcast { version, change } => shard.apply(version, &change),
             Effect::QueueGone { id } => shard.free(id),
             Effect::Reply { to, outcome } => self.answered(to, outcome),
+            Effect::Record(_) => unreachable!("records go to no shard"),
         }
         true
     }
@@ -169,6 +187,7 @@ impl World {
 
     fn take(&mut self, effect: Effect) {
         match effect {
+            Effect::Record(record) => self.records.push((self.log.len(), record)),
             Effect::CreateQueue { on, .. } => self.shards[on.index()].from_control.push_back(effect),
             Effect::QueueGone { id } => {
                 self.gone.push(id);

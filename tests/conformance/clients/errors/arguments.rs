@@ -434,6 +434,7 @@ fn ours() -> Vec<Case> {
     let limited = |value, outcome: Outcome| {
         single(limit, value, outcome).rabbitmq(foreign(limit, "rabbit_classic_queue"), ONLY_QUORUM)
     };
+    let kept = |value, outcome| single("x-durability", value, outcome).rabbitmq(DECLARED, UNKNOWN_DURABILITY);
     let timed = |value, outcome| single(timeout, value, outcome).rabbitmq(DECLARED, UNKNOWN_TIMEOUT);
     vec![
         limited(Value::I32(0), DECLARED),
@@ -445,6 +446,11 @@ fn ours() -> Vec<Case> {
         timed(Value::I8(-1), invalid(timeout, "{value_negative,-1}")),
         timed(Value::I64(315_360_000_001), invalid(timeout, "{value_too_large,315360000001}")),
         timed(Value::F64(1.0), invalid(timeout, "\"expected integer, got double\"")),
+        kept(Value::LongString(b"fsync"), DECLARED),
+        kept(Value::LongString(b"os"), DECLARED),
+        kept(Value::LongString(b"none"), DECLARED),
+        kept(Value::LongString(b"disk"), invalid("x-durability", "invalid_durability")),
+        kept(Value::I32(1), invalid("x-durability", "{unacceptable_type,signedint}")),
         shared(
             "a quorum queue with a bad x-delivery-limit",
             invalid(limit, "{value_negative,-1}"),
@@ -467,4 +473,5 @@ fn ours() -> Vec<Case> {
 }
 
 const ONLY_QUORUM: &str = "only its quorum queues have a delivery limit, ours all do";
+const UNKNOWN_DURABILITY: &str = "it does not know this one";
 const UNKNOWN_TIMEOUT: &str = "3.10 does not know it, and later ones do not check it";

@@ -1,0 +1,43 @@
+//! What the last process left: queues, and routes to them, are there before the shard serves anybody.
+
+use super::Shard;
+use super::ledger::Ledger;
+use crate::ids::ShardId;
+use crate::journal::Journal;
+use crate::topology::{Restored, Topology};
+
+impl Shard {
+    /// Takes this shard's part of what was restored. Only the control shard has the topology, and the journal that it goes
+    /// on with.
+    pub fn restore(&mut self, restored: &Restored, control: Option<(Topology, Journal)>) {
+        assert!(self.rooms.queues.is_empty() && self.rooms.outward.connections.is_empty());
+        assert_eq!(control.is_some(), self.id == ShardId::CONTROL);
+        for (id, spec) in &restored.queues[self.id.index()] {
+            let made = self.make_queue(spec);
+            assert_eq!(made, *id, "empty slots are given out in their order");
+        }
+        for change in &restored.changes {
+            self.router.apply(change);
+            debug_assert!(!self.router.has_work(), "nothing is removed");
+        }
+        if let Some((topology, journal)) = control {
+            self.topology = Some(Box::new(topology));
+            self.ledger = Some(Box::new(Ledger::new(journal, restored)));
+        }
+    }
+
+    /// Sees what of the topology has come to be on disk, and lets out what waited for it.
+    pub fn topology_durable(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.look();
+        }
+        while let Some(effect) = self.ledger.as_mut().and_then(|ledger| ledger.next()) {
+            self.carry_out(effect);
+        }
+    }
+
+    /// Whether nothing of the topology waits for the disk.
+    pub fn is_topology_durable(&mut self) -> bool {
+        self.ledger.as_mut().is_none_or(|ledger| ledger.is_done())
+    }
+}

@@ -1,0 +1,296 @@
+//! From a log to a topology again: what lives where, what is kept out, how long it takes.
+
+use std::time::{Duration, Instant};
+
+use super::world::*;
+use super::{
+    Catalogue, DurableBinding, DurableEnd, DurableExchange, DurableQueue, KeptOut, Name, Outcome, Record,
+    Request, Restored, Topology,
+};
+use crate::amqp::TableWriter;
+use crate::exchange::model::{Dice, routed};
+use crate::exchange::{ExchangeKind, Router};
+use crate::ids::{QueueId, QueueUid, ShardId};
+use crate::queue_args::Durability;
+
+fn name(text: &str) -> Name {
+    text.as_bytes().into()
+}
+
+fn queue(uid: u64, text: &str, arguments: &[u8]) -> Record {
+    Record::QueueDeclared(DurableQueue {
+        uid: QueueUid(uid),
+        name: name(text),
+        auto_delete: false,
+        durability: Durability::Os,
+        arguments: arguments.into(),
+    })
+}
+
+fn exchange(text: &str, kind: ExchangeKind, arguments: &[u8]) -> Record {
+    Record::ExchangeDeclared(DurableExchange {
+        name: name(text),
+        kind,
+        auto_delete: false,
+        internal: false,
+        arguments: arguments.into(),
+    })
+}
+
+fn binding(source: &str, uid: u64, key: &str) -> DurableBinding {
+    let (source, destination) = (name(source), DurableEnd::Queue(QueueUid(uid)));
+    DurableBinding { source, destination, key: name(key), arguments: name("") }
+}
+
+fn bound(source: &str, uid: u64, key: &str) -> Record {
+    Record::Bound(binding(source, uid, key))
+}
+
+fn read(log: &[Record]) -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    for record in log {
+        let mut body = Vec::new();
+        record.encode(&mut body);
+        catalogue.apply(record.kind(), &body);
+    }
+    catalogue
+}
+
+fn restored(log: &[Record]) -> (Topology, Restored) {
+    let restored = Topology::restore(read(log), |_| None, SHARDS, Durability::None);
+    restored.0.invariants();
+    restored
+}
+
+#[test]
+fn a_restored_queue_is_found_by_its_name_and_keeps_what_it_was_declared_with() {
+    let (topology, restored) = restored(&[
+        exchange("logs", ExchangeKind::Topic, b""),
+        queue(4, "q", &TableWriter::new().i32("x-max-length", 7).finish()),
+        bound("logs", 4, "#.error"),
+    ]);
+    let mut world = World::restored(1, topology, &restored);
+    let mut declare = declare_queue(requester(2, 0), "q");
+    if let Request::DeclareQueue { durable, arguments, .. } = &mut declare {
+        *durable = true;
+        *arguments = TableWriter::new().i64("x-max-length", 7).finish().into();
+    }
+    let Outcome::QueueDeclared { id, existed: true, .. } = world.ask(declare) else { panic!("it is there") };
+    let spec = world.queues().next().unwrap().1.clone();
+    assert_eq!(
+        (spec.uid, spec.durability, spec.rules.length_max),
+        (Some(QueueUid(4)), Durability::Os, Some(7))
+    );
+    for shard in &mut world.shards {
+        assert_eq!(routed(&mut shard.router, b"logs", b"app.error"), Ok(vec![id]));
+        assert_eq!(routed(&mut shard.router, b"", b"q"), Ok(vec![id]));
+    }
+    world.kill(id);
+    world.settle();
+    assert_eq!(world.gone, [id]);
+    world.topology.invariants();
+}
+
+#[test]
+fn a_queue_lives_where_its_messages_are_and_the_others_where_there_are_fewest() {
+    let log: Vec<Record> = (1..=9).map(|uid| queue(uid, &format!("q{uid}"), b"")).collect();
+    let home = |uid: QueueUid| (uid.0 > 5).then_some(ShardId(2));
+    let (topology, restored) = Topology::restore(read(&log), home, SHARDS, Durability::Fsync);
+    topology.invariants();
+    let uids = |shard: usize| -> Vec<u64> {
+        restored.queues[shard].iter().map(|(_, spec)| spec.uid.unwrap().0).collect()
+    };
+    assert_eq!([uids(0), uids(1), uids(2)], [vec![1, 3, 5], vec![2, 4], vec![6, 7, 8, 9]]);
+    for (shard, queues) in restored.queues.iter().enumerate() {
+        let ids = queues.iter().map(|(id, _)| *id);
+        let shard = ShardId(shard as u16);
+        assert!(ids.eq((0..).map(|slot| QueueId { shard, slot, generation: 1 }).take(queues.len())));
+    }
+}
+
+#[test]
+fn a_number_is_not_given_out_again() {
+    let uid_of_next = |catalogue: Catalogue| {
+        let (topology, restored) = Topology::restore(catalogue, |_| None, SHARDS, Durability::None);
+        let mut world = World::restored(1, topology, &restored);
+        let mut declare = declare_queue(requester(0, 0), "new");
+        if let Request::DeclareQueue { durable, .. } = &mut declare {
+            *durable = true;
+        }
+        world.ask(declare);
+        let spec = world.queues().find(|(_, spec)| *spec.name == *b"new").unwrap().1.clone();
+        assert_eq!(spec.durability, Durability::None, "as the server is set to");
+        spec.uid.unwrap().0
+    };
+    let deleted = Record::QueueDeleted { uid: QueueUid(8) };
+    assert_eq!(uid_of_next(read(&[])), 1);
+    assert_eq!(uid_of_next(read(&[queue(8, "q", b""), deleted.clone()])), 9);
+    assert_eq!(uid_of_next(read(&[Record::NextUid { uid: QueueUid(20) }, deleted])), 20);
+    let mut catalogue = read(&[queue(8, "q", b"")]);
+    catalogue.saw(QueueUid(30));
+    assert_eq!(uid_of_next(catalogue), 31, "a journal of messages knows a queue that this one has lost");
+}
+
+#[test]
+fn what_no_server_could_have_made_is_kept_out_and_named() {
+    let (topology, restored) = restored(&[
+        queue(1, "bad", &TableWriter::new().i32("x-expires", 0).finish()),
+        queue(2, "rotten", b"\xFF\xFF"),
+        queue(3, "good", b""),
+        exchange("x", ExchangeKind::Direct, &TableWriter::new().i32("alternate-exchange", 1).finish()),
+        bound("x", 3, "k"),
+        bound("amq.direct", 1, "k"),
+        bound("amq.direct", 3, "k"),
+        Record::Bound(DurableBinding {
+            arguments: TableWriter::new().string("x-match", "z").finish().into(),
+            ..binding("amq.headers", 3, "k")
+        }),
+    ]);
+    let kept_out = |uid: Option<u64>, what: &str, why: &str| KeptOut {
+        uid: uid.map(QueueUid),
+        what: what.to_owned(),
+        why: why.to_owned(),
+    };
+    let expected = [
+        kept_out(
+            None,
+            "exchange 'x' in vhost '/'",
+            "invalid type 'signedint' for arg 'alternate-exchange' in exchange 'x' in vhost '/'",
+        ),
+        kept_out(
+            Some(1),
+            "queue 'bad' in vhost '/'",
+            "invalid arg 'x-expires' for queue 'bad' in vhost '/': {value_zero,0}",
+        ),
+        kept_out(Some(2), "queue 'rotten' in vhost '/'", "its arguments are no table: Truncated"),
+        kept_out(
+            None,
+            "binding from exchange 'amq.headers' in vhost '/' to queue 'good' in vhost '/' with key 'k'",
+            "Invalid x-match field value <<\"z\">>; expected all, any, all-with-x, or any-with-x",
+        ),
+    ];
+    assert_eq!(restored.kept_out, expected);
+    let mut world = World::restored(1, topology, &restored);
+    let good = world.living();
+    assert_eq!(good.len(), 1);
+    assert_eq!(routed(&mut world.shards[0].router, b"amq.direct", b"k"), Ok(good));
+}
+
+#[test]
+fn nonsense_is_left_out_and_counted() {
+    let unbound = Record::Unbound(binding("amq.direct", 1, "k"));
+    let nonsense = [
+        bound("amq.direct", 1, "k"),
+        bound("nowhere", 1, "k"),
+        bound("", 1, "k"),
+        unbound,
+        Record::QueueDeleted { uid: QueueUid(1) },
+        Record::ExchangeDeleted { name: name("amq.direct") },
+        Record::ExchangeDeleted { name: name("nowhere") },
+        exchange("", ExchangeKind::Fanout, b""),
+        exchange("amq.topic", ExchangeKind::Fanout, b""),
+    ];
+    let mut catalogue = read(&nonsense);
+    catalogue.apply(32, b"");
+    catalogue.apply(31, b"");
+    assert_eq!(catalogue.ignored(), nonsense.len() as u64 + 2);
+    assert_eq!(catalogue.records().count(), 1, "but for the next number");
+}
+
+/// Their ends were lost, else they could not have been declared.
+#[test]
+fn what_is_declared_otherwise_takes_the_place_of_the_former() {
+    let catalogue = read(&[
+        exchange("x", ExchangeKind::Direct, b""),
+        queue(1, "q", b""),
+        bound("x", 1, "k"),
+        queue(2, "q", b""),
+        bound("x", 2, "k"),
+        exchange("x", ExchangeKind::Fanout, b""),
+        bound("amq.direct", 2, "k"),
+    ]);
+    let expected = [
+        exchange("x", ExchangeKind::Fanout, b""),
+        queue(2, "q", b""),
+        bound("amq.direct", 2, "k"),
+        Record::NextUid { uid: QueueUid(3) },
+    ];
+    assert!(catalogue.records().eq(expected), "{:?}", catalogue.records().collect::<Vec<_>>());
+}
+
+/// Records of all kinds with bytes changed: whatever comes of it, it can be restored.
+#[test]
+fn a_log_of_damaged_records_leads_to_some_topology() {
+    for seed in 0..300 {
+        println!("seed {seed}");
+        let (mut dice, mut catalogue) = (Dice(seed), Catalogue::default());
+        for _ in 0..200 {
+            let (uid, text) = (1 + dice.roll(6) as u64, format!("n{}", dice.roll(4)));
+            let record = match dice.roll(6) {
+                0 => queue(uid, &text, b"\x03abct\x01"),
+                1 => exchange(&text, ExchangeKind::Headers, b""),
+                2 => Record::QueueDeleted { uid: QueueUid(uid) },
+                3 => Record::ExchangeDeleted { name: name(&text) },
+                _ => bound(&text, uid, "key"),
+            };
+            let mut body = Vec::new();
+            record.encode(&mut body);
+            if dice.roll(3) == 0 {
+                let at = dice.roll(body.len());
+                body[at] = dice.roll(256) as u8;
+            }
+            catalogue.apply(record.kind(), &body);
+        }
+        let (topology, restored) = Topology::restore(catalogue, |_| None, SHARDS, Durability::Fsync);
+        topology.invariants();
+        World::restored(seed, topology, &restored);
+    }
+}
+
+/// `cargo test --release -p haremq --lib restart -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn many_queues_and_bindings_are_there_in_a_few_seconds() {
+    const QUEUES: u64 = 100_000;
+    let sources =
+        [("orders", ExchangeKind::Direct), ("events", ExchangeKind::Topic), ("all", ExchangeKind::Fanout)];
+    let mut log: Vec<Record> = sources.iter().map(|(source, kind)| exchange(source, *kind, b"")).collect();
+    for uid in 1..=QUEUES {
+        log.push(queue(uid, &format!("orders.of.customer.{uid}"), b""));
+        for nth in 0..5 {
+            let (source, key) = match nth {
+                0 | 1 => ("orders", format!("orders.created.{}.{nth}", uid / 2)),
+                2 => ("events", format!("events.*.{uid}.#")),
+                3 => ("events", format!("events.customer.{}.changed", uid / 10)),
+                _ => ("all", String::new()),
+            };
+            log.push(bound(source, uid, &key));
+        }
+    }
+    let encoded: Vec<(u8, Vec<u8>)> = log
+        .iter()
+        .map(|record| {
+            let mut body = Vec::new();
+            record.encode(&mut body);
+            (record.kind(), body)
+        })
+        .collect();
+    let began = Instant::now();
+    let mut catalogue = Catalogue::default();
+    encoded.iter().for_each(|(kind, body)| catalogue.apply(*kind, body));
+    let read = began.elapsed();
+    let (topology, restored) = Topology::restore(catalogue, |_| None, 1, Durability::Fsync);
+    let made = began.elapsed() - read;
+    let mut router = Router::new(1);
+    restored.changes.iter().for_each(|change| router.apply(change));
+    let all = began.elapsed();
+    println!(
+        "{} records of {} bytes: read {read:?}, topology {made:?}, one router {:?}, all {all:?}",
+        encoded.len(),
+        restored.log_bytes,
+        all - read - made
+    );
+    assert_eq!(restored.changes.len(), encoded.len());
+    topology.invariants();
+    assert!(all < Duration::from_secs(10), "{all:?}");
+}

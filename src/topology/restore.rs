@@ -1,0 +1,222 @@
+//! From what a log led to back to a topology, and what its shards need before they serve: queues and changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::bindings::{self, BindingEnd, End};
+use super::catalogue::{self, Catalogue, Outbound};
+use super::exchanges::{Exchange, alternate};
+use super::queues::{LiveQueue, NamedQueue, parse_rules};
+use super::record::{DurableEnd, DurableExchange, DurableQueue};
+use super::state::Topology;
+use crate::amqp::Table;
+use crate::exchange::{Change, Destination, ExchangeSpec, Name, QueueSpec};
+use crate::ids::{QueueId, QueueUid, ShardId};
+use crate::queue_args::{Durability, QueueArgs};
+use crate::text;
+
+/// For all shards, each of which takes its own.
+#[derive(Default, Debug)]
+pub struct Restored {
+    /// By shard: the queues that it makes on its empty slots, in this order, which gives them these ids.
+    pub queues: Vec<Vec<(QueueId, Arc<QueueSpec>)>>,
+    /// For every router, before it serves and before the first change that is broadcast.
+    pub changes: Vec<Change>,
+    /// What the log has but no server of this version could have made.
+    pub kept_out: Vec<KeptOut>,
+    /// Bytes of the log. Who knows how much it takes on disk may say so.
+    pub log_bytes: u64,
+    /// Bytes that a log would have that leads here directly.
+    pub image_bytes: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeptOut {
+    /// Of a queue.
+    pub uid: Option<QueueUid>,
+    /// A queue, exchange or binding in RabbitMQ's words.
+    pub what: String,
+    pub why: String,
+}
+
+/// Of queues that were restored.
+type Names = BTreeMap<QueueUid, (Name, QueueId)>;
+
+impl Topology {
+    /// `homes` says on which shard a queue must live because its messages are there; the others are spread. `durability` is
+    /// for queues to come.
+    pub fn restore(
+        catalogue: Catalogue,
+        homes: impl Fn(QueueUid) -> Option<ShardId>,
+        shards: u16,
+        durability: Durability,
+    ) -> (Topology, Restored) {
+        let mut topology = Topology::new(shards);
+        (topology.next_uid, topology.durability) = (catalogue.next_uid, durability);
+        let mut restored = Restored {
+            queues: vec![Vec::new(); usize::from(shards)],
+            log_bytes: catalogue.log_bytes,
+            image_bytes: catalogue.image_bytes(),
+            ..Restored::default()
+        };
+        let Catalogue { exchanges, queues, .. } = catalogue;
+        for declared in exchanges.values().filter_map(|exchange| exchange.declared.as_ref()) {
+            topology.restore_exchange(declared, &mut restored);
+        }
+        let queues = queues.into_values().map(|queue| queue.declared);
+        let names = topology.restore_queues(queues, homes, &mut restored);
+        topology.restore_bindings(exchanges, &names, &mut restored);
+        (topology, restored)
+    }
+
+    fn restore_exchange(&mut self, declared: &DurableExchange, restored: &mut Restored) {
+        match exchange_spec(declared) {
+            Ok(spec) => {
+                let spec = Arc::new(spec);
+                self.exchanges.insert(spec.name.clone(), Exchange::new(spec.clone()));
+                restored.changes.push(Change::ExchangeAdded { spec });
+            }
+            Err(why) => {
+                let what = text::exchange(&declared.name);
+                restored.kept_out.push(KeptOut { uid: None, what, why });
+            }
+        }
+    }
+
+    /// Those that must live somewhere come first, so that the others go where there are fewest in the end.
+    fn restore_queues(
+        &mut self,
+        queues: impl Iterator<Item = DurableQueue>,
+        homes: impl Fn(QueueUid) -> Option<ShardId>,
+        restored: &mut Restored,
+    ) -> Names {
+        let mut specs = Vec::new();
+        for declared in queues {
+            match queue_spec(&declared) {
+                Ok(spec) => {
+                    let home = homes(declared.uid);
+                    home.into_iter().for_each(|on| self.placement.put(on));
+                    specs.push((declared.uid, spec, home));
+                }
+                Err(why) => {
+                    let (uid, what) = (Some(declared.uid), text::queue(&declared.name));
+                    restored.kept_out.push(KeptOut { uid, what, why });
+                }
+            }
+        }
+        let mut names = Names::new();
+        for (uid, spec, home) in specs {
+            let on = home.unwrap_or_else(|| self.placement.place(ShardId::CONTROL));
+            let here = &mut restored.queues[on.index()];
+            let id = QueueId { shard: on, slot: here.len() as u32, generation: FIRST_GENERATION };
+            let (name, spec) = (spec.name.clone(), Arc::new(spec));
+            here.push((id, spec.clone()));
+            restored.changes.push(Change::QueueAdded { id, spec: spec.clone() });
+            let live = LiveQueue { id, spec, bindings: Default::default() };
+            self.queues.insert(name.clone(), NamedQueue::Live(live));
+            names.insert(uid, (name, id));
+        }
+        names
+    }
+
+    /// Bindings between exchanges come last: until then a change is felt by the exchange alone that it is about.
+    fn restore_bindings(
+        &mut self,
+        exchanges: BTreeMap<Name, catalogue::Exchange>,
+        names: &Names,
+        restored: &mut Restored,
+    ) {
+        let mut between = Vec::new();
+        for (name, exchange) in exchanges {
+            let Some(source) = self.exchanges.get(&name).map(|source| source.spec.clone()) else { continue };
+            let mut ends = Vec::with_capacity(exchange.bindings.len());
+            for Outbound { destination, key, arguments } in exchange.bindings {
+                let Some((other, destination)) = self.led_to(destination, names) else { continue };
+                if let Err(why) = check_binding(&source, &arguments) {
+                    restored.kept_out.push(KeptOut {
+                        uid: None,
+                        what: binding_text(&source, &other, &key),
+                        why,
+                    });
+                    continue;
+                }
+                let inbound = BindingEnd {
+                    other: End::Exchange(source.name.clone()),
+                    key: key.clone(),
+                    arguments: arguments.clone(),
+                };
+                if let Some(sources) = self.sources_mut(&other) {
+                    sources.insert(inbound);
+                }
+                let is_between = matches!(destination, Destination::Exchange(_));
+                ends.push(BindingEnd { other, key: key.clone(), arguments: arguments.clone() });
+                let change = Change::Bound { source: source.name.clone(), destination, key, arguments };
+                if is_between { &mut between } else { &mut restored.changes }.push(change);
+            }
+            if let Some(source) = self.exchanges.get_mut(&name) {
+                // All at once: a set is built from a list in a fraction of the time.
+                source.bindings = ends.into_iter().collect();
+            }
+        }
+        restored.changes.append(&mut between);
+    }
+
+    /// None: it was kept out, and is named for that.
+    fn led_to(&self, destination: DurableEnd, names: &Names) -> Option<(End, Destination)> {
+        match destination {
+            DurableEnd::Queue(uid) => {
+                let (name, id) = names.get(&uid)?;
+                Some((End::Queue(name.clone()), Destination::Queue(*id)))
+            }
+            DurableEnd::Exchange(name) => {
+                let name = &self.exchanges.get(&name)?.spec.name;
+                Some((End::Exchange(name.clone()), Destination::Exchange(name.clone())))
+            }
+        }
+    }
+}
+
+fn exchange_spec(declared: &DurableExchange) -> Result<ExchangeSpec, String> {
+    check_table(&declared.arguments)?;
+    let alternate = alternate(&declared.name, &declared.arguments).map_err(|refusal| refusal.text)?;
+    let DurableExchange { kind, auto_delete, internal, .. } = *declared;
+    let (name, arguments) = (declared.name.clone(), declared.arguments.clone());
+    Ok(ExchangeSpec { name, kind, durable: true, auto_delete, internal, alternate, arguments })
+}
+
+fn queue_spec(declared: &DurableQueue) -> Result<QueueSpec, String> {
+    check_table(&declared.arguments)?;
+    let mut spec = QueueSpec {
+        name: declared.name.clone(),
+        durable: true,
+        auto_delete: declared.auto_delete,
+        exclusive: None,
+        arguments: declared.arguments.clone(),
+        rules: QueueArgs::default(),
+        uid: Some(declared.uid),
+        durability: declared.durability,
+    };
+    spec.rules = parse_rules(&spec, false).map_err(|refusal| refusal.text)?;
+    Ok(spec)
+}
+
+fn check_binding(source: &ExchangeSpec, arguments: &[u8]) -> Result<(), String> {
+    check_table(arguments)?;
+    bindings::check_arguments(source.kind, arguments).map_err(|refusal| refusal.text)
+}
+
+fn check_table(arguments: &[u8]) -> Result<(), String> {
+    let checked = Table::decode(arguments);
+    checked.map(|_| ()).map_err(|error| format!("its arguments are no table: {error:?}"))
+}
+
+fn binding_text(source: &ExchangeSpec, destination: &End, key: &[u8]) -> String {
+    let to = match destination {
+        End::Queue(name) => text::queue(name),
+        End::Exchange(name) => text::exchange(name),
+    };
+    format!("binding from {} to {to} with key '{}'", text::exchange(&source.name), text::lossy(key))
+}
+
+/// What `Slots` give to who comes first.
+const FIRST_GENERATION: u32 = 1;
