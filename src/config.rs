@@ -25,7 +25,7 @@ pub struct Config {
     #[arg(long, env = "HAREMQ_HTTP_LISTEN", value_name = "ADDR:PORT", value_parser = address)]
     http_listen: Option<SocketAddr>,
 
-    /// The folder for what outlives the process; nothing is kept there yet
+    /// The folder for what outlives the process; one server at a time uses it
     ///
     /// RabbitMQ: RABBITMQ_MNESIA_BASE.
     #[arg(long, env = "HAREMQ_DATA_DIR", value_name = "DIR", default_value = "./haremq-data")]
@@ -38,6 +38,12 @@ pub struct Config {
     #[arg(long, env = "HAREMQ_DURABILITY", value_name = "fsync|os|none", default_value = "fsync",
           value_parser = durability)]
     pub durability: Durability,
+
+    /// With less room than this on the disk of the data folder publishers are held back: bytes, with or without a unit
+    ///
+    /// RabbitMQ: disk_free_limit.absolute.
+    #[arg(long, env = "HAREMQ_DISK_FREE_MIN", value_name = "BYTES", default_value = "512MiB", value_parser = bytes)]
+    pub disk_free_min: u64,
 
     /// How many shards, each with a thread; by default one per core of the affinity mask
     #[arg(long, env = "HAREMQ_SHARDS", value_name = "N",
@@ -171,11 +177,7 @@ impl FromStr for MemoryHigh {
             let fraction = text.parse::<f64>().ok().filter(|fraction| *fraction > 0.0 && *fraction <= 1.0);
             return fraction.map(MemoryHigh::Fraction).ok_or_else(|| "a fraction lies in (0, 1]".to_owned());
         }
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let bytes =
-            number.parse::<u64>().ok().zip(unit_bytes(unit)).and_then(|(n, unit)| n.checked_mul(unit));
-        match bytes {
+        match bytes(text).ok() {
             Some(bytes) if bytes >= MEMORY_HIGH_BYTES_MIN => Ok(MemoryHigh::Bytes(bytes)),
             Some(_) => {
                 Err("less than 64 MiB leaves no room for messages; write a fraction as 0.4".to_owned())
@@ -189,6 +191,13 @@ impl FromStr for MemoryHigh {
 
 /// Below this even an idle server would be in alarm.
 const MEMORY_HIGH_BYTES_MIN: u64 = 64 << 20;
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let bytes = number.parse::<u64>().ok().zip(unit_bytes(unit)).and_then(|(n, unit)| n.checked_mul(unit));
+    bytes.ok_or_else(|| "expected bytes such as 2147483648, 2GB, 512MiB".to_owned())
+}
 
 /// The units of RabbitMQ's rabbitmq.conf.
 fn unit_bytes(unit: &str) -> Option<u64> {

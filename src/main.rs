@@ -5,12 +5,13 @@ use haremq::budget::Budget;
 use haremq::config::{Config, Listen, LogFormat, Switch};
 use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::ShardId;
-use haremq::limits::{CONNECTIONS_MAX, RING_COMMANDS, UNAUTHENTICATED_MAX};
+use haremq::limits::{CONNECTIONS_MAX, JOURNAL_SEGMENT_BYTES, RING_COMMANDS, UNAUTHENTICATED_MAX};
 use haremq::machine;
 use haremq::management;
 use haremq::mesh;
 use haremq::net::listener::{self, Listener};
-use haremq::shard::start::Shards;
+use haremq::shard::restart::JournalConfig;
+use haremq::shard::start::{Shards, Store, wall_ms};
 use haremq::shard::{Command, Shard, ShardConfig};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -131,12 +132,22 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
     let seed = random()?;
     let ends = mesh::connect::<Command>(shards, RING_COMMANDS);
     let bells = ends[0].bells();
-    let make = |(id, end)| {
-        let (config, budget) = (shard_config.clone(), budget.clone());
-        move || Shard::new(ShardId(id), config, end, budget, seed)
+    let journals = JournalConfig {
+        segment_bytes: JOURNAL_SEGMENT_BYTES,
+        disk_free_min: config.disk_free_min,
+        durability: config.durability,
     };
-    let makers = (0..shards).zip(ends).map(make).collect();
-    Shards::start(makers, bells, if config.pin == Switch::On { cores } else { &[] })
+    let (store, starts) = Store::open(&config.data_dir, journals, shards, &budget)?;
+    let make = |(id, (end, start))| {
+        let (config, budget) = (shard_config.clone(), budget.clone());
+        move || {
+            let mut shard = Shard::new(ShardId(id), config, end, budget, seed);
+            shard.start_with(start, wall_ms());
+            shard
+        }
+    };
+    let makers = (0..shards).zip(ends.into_iter().zip(starts)).map(make).collect();
+    Shards::start(makers, store, bells, if config.pin == Switch::On { cores } else { &[] })
 }
 
 fn bind(listen: Listen, what: &str) -> Result<(Socket, SocketAddr), Failure> {

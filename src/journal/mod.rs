@@ -5,18 +5,26 @@
 //!             the next group forms meanwhile
 //! ```
 
+pub mod disk;
+pub mod flusher;
 mod keep;
-mod layout;
+pub mod layout;
 mod link;
+#[cfg(test)]
+mod memory;
 mod position;
 mod promise;
+pub mod reader;
 pub mod record;
 mod recovery;
 
+pub use disk::{Disk, OsDisk};
+pub use flusher::{Failure, Flusher, FlusherConfig};
 pub use keep::{Keep, Keeps};
 pub use link::{Group, Link};
 pub use position::Position;
 pub use promise::{Due, Promised, Proof};
+pub use reader::{Damage, Rot, Scan, SegmentInfo, read_journal, set_aside};
 pub use recovery::{Held, HeldMessage, Recovered, Recovery};
 
 use std::collections::VecDeque;
@@ -72,7 +80,7 @@ impl Journal {
             link,
             segment_bytes,
             group: vec![0; GROUP_HEADER_BYTES],
-            at: Position::new(first_segment, GROUPS_AT as u32),
+            at: Position::new(first_segment, GROUPS_AT),
             urgency: Urgency::Lazy,
             lazy_at: None,
             last: 0,
@@ -190,11 +198,11 @@ impl Journal {
 
     /// The last record does not fit into the segment: it opens the next one, which is made for its size.
     fn turn_segment(&mut self) {
-        if self.last == GROUP_HEADER_BYTES && self.at.offset() as usize == GROUPS_AT {
+        if self.last == GROUP_HEADER_BYTES && self.at.offset() == GROUPS_AT {
             return;
         }
         let record = self.group.split_off(self.last);
-        let next = Position::new(self.at.segment() + 1, GROUPS_AT as u32);
+        let next = Position::new(self.at.segment() + 1, GROUPS_AT);
         self.hand_on();
         self.at = next;
         self.group.extend_from_slice(&record);
@@ -222,8 +230,10 @@ impl Journal {
     fn send_ready(&mut self) {
         while let Some(group) = self.ready.pop_front() {
             if let Err(group) = self.link.try_send(group) {
-                return self.ready.push_front(group);
+                self.ready.push_front(group);
+                break;
             }
         }
+        self.link.wake();
     }
 }

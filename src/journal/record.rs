@@ -75,7 +75,7 @@ impl<'a> Record<'a> {
                 let (tx, body) = u64_of(body)?;
                 let (of, body) = u64_of(body)?;
                 let place = Places::of(body)?.iter().next()?;
-                Record::Place { tx, of: Position::from_bits(of), place }
+                Record::Place { tx, of: Position::from_u64(of), place }
             }
             kind::SETTLED => Record::Settled(Settlements::of(body)?),
             kind::RETURNED => Record::Returned(Places::of(body)?),
@@ -110,7 +110,7 @@ pub fn put_place(out: &mut Vec<u8>, place: &Place) {
 /// The head of a `Place` that follows its message; the place itself follows.
 pub fn put_place_of(out: &mut Vec<u8>, tx: u64, of: Position) {
     out.extend_from_slice(&tx.to_le_bytes());
-    out.extend_from_slice(&of.to_bits().to_le_bytes());
+    out.extend_from_slice(&of.as_u64().to_le_bytes());
 }
 
 pub fn put_settlement(out: &mut Vec<u8>, queue: QueueUid, sequence: u64) {

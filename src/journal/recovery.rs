@@ -153,6 +153,11 @@ impl Recovery {
         }
     }
 
+    /// Queues that were spoken of, whether they exist or not.
+    pub fn uids(&self) -> impl Iterator<Item = QueueUid> {
+        self.queues.keys().copied()
+    }
+
     /// All was read. Messages of queues that `exists` does not know are let go.
     pub fn finish(mut self, exists: impl Fn(QueueUid) -> bool) -> Recovered {
         let gone: Vec<QueueUid> = self.queues.keys().copied().filter(|queue| !exists(*queue)).collect();

@@ -50,6 +50,12 @@ pub struct ShardLog {
     others: Vec<(String, Recovery, Scan)>,
 }
 
+impl ShardLog {
+    fn uids(&self) -> impl Iterator<Item = QueueUid> {
+        self.own.0.uids().chain(self.others.iter().flat_map(|(_, other, _)| other.uids()))
+    }
+}
+
 /// What one shard starts with.
 pub struct ShardStart {
     restored: Arc<Restored>,
@@ -108,20 +114,17 @@ pub fn start<D: Disk + Clone>(
     let scan = read_journal(disk, TOPOLOGY, &mut |_, kind, body| catalogue.apply(kind, body))
         .map_err(|error| Failure::new("read", TOPOLOGY, error))?;
     let mut makers = Makers { disk, config, random: &mut random, reports: Vec::new(), flushers: Vec::new() };
-    let ignored = catalogue.ignored();
-    let (topology_link, topology_journal) = makers.journal(ShardId::CONTROL, TOPOLOGY, &scan);
-    makers.report(TOPOLOGY, scan, ignored)?;
-    let _ = topology_link;
+    let topology_journal = makers.journal(ShardId::CONTROL, TOPOLOGY, &scan);
+    makers.report(TOPOLOGY, scan, catalogue.ignored())?;
 
-    let exists = |uid: QueueUid| catalogue.has_queue(uid);
     let mut parts = Vec::new();
     for (shard, log) in (0..shards).map(ShardId).zip(logs) {
-        parts.push(makers.shard(shard, log, exists)?);
+        log.uids().for_each(|uid| catalogue.saw(uid));
+        parts.push(makers.shard(shard, log, |uid| catalogue.has_queue(uid))?);
     }
     let mut homes = BTreeMap::new();
     for (shard, (recovered, _)) in (0..shards).map(ShardId).zip(&parts) {
         homes.extend(recovered.occupied().map(|uid| (uid, shard)));
-        recovered.queues.keys().for_each(|&uid| catalogue.saw(uid));
     }
     let home = |uid| homes.get(&uid).copied();
     let (topology, restored) = Topology::restore(catalogue, home, shards, config.durability);
@@ -146,7 +149,7 @@ struct Makers<'a, D: Disk> {
 }
 
 impl<D: Disk + Clone> Makers<'_, D> {
-    fn journal(&mut self, shard: ShardId, dir: &str, scan: &Scan) -> (Arc<Link>, Journal) {
+    fn journal(&mut self, shard: ShardId, dir: &str, scan: &Scan) -> Journal {
         let link = Arc::new(Link::new(scan.end));
         let config = FlusherConfig {
             dir: dir.to_owned(),
@@ -156,8 +159,7 @@ impl<D: Disk + Clone> Makers<'_, D> {
         };
         let flusher = Flusher::new(self.disk.clone(), config, scan.next_segment, link.clone());
         self.flushers.push((shard, flusher, link.clone()));
-        let journal = Journal::new(link.clone(), scan.next_segment, self.config.segment_bytes);
-        (link, journal)
+        Journal::new(link, scan.next_segment, self.config.segment_bytes)
     }
 
     /// Messages of queues that are gone are let go.
@@ -170,7 +172,7 @@ impl<D: Disk + Clone> Makers<'_, D> {
         let dir = journal_dir(shard);
         let (recovery, scan) = log.own;
         let mut recovered = recovery.finish(&exists);
-        let (_, mut journal) = self.journal(shard, &dir, &scan);
+        let mut journal = self.journal(shard, &dir, &scan);
         journal.record(kind::START, Urgency::Lazy, |_| ());
         self.report(&dir, scan, recovered.senseless)?;
         for (dir, other, scan) in log.others {
@@ -227,6 +229,19 @@ impl Shard {
         self.restore(&restored, control);
         self.rooms.recover(recovered, wall_ms);
         self.rooms.journal = Some(journal);
+    }
+
+    /// The server stops in order: nothing is done after this but to write what is recorded.
+    pub fn close_journal(&mut self) {
+        self.rooms.close_journal();
+    }
+
+    /// Whether all that was recorded is on disk; hands on what is not under way yet.
+    pub fn is_journal_done(&mut self) -> bool {
+        self.rooms.journal.as_mut().is_none_or(|journal| {
+            journal.flush();
+            journal.is_done()
+        })
     }
 }
 

@@ -14,9 +14,11 @@ mod gate;
 mod published;
 mod serve;
 mod shell;
+mod store;
 mod turns;
 
 pub use published::{Published, Snapshot};
+pub use store::{Store, wall_ms};
 
 use crate::machine::MEMLOCK_ADVICE;
 use crate::mesh::doorbell::Doorbell;
@@ -27,6 +29,7 @@ use glommio::timer::sleep;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use serve::Serve;
 use shell::Shell;
+use store::Writers;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -71,6 +74,7 @@ impl Stop {
 pub struct Shards {
     pub common: Common,
     threads: Vec<ExecutorJoinHandle<()>>,
+    writers: Writers,
 }
 
 /// glommio's registered buffers, in each of three rings, locked. They serve file I/O only; its default is 10 MiB.
@@ -86,12 +90,20 @@ const TICK: Duration = Duration::from_millis(100);
 const CONNECTIONS_GONE: Duration = Duration::from_secs(3);
 /// From the request to stop: the other shards have this long for theirs.
 const PEERS_QUIET: Duration = Duration::from_secs(4);
+/// From the request to stop: the journals have this long to be on disk.
+const JOURNAL_DONE: Duration = Duration::from_millis(4_500);
 /// How often a shard looks while it waits for either.
 const STOP_POLL: Duration = Duration::from_millis(1);
 
 impl Shards {
-    /// Starts a thread per maker of a shard; `cores` pins them in turn, or is empty. Returns when all are up.
-    pub fn start<M>(makers: Vec<M>, bells: Arc<[Doorbell]>, cores: &[usize]) -> Result<Self, String>
+    /// Starts a thread per maker of a shard, and those that write their journals; `cores` pins the shards in turn, or is
+    /// empty. Returns when all are up.
+    pub fn start<M>(
+        makers: Vec<M>,
+        store: Store,
+        bells: Arc<[Doorbell]>,
+        cores: &[usize],
+    ) -> Result<Self, String>
     where
         M: FnOnce() -> Shard + Send + 'static,
     {
@@ -102,13 +114,14 @@ impl Shards {
             published: (0..count).map(|_| Published::default()).collect(),
             stop: Arc::default(),
         };
+        let writers = store.write(&common).map_err(|error| format!("a journal's thread: {error}"))?;
         let (up, ups) = channel();
         let spawn = |(index, make)| spawn(index, make, common.clone(), core(cores, index), up.clone());
         let threads = makers.into_iter().enumerate().map(spawn).collect::<Result<Vec<_>, _>>()?;
         drop(up);
         // A thread that dies without a word takes its sender with it.
         let heard: Vec<usize> = ups.iter().collect();
-        if heard.len() == count { Ok(Shards { common, threads }) } else { Err(why_silent(threads, &heard)) }
+        if heard.len() == count { Ok(Shards { common, threads, writers }) } else { Err(why_silent(threads, &heard)) }
     }
 
     /// Closes every connection and ends the threads, by `PEERS_QUIET` and a little.
@@ -120,6 +133,7 @@ impl Shards {
                 tracing::error!(%error, "a shard did not end well");
             }
         }
+        self.writers.stop();
     }
 }
 
@@ -202,6 +216,8 @@ async fn wind_down(shell: &Shell) {
     barrier(shell, &shell.common.stop.quiet, began + PEERS_QUIET).await;
     shell.settle(shell.gate.now());
     barrier(shell, &shell.common.stop.drained, began + PEERS_QUIET).await;
+    shell.close_journal();
+    settle_until(shell, began + JOURNAL_DONE, || shell.is_journal_done()).await;
     shell.publish();
 }
 

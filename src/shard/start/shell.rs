@@ -3,6 +3,7 @@
 use super::Common;
 use super::gate::{Gate, Pass};
 use super::published::Published;
+use super::store::wall_ms;
 use crate::mesh::doorbell::Doorbell;
 use crate::net::listener::{Accepted, Inbox};
 use crate::net::{Socket, Sockets, Turn};
@@ -11,7 +12,7 @@ use glommio::timer::Timer;
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Lives on: its shard, within its glommio executor.
 pub struct Shell {
@@ -122,9 +123,7 @@ impl Shell {
 
     /// The wall clock, for the times that messages carry.
     pub fn tell_time(&self) {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        self.rooms.borrow_mut().shard.set_wall(ms, self.gate.now());
+        self.rooms.borrow_mut().shard.set_wall(wall_ms(), self.gate.now());
     }
 
     /// The turn of the clockwork: takes what is due, and sleeps until something will be.
@@ -177,6 +176,16 @@ impl Shell {
         let mut rooms = self.rooms.borrow_mut();
         rooms.shard.shutdown(now);
         rooms.settle(now);
+    }
+
+    /// The last that the shard records.
+    pub fn close_journal(&self) {
+        self.rooms.borrow_mut().shard.close_journal();
+    }
+
+    /// Whether it is on disk.
+    pub fn is_journal_done(&self) -> bool {
+        self.rooms.borrow_mut().shard.is_journal_done()
     }
 
     pub fn connections(&self) -> usize {
