@@ -65,9 +65,16 @@ pub enum Fault {
     RepeatLetter,
     RefusedIsAcked,
     AckedIsRefused,
+    // What the disk does instead of what it was told.
+    ConfirmBeforeSync,
+    ToldBeforeSync,
+    SyncSkipped,
+    ReadNotSynced,
+    NamesNotSynced,
+    SyncErrorIgnored,
 }
 
-pub const ALL: [Fault; 49] = [
+pub const ALL: [Fault; 55] = [
     Fault::DropDelivery,
     Fault::RepeatDelivery,
     Fault::LateDelivery,
@@ -117,6 +124,12 @@ pub const ALL: [Fault; 49] = [
     Fault::RepeatLetter,
     Fault::RefusedIsAcked,
     Fault::AckedIsRefused,
+    Fault::ConfirmBeforeSync,
+    Fault::ToldBeforeSync,
+    Fault::SyncSkipped,
+    Fault::ReadNotSynced,
+    Fault::NamesNotSynced,
+    Fault::SyncErrorIgnored,
 ];
 
 /// Plants one kind of fault now and then.
@@ -130,6 +143,8 @@ pub struct Faults {
     letters: BTreeMap<(ConnectionIx, u16, Vec<u8>), Content>,
     /// The queue of each consumer.
     consumers: BTreeMap<(ConnectionIx, u16, Vec<u8>), Vec<u8>>,
+    /// Messages with a lower number were published before the server was there.
+    inherited: u64,
     pub planted: u32,
 }
 
@@ -142,8 +157,19 @@ impl Faults {
             ends: VecDeque::new(),
             letters: BTreeMap::new(),
             consumers: BTreeMap::new(),
+            inherited: 0,
             planted: 0,
         }
+    }
+
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// What the last server was told, and by whom, is history.
+    pub fn server_ended(&mut self, published: u64) {
+        (self.inherited, self.late) = (published, None);
+        self.ends.clear();
     }
 
     /// What reaches the client instead of these units.

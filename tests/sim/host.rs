@@ -135,9 +135,13 @@ impl Host {
     }
 
     pub fn tick(&mut self, now: u64, out: &mut Events) -> Verdict {
-        self.shard.set_wall(wall(now) * 1_000, now);
+        self.tell_time(now);
         self.shard.tick(now);
         self.look(None, out)
+    }
+
+    pub fn tell_time(&mut self, now: u64) {
+        self.shard.set_wall(wall_ms(now), now);
     }
 
     /// Something in the shard waits for the clock, and it has come.
@@ -261,9 +265,9 @@ impl Host {
     }
 }
 
-/// Seconds since 1970 at that time of the clock.
-pub fn wall(now: u64) -> u64 {
-    1_800_000_000 + now / 1_000_000_000
+/// Milliseconds since 1970 at that time of the clock.
+pub fn wall_ms(now: u64) -> u64 {
+    1_800_000_000_000 + now / 1_000_000
 }
 
 impl Socket {

@@ -10,7 +10,9 @@
 
 mod acts;
 mod client;
+mod crash;
 mod dice;
+mod disk;
 mod faults;
 mod forgery;
 mod host;
@@ -19,6 +21,8 @@ mod oracle;
 mod plan;
 mod rules;
 mod run;
+mod store;
+mod tamper;
 mod topology;
 mod transactions;
 mod wire;
@@ -27,7 +31,7 @@ mod world;
 use std::str::FromStr;
 
 use faults::Fault;
-use run::{Report, run};
+use run::{Report, run, run_with};
 
 #[test]
 fn whatever_the_order_of_turns_every_promise_is_kept() {
@@ -81,13 +85,13 @@ fn saw_enough(total: &Report) {
 /// One channel consumes while another of the same shard, behind an answer that came meanwhile, publishes to that queue.
 #[test]
 fn no_delivery_overtakes_consume_ok() {
-    sure(6838);
+    sure_without_disk(6838);
 }
 
 /// Both close a connection at once, and the client's close-ok comes in two reads.
 #[test]
 fn closes_that_cross_are_both_answered() {
-    sure(12731);
+    sure_without_disk(12731);
 }
 
 #[test]
@@ -113,6 +117,13 @@ fn is_seen(fault: Fault) -> bool {
         println!("{fault:?} is seen with seed {seed}: {}", violation.0);
     }
     found.is_some()
+}
+
+/// The run that this seed was before there were disks.
+fn sure_without_disk(seed: u64) {
+    if let Err(violation) = run_with(seed, None, false) {
+        panic!("seed {seed}: {}", violation.0);
+    }
 }
 
 fn sure(seed: u64) -> Report {

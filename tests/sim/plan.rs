@@ -1,6 +1,7 @@
 //! What a run is like: each seed draws which things happen often, which seldom and which not at all.
 
 use crate::dice::Dice;
+use crate::store::Weather;
 
 pub struct Plan {
     pub shards: u16,
@@ -34,6 +35,9 @@ pub struct Plan {
     pub preferred: usize,
     /// Messages come one by one to many queues, some of which keep none: often a shard holds nothing at all.
     pub sparse: bool,
+    /// Queues that are durable, and messages that are persistent for that, in percent.
+    pub durable: usize,
+    pub persistent: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,9 +138,18 @@ impl Plan {
             urgent: [0, 50, 90][dice.roll(3)],
             preferred: [0, 50][dice.roll(2)],
             sparse: false,
+            durable: 30,
+            persistent: 0,
         };
         // Not from the dice of the run itself: the seeds stay what they are.
         if dice.clone().chance(SPARSE) { plan.sparse() } else { plan }
+    }
+
+    /// Much is to outlive the server, and publishers want to know.
+    pub fn with_disk(&mut self, weather: &Weather) {
+        (self.durable, self.persistent) = (weather.durable, weather.persistent);
+        let confirm = &mut self.acts[Act::Confirm as usize];
+        *confirm = (*confirm).max(16);
     }
 
     fn sparse(self) -> Plan {

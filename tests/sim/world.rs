@@ -1,6 +1,7 @@
 //! Hosts, clients and the oracle, joined by chance: one step is one turn of somebody.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use haremq::amqp::Method;
@@ -15,9 +16,11 @@ use haremq::shard::{Shard, ShardConfig};
 use crate::client::{Client, Phase};
 use crate::dice::{Dice, Trace};
 use crate::faults::{Fault, Faults};
-use crate::host::{Event, Host};
+use crate::crash::Endings;
+use crate::host::{Event, Host, wall_ms};
 use crate::oracle::{ConnectionIx, Life, Oracle, Verdict, Violation, violation};
 use crate::plan::Plan;
+use crate::store::Store;
 use crate::wire::Unit;
 
 pub struct World {
@@ -31,14 +34,27 @@ pub struct World {
     pub now: u64,
     /// Numbers the names that clients choose.
     pub names: u32,
+    /// The client that is there to look.
+    pub looker: usize,
+    /// What outlives the server; without one, nothing does and nobody asks.
+    pub store: Option<Store>,
+    /// The disk failed: the server is about to end.
+    pub is_down: bool,
+    pub endings: Endings,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) config: ShardConfig,
+    seed: u64,
     /// Every method is printed: `HAREMQ_SIM_LOG=1`.
-    log: bool,
+    pub(crate) log: bool,
 }
 
 impl World {
-    pub fn new(seed: u64, fault: Option<Fault>) -> World {
+    pub fn new(seed: u64, fault: Option<Fault>, store: Option<Store>) -> Verdict<World> {
         let mut dice = Dice::new(seed);
-        let plan = Plan::draw(&mut dice);
+        let mut plan = Plan::draw(&mut dice);
+        if let Some(store) = &store {
+            plan.with_disk(&store.weather);
+        }
         let budget = Arc::new(Budget::new(1 << 40));
         let config = ShardConfig {
             handshake: HandshakeConfig::default(),
@@ -46,22 +62,51 @@ impl World {
             unauthenticated_max: 1_000,
             secret: [seed, 1],
         };
-        let ends = mesh::connect(plan.shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
-        let hosts = ends
-            .map(|(end, id)| Host::new(Shard::new(id, config.clone(), end, budget.clone(), seed)))
-            .collect();
-        World {
+        let mut world = World {
             dice,
             plan,
-            hosts,
+            hosts: Vec::new(),
             clients: Vec::new(),
             oracle: Oracle::default(),
             faults: Faults::new(fault, seed),
             trace: Trace::default(),
             now: 1,
             names: 0,
+            looker: 0,
+            store,
+            is_down: false,
+            endings: Endings::default(),
+            budget,
+            config,
+            seed,
             log: std::env::var_os("HAREMQ_SIM_LOG").is_some(),
+        };
+        match world.boot() {
+            Ok(done) => done.map(|()| world),
+            Err(error) => violation(format!("the first server does not start: {error}")),
         }
+    }
+
+    /// A server starts, from what the last one left if there is a disk. `Err`: the disk failed.
+    pub fn boot(&mut self) -> io::Result<Verdict> {
+        let ends = mesh::connect(self.plan.shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
+        let shard = |(end, id)| Shard::new(id, self.config.clone(), end, self.budget.clone(), self.seed);
+        let mut shards: Vec<Shard> = ends.map(shard).collect();
+        if let Some(store) = &mut self.store {
+            match store.start(self.plan.shards, &self.budget)? {
+                Ok(starts) => {
+                    for (shard, start) in shards.iter_mut().zip(starts) {
+                        shard.start_with(start, wall_ms(self.now));
+                    }
+                }
+                Err(text) => return Ok(violation(text)),
+            }
+        }
+        self.hosts = shards.into_iter().map(Host::new).collect();
+        for host in &mut self.hosts {
+            host.tell_time(self.now);
+        }
+        Ok(Ok(()))
     }
 
     /// A new client at some shard; it has written the protocol header.
@@ -110,6 +155,12 @@ impl World {
     pub fn step(&mut self) -> Verdict {
         let ns = self.dice.roll(self.plan.pace) as u64;
         self.pass(ns);
+        if let Some(store) = &self.store
+            && self.dice.chance(store.weather.writes)
+        {
+            let writer = self.dice.roll(store.writers());
+            return self.write_some(writer).map(drop);
+        }
         match self.dice.weighted(&self.plan.turns) {
             0 => self.shard_turn(),
             1 => self.client_reads(),
@@ -166,7 +217,13 @@ impl World {
         if self.clients.is_empty() {
             return Ok(());
         }
-        let client = self.dice.roll(self.clients.len());
+        let mut client = self.dice.roll(self.clients.len());
+        if self.store.is_some() {
+            let is_there = |&at: &usize| self.clients[at].phase != Phase::Gone;
+            let there: Vec<usize> = (0..self.clients.len()).filter(is_there).collect();
+            let Some(&one) = self.dice.pick(&there) else { return Ok(()) };
+            client = one;
+        }
         if self.clients[client].pauses > 0 {
             self.clients[client].pauses -= 1;
             return Ok(());
@@ -338,6 +395,11 @@ impl World {
             let mut moved = false;
             for host in 0..self.hosts.len() {
                 moved |= self.run(host)?;
+            }
+            for writer in 0..self.store.as_ref().map_or(0, Store::writers) {
+                while self.write_some(writer)? {
+                    moved = true;
+                }
             }
             for client in 0..self.clients.len() {
                 moved |=

@@ -26,6 +26,9 @@ impl Oracle {
                 violation(format!("{} is dead and cannot have died there", what()))
             };
         };
+        if self.publications[message].doubled {
+            return Ok(());
+        }
         if copy.letter.is_some() {
             return violation(format!("{} has died before", what()));
         }
@@ -45,7 +48,7 @@ impl Oracle {
                     && self.may_be_too_many(message, queue, copy.since)
             }
             Reason::DeliveryLimit => {
-                let unseen = copy.vague || record.hidden.since(copy.since);
+                let unseen = copy.vague || copy.uncounted || record.hidden.since(copy.since);
                 let given_back = !matches!(copy.state, CopyState::Ready | CopyState::Gone);
                 let returns = copy.returns + u32::from(given_back);
                 is_there
@@ -58,7 +61,7 @@ impl Oracle {
     /// Whether a message that was ready, and that nobody settled, may have died all the same.
     pub(super) fn may_have_died(&self, message: PublicationIx, queue: QueueIx, copy: &Copy) -> bool {
         let rules = &self.queues[queue].rules;
-        let vague = copy.vague || self.queues[queue].hidden.since(copy.since);
+        let vague = copy.vague || copy.uncounted || self.queues[queue].hidden.since(copy.since);
         let returned = rules.delivery_limit.is_some_and(|limit| copy.returns > limit || vague);
         returned
             || copy.maybe_refused
@@ -132,7 +135,10 @@ impl Oracle {
         // By what else it may have gone before.
         let lost = self.is_lost_otherwise(queue, copy);
         let too_many = record.rules.is_limited() && self.may_be_too_many(message, queue, copy.since);
-        let vague = copy.vague || record.hidden.since(copy.since) || record.rules.timeout_ms.is_some();
+        let vague = copy.vague
+            || copy.uncounted
+            || record.hidden.since(copy.since)
+            || record.rules.timeout_ms.is_some();
         let unseen = (record.rules.delivery_limit.is_some() && vague) || too_many;
         let sure = copy.sure && !lost && copy.letter.is_none() && record.fact.is_sure();
         if sure && spent {
