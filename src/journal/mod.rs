@@ -55,6 +55,8 @@ pub struct Journal {
     under_way: VecDeque<(Position, usize)>,
     /// The sum of their sizes.
     behind_bytes: usize,
+    /// Where the last group ends that was handed on.
+    handed_on: Position,
     free_before: u32,
     pub now: u64,
 }
@@ -87,6 +89,7 @@ impl Journal {
             ready: VecDeque::new(),
             under_way: VecDeque::new(),
             behind_bytes: 0,
+            handed_on: Position::NONE,
             free_before: 0,
             now: 0,
         }
@@ -176,7 +179,7 @@ impl Journal {
 
     /// Whether everything recorded is on disk.
     pub fn is_done(&mut self) -> bool {
-        self.group.len() == GROUP_HEADER_BYTES && self.proof().synced >= self.at
+        self.group.len() == GROUP_HEADER_BYTES && self.proof().synced >= self.handed_on
     }
 
     fn end(&mut self, at: usize, urgency: Urgency) -> Position {
@@ -222,6 +225,7 @@ impl Journal {
         let sync = self.urgency != Urgency::Write;
         self.ready.push_back(Group { bytes, at: self.at, end, sync, free_before: self.free_before });
         self.under_way.push_back((end, len));
+        self.handed_on = end;
         self.behind_bytes += len;
         (self.at, self.last, self.urgency, self.lazy_at) = (end, 0, Urgency::Lazy, None);
         self.send_ready();
