@@ -142,7 +142,8 @@ impl Journal {
 
     /// Whether everything recorded is on disk.
     pub fn is_done(&mut self) -> bool {
-        self.group.len() == GROUP_HEADER_BYTES && self.proof().synced >= self.at
+        let is_new = self.at.offset() as usize == GROUPS_AT;
+        self.group.len() == GROUP_HEADER_BYTES && (is_new || self.proof().synced >= self.at)
     }
 
     fn end(&mut self, at: usize, urgency: Urgency) -> Position {
@@ -200,4 +201,17 @@ impl Journal {
             }
         }
     }
+}
+
+/// Kinds and bodies of a group's records, as a reader would find them.
+#[cfg(test)]
+pub(crate) fn records_of(group: &Group) -> Vec<(u8, Vec<u8>)> {
+    let (mut at, mut records) = (GROUP_HEADER_BYTES, Vec::new());
+    while at < group.bytes.len() {
+        let body = at + RECORD_HEADER_BYTES;
+        let end = body + body_len(&group.bytes, at);
+        records.push((group.bytes[at + 4], group.bytes[body..end].to_vec()));
+        at = end.next_multiple_of(8);
+    }
+    records
 }
