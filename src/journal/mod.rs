@@ -241,3 +241,16 @@ impl Journal {
         self.link.wake();
     }
 }
+
+/// Kinds and bodies of a group's records, as a reader would find them.
+#[cfg(test)]
+pub(crate) fn records_of(group: &Group) -> Vec<(u8, Vec<u8>)> {
+    let (mut at, mut records) = (GROUP_HEADER_BYTES, Vec::new());
+    while at < group.bytes.len() {
+        let body = at + RECORD_HEADER_BYTES;
+        let end = body + body_len(&group.bytes, at);
+        records.push((group.bytes[at + 4], group.bytes[body..end].to_vec()));
+        at = end.next_multiple_of(8);
+    }
+    records
+}
