@@ -8,7 +8,7 @@ use crate::amqp::table::Table;
 use crate::amqp::wire::ShortStr;
 use crate::ids::ShardId;
 use crate::journal::{Journal, Link, records_of};
-use crate::limits::SEGMENT_BYTES;
+use crate::limits::JOURNAL_SEGMENT_BYTES as SEGMENT_BYTES;
 use crate::queue_args::Durability;
 use crate::shard::Shard;
 use crate::topology::{Catalogue, Topology};
@@ -39,7 +39,7 @@ impl Disk {
     /// Writes and syncs what was handed over.
     fn sync(&mut self) {
         let link = self.link.as_ref().expect("it was started");
-        while let Some(group) = link.groups.pop() {
+        while let Some(group) = link.take_group() {
             self.log.extend(records_of(&group));
             link.pretend_synced(group.end);
         }

@@ -8,7 +8,7 @@ use crate::exchange::model::Dice;
 use crate::exchange::{ExchangeKind, Name};
 use crate::ids::{ChannelNumber, ConnectionId, QueueUid, Requester, ShardId};
 use crate::journal::{Link, Position, records_of};
-use crate::limits::SEGMENT_BYTES;
+use crate::limits::JOURNAL_SEGMENT_BYTES as SEGMENT_BYTES;
 use crate::topology::{
     Catalogue, Change, DurableBinding, DurableEnd, DurableExchange, DurableQueue, Outcome,
 };
@@ -69,7 +69,7 @@ fn nothing_comes_out_before_the_records_in_front_of_it_are_on_disk_nor_out_of_or
                 }
                 4 => {
                     ledger.flush(0);
-                    while let Some(group) = link.groups.pop() {
+                    while let Some(group) = link.take_group() {
                         groups.push_back((group.end, records));
                     }
                 }
@@ -86,7 +86,7 @@ fn nothing_comes_out_before_the_records_in_front_of_it_are_on_disk_nor_out_of_or
             assert!(before[..out.len()].iter().all(|&records| records <= on_disk));
         }
         ledger.flush(0);
-        while let Some(group) = link.groups.pop() {
+        while let Some(group) = link.take_group() {
             groups.push_back((group.end, records));
         }
         groups.iter().for_each(|(end, _)| link.pretend_synced(*end));
@@ -106,7 +106,7 @@ fn what_is_transient_waits_for_nobody_until_something_durable_is_in_front_of_it(
     assert_eq!(ledger.take(broadcast(1)), None);
     assert_eq!(ledger.take(reply(2)), None);
     ledger.flush(0);
-    let group = link.groups.pop().expect("somebody waits");
+    let group = link.take_group().expect("somebody waits");
     assert!(group.sync && !ledger.has_news());
     link.pretend_synced(group.end);
     assert!(ledger.has_news() && ledger.next().is_none(), "it was not looked at yet");
@@ -176,12 +176,12 @@ fn a_log_that_has_grown_gets_a_snapshot_and_what_lies_before_it_is_freed() {
     while ledger.has_work() {
         ledger.work(&topology);
         ledger.flush(0);
-        groups.extend(std::iter::from_fn(|| link.groups.pop()));
+        groups.extend(std::iter::from_fn(|| link.take_group()));
         pieces += 1;
     }
     assert!(pieces > 10, "{pieces} pieces");
     ledger.flush(0);
-    groups.extend(std::iter::from_fn(|| link.groups.pop()));
+    groups.extend(std::iter::from_fn(|| link.take_group()));
     let mut replayed = Catalogue::default();
     let (mut begun_in, mut ended_in) = (0, 0);
     for group in &groups {
@@ -216,13 +216,13 @@ fn a_snapshot_waits_while_the_disk_is_behind() {
     }
     ledger.work(&topology);
     assert!(!ledger.has_work() && ledger.taking.is_none());
-    let end = std::iter::from_fn(|| link.groups.pop()).last().expect("much is under way").end;
+    let end = std::iter::from_fn(|| link.take_group()).last().expect("much is under way").end;
     link.pretend_synced(end);
     assert!(ledger.has_work());
     ledger.look();
     ledger.work(&topology);
     ledger.flush(0);
-    let last = std::iter::from_fn(|| link.groups.pop()).last().expect("the snapshot");
+    let last = std::iter::from_fn(|| link.take_group()).last().expect("the snapshot");
     assert_eq!(records_of(&last).last().map(|(kind, _)| *kind), Some(Record::SnapshotEnd.kind()));
 }
 
