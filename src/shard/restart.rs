@@ -175,7 +175,11 @@ impl<D: Disk + Clone> Makers<'_, D> {
         let (recovery, scan) = log.own;
         let mut recovered = recovery.finish(&exists);
         let mut journal = self.journal(shard, &dir, self.config.segment_bytes, &scan);
-        journal.record(kind::START, Urgency::Lazy, |_| ());
+        journal.record(kind::START, Urgency::Aside, |_| ());
+        if recovered.stopped && !recovered.keeps.is_empty() {
+            // Nothing of it is delivered before the log says that it may have been.
+            self.write_out(&mut journal)?;
+        }
         self.report(&dir, scan, recovered.senseless)?;
         for (dir, other, scan) in log.others {
             let other = other.finish(&exists);
@@ -242,7 +246,7 @@ impl Shard {
     pub fn is_journal_done(&mut self) -> bool {
         self.rooms.journal.as_mut().is_none_or(|journal| {
             journal.flush();
-            journal.is_done()
+            journal.is_untouched() || journal.is_done()
         })
     }
 }
