@@ -45,6 +45,13 @@ impl Endings {
 }
 
 impl World {
+    /// For people to read.
+    pub fn describe(&self) {
+        if let Some(store) = self.store.as_ref().filter(|_| self.log) {
+            println!("{} shards, {:?}", self.plan.shards, store.weather);
+        }
+    }
+
     /// What this phase brings, besides what clients do.
     pub fn expect_trouble(&mut self) {
         let Some(store) = &self.store else { return };
@@ -79,7 +86,7 @@ impl World {
 
     /// The turn of a flusher: false if there was nothing for it to do.
     pub fn write_some(&mut self, writer: usize) -> Verdict<bool> {
-        let now = self.now;
+        let now = self.clock();
         let Some(store) = &mut self.store else { return Ok(false) };
         if self.is_down {
             return Ok(false);
@@ -157,12 +164,12 @@ impl World {
 
     /// In order: connections are closed, and all is written.
     fn stop_server(&mut self) -> Verdict {
-        let now = self.now;
+        let now = self.clock();
+        self.is_stopping = true;
         self.oracle.connections.iter_mut().for_each(|connection| connection.provoked = true);
         let mut events = Vec::new();
         for host in &mut self.hosts {
-            host.shard.shutdown(now);
-            host.flush(now, &mut events)?;
+            host.shut_down(now, &mut events)?;
         }
         self.see(events)?;
         self.rest()?;
@@ -187,7 +194,7 @@ impl World {
     }
 
     fn forget_server(&mut self, end: End) {
-        self.is_down = false;
+        (self.is_down, self.is_stopping) = (false, false);
         self.endings.due = None;
         self.hosts.clear();
         if let Some(store) = &mut self.store {
@@ -249,6 +256,13 @@ impl World {
 
     /// Which of the durable queues are there; sometimes also what is in them.
     fn survey(&mut self) -> Verdict {
+        let pipeline = self.plan.pipeline;
+        let done = self.look_through();
+        self.plan.pipeline = pipeline;
+        done
+    }
+
+    fn look_through(&mut self) -> Verdict {
         for queue in self.oracle.queues_to_look_for() {
             let Some(prober) = self.patient_prober() else { return violation("no channel to look by") };
             self.oracle.looked_for = None;

@@ -45,6 +45,7 @@ pub fn run_with(seed: u64, fault: Option<Fault>, disk: bool) -> Verdict<Report> 
     let weather = Weather::draw(&mut Dice::new(seed ^ WEATHER));
     let store = disk.then(|| Store::new(seed, weather, fault));
     let mut world = World::new(seed, fault, store)?;
+    world.describe();
     let mut steps = 0;
     let verdict = world.live(&mut steps);
     let report = world.report(steps);

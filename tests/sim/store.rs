@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use haremq::budget::Budget;
 use haremq::ids::ShardId;
-use haremq::journal::{Failure, Flusher, Link};
+use haremq::journal::record::{Place, Record};
+use haremq::journal::{Failure, Flusher, Link, read_journal};
 use haremq::pages::Pages;
 use haremq::queue_args::Durability;
 use haremq::shard::restart::{self, JournalConfig, ShardStart, Start};
+use haremq::topology;
 
 use crate::dice::Dice;
 use crate::disk::SimDisk;
@@ -23,6 +25,7 @@ pub struct Store {
     config: JournalConfig,
     /// Numbers journals.
     dice: Dice,
+    log: bool,
 }
 
 /// How often what happens to a server with a disk.
@@ -87,6 +90,7 @@ impl Store {
     pub fn new(seed: u64, weather: Weather, fault: Option<Fault>) -> Store {
         let config = JournalConfig {
             segment_bytes: weather.segment_bytes,
+            topology_segment_bytes: 64 * 1_024,
             disk_free_min: 0,
             durability: Durability::Fsync,
         };
@@ -96,6 +100,7 @@ impl Store {
             writers: Vec::new(),
             config,
             dice: Dice::new(seed ^ JOURNALS),
+            log: std::env::var_os("HAREMQ_SIM_LOG").is_some(),
         }
     }
 
@@ -106,6 +111,9 @@ impl Store {
         budget: &Arc<Budget>,
     ) -> io::Result<Result<Vec<ShardStart>, String>> {
         self.disk.set_reading(true);
+        if self.log {
+            self.describe();
+        }
         let journals = restart::journals(&self.disk)?;
         let read = |shard| {
             restart::read_shard(&self.disk, &journals, shard, shards, || Pages::new(budget.clone()))
@@ -116,6 +124,11 @@ impl Store {
         let Start { shards, flushers, reports, restored } = started.map_err(io::Error::other)?;
         self.disk.set_reading(false);
         for report in &reports {
+            if self.log {
+                let scan = &report.scan;
+                let segments = scan.segments.iter().map(|it| (it.number, it.groups, it.records));
+                println!("{} ends at {}: {:?}", report.dir, scan.end, segments.collect::<Vec<_>>());
+            }
             if !report.damage().is_empty() || report.senseless > 0 {
                 let (dir, damage, senseless) = (&report.dir, report.damage(), report.senseless);
                 return Ok(Err(format!("{dir} is damaged: {damage:?}, {senseless} records senseless")));
@@ -127,6 +140,16 @@ impl Store {
         let writers = flushers.into_iter();
         self.writers = writers.map(|(shard, flusher, link)| Writer { shard, flusher, link }).collect();
         Ok(Ok(shards))
+    }
+
+    /// What is in the logs, for people to read.
+    fn describe(&self) {
+        let numbered = (0..9).map(|number| format!("journal-{number}"));
+        for dir in numbered.chain(["topology".to_owned()]) {
+            let describe = if dir == "topology" { topology_record } else { message_record };
+            let mut visit = |at, kind, body: &[u8]| println!("  {dir} {at} {}", describe(kind, body));
+            let _ = read_journal(&self.disk, &dir, &mut visit);
+        }
     }
 
     /// The server is no more.
@@ -161,6 +184,35 @@ impl Store {
     /// What was handed on is written and synced.
     pub fn finish(&mut self) -> Result<(), Failure> {
         self.writers.iter_mut().try_for_each(|writer| writer.flusher.finish())
+    }
+}
+
+fn topology_record(kind: u8, body: &[u8]) -> String {
+    format!("{:?}", topology::Record::decode(kind, body))
+}
+
+fn message_record(kind: u8, body: &[u8]) -> String {
+    let place = |place: Place| {
+        let Place { queue, sequence, returns, letter, redelivered } = place;
+        format!("{}/{sequence} returns {returns} {letter} {redelivered}", queue.0)
+    };
+    match Record::decode(kind, body) {
+        Some(Record::Message { tx, message, places, .. }) => {
+            let places: Vec<String> = places.iter().map(place).collect();
+            format!("message tx {tx}, {} bytes, {places:?}", message.len())
+        }
+        Some(Record::Place { tx, of, place: at }) => format!("place tx {tx} of {of} {}", place(at)),
+        Some(Record::Settled(settled)) => {
+            format!("settled {:?}", settled.iter().map(|(queue, at)| (queue.0, at)).collect::<Vec<_>>())
+        }
+        Some(Record::Returned(places)) => {
+            format!("returned {:?}", places.iter().map(place).collect::<Vec<String>>())
+        }
+        Some(Record::Committed { tx, settled }) => {
+            let settled: Vec<_> = settled.iter().map(|(queue, at)| (queue.0, at)).collect();
+            format!("committed {tx}, settled {settled:?}")
+        }
+        other => format!("{other:?}"),
     }
 }
 

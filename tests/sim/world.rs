@@ -32,6 +32,8 @@ pub struct World {
     pub faults: Faults,
     pub trace: Trace,
     pub now: u64,
+    /// When the server started: its clock began then.
+    born: u64,
     /// Numbers the names that clients choose.
     pub names: u32,
     /// The client that is there to look.
@@ -40,6 +42,8 @@ pub struct World {
     pub store: Option<Store>,
     /// The disk failed: the server is about to end.
     pub is_down: bool,
+    /// The server closes connections; who is not in, or on its way out, without a word.
+    pub is_stopping: bool,
     pub endings: Endings,
     pub(crate) budget: Arc<Budget>,
     pub(crate) config: ShardConfig,
@@ -71,10 +75,12 @@ impl World {
             faults: Faults::new(fault, seed),
             trace: Trace::default(),
             now: 1,
+            born: 0,
             names: 0,
             looker: 0,
             store,
             is_down: false,
+            is_stopping: false,
             endings: Endings::default(),
             budget,
             config,
@@ -102,10 +108,10 @@ impl World {
                 Err(text) => return Ok(violation(text)),
             }
         }
-        self.hosts = shards.into_iter().map(Host::new).collect();
-        for host in &mut self.hosts {
-            host.tell_time(self.now);
-        }
+        self.born = self.now - 1;
+        self.hosts = shards.into_iter().map(|shard| Host::new(shard, self.born)).collect();
+        let now = self.clock();
+        self.hosts.iter_mut().for_each(|host| host.tell_time(now));
         Ok(Ok(()))
     }
 
@@ -115,8 +121,8 @@ impl World {
         let notify = self.dice.chance(50);
         let frame_max = [4_096, 8_192, 131_072][self.dice.roll(3)];
         let room = [300, 5_000, 100_000, 1 << 20][self.dice.roll(4)];
-        let connection = self.oracle.open_connection(notify);
-        let Some(slot) = self.hosts[host].accept(connection, room, self.now) else {
+        let (now, connection) = (self.clock(), self.oracle.open_connection(notify));
+        let Some(slot) = self.hosts[host].accept(connection, room, now) else {
             return violation("a connection is not accepted");
         };
         self.trace.note(connection as u64);
@@ -174,12 +180,17 @@ impl World {
         self.oracle.advance(self.now);
     }
 
+    /// What the clocks of the server show.
+    pub fn clock(&self) -> u64 {
+        self.now - self.born
+    }
+
     fn shard_turn(&mut self) -> Verdict {
         let host = self.dice.roll(self.hosts.len());
         let kind = self.dice.weighted(&[6, 6, 2, 1, 4]);
         self.trace.note((host * 8 + kind) as u64);
         let mut events = Vec::new();
-        let now = self.now;
+        let now = self.clock();
         match kind {
             0 => self.read_some(host, &mut events)?,
             1 if self.hosts[host].is_awake() => drop(self.hosts[host].drain(now, &mut events)?),
@@ -210,7 +221,8 @@ impl World {
             2 => 1 + self.dice.roll(READ_BYTES),
             _ => READ_BYTES,
         };
-        self.hosts[host].read(slot, count, self.now, events)
+        let now = self.clock();
+        self.hosts[host].read(slot, count, now, events)
     }
 
     fn client_reads(&mut self) -> Verdict {
@@ -275,7 +287,8 @@ impl World {
     fn see_closed(&mut self, connection: ConnectionIx) -> Verdict {
         let client = &mut self.clients[connection];
         let state = self.oracle.connections[connection].state;
-        if client.phase != Phase::Gone && matches!(state, Life::Open | Life::Closing) {
+        let is_left = self.is_stopping && client.phase != Phase::Open;
+        if client.phase != Phase::Gone && matches!(state, Life::Open | Life::Closing) && !is_left {
             return violation(format!("connection {connection} was closed without a word"));
         }
         client.phase = Phase::Gone;
@@ -425,7 +438,7 @@ impl World {
 
     /// Everything that a shard has reason to do. False if there was nothing.
     fn run(&mut self, host: usize) -> Verdict<bool> {
-        let now = self.now;
+        let now = self.clock();
         let mut moved = false;
         let mut events = Vec::new();
         for slot in self.hosts[host].readable() {
