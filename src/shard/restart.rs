@@ -255,5 +255,6 @@ fn journal_dir(shard: ShardId) -> String {
     format!("{JOURNAL}{}", shard.0)
 }
 
-const TOPOLOGY: &str = "topology";
+/// The folder of the topology's journal.
+pub const TOPOLOGY: &str = "topology";
 const JOURNAL: &str = "journal-";
