@@ -19,8 +19,15 @@ use super::rooms::Rooms;
 /// What the queues of this shard that a message goes to share of it.
 #[derive(Default)]
 pub struct Stored {
+    pub origin: Origin,
     pub at: Option<MessageRef>,
     kept: Kept,
+}
+
+impl Stored {
+    pub fn of(origin: Origin) -> Stored {
+        Stored { origin, ..Stored::default() }
+    }
 }
 
 /// Commits of which something is in the journal of this shard and that are not recorded as done.
@@ -64,8 +71,8 @@ impl Rooms {
         at: MessageRef,
         stored: &mut Stored,
         marks: &mut Marks,
-        origin: Origin,
     ) -> Due {
+        let origin = stored.origin;
         let Some(queue) = self.queues.get(id.slot) else { return Due::NOW };
         let Some((uid, durability)) = queue.journaled else { return Due::NOW };
         let sequence = queue.next_sequence();

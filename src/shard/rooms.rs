@@ -90,10 +90,10 @@ impl Rooms {
         match *record {
             Record::Publish { queue, message: span, counted, origin } => {
                 if last.span != Some(span) {
-                    *last = Arrival { span: Some(span), stored: Stored::default(), taken: Some(Due::NOW) };
+                    *last = Arrival { span: Some(span), stored: Stored::of(origin), taken: Some(Due::NOW) };
                 }
                 let (message, buffer) = parcel.message(span);
-                let due = self.accept(queue, &message, buffer, &mut last.stored, origin);
+                let due = self.accept(queue, &message, buffer, &mut last.stored);
                 last.taken = last.taken.zip(due).map(|(before, due)| before.and(due));
                 return counted.then_some(last.taken);
             }
