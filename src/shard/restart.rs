@@ -119,6 +119,7 @@ pub fn start<D: Disk + Clone>(
     let topology_journal = makers.journal(ShardId::CONTROL, TOPOLOGY, config.topology_segment_bytes, &scan);
     // Queues that are not known may have been forgotten by damage: their messages stay.
     let damaged = !scan.damage.is_empty();
+    let log_bytes = scan.segments.iter().map(|segment| segment.bytes).sum();
     makers.report(TOPOLOGY, scan, catalogue.ignored())?;
 
     let mut parts = Vec::new();
@@ -136,6 +137,7 @@ pub fn start<D: Disk + Clone>(
         let (what, why) = ("some exchange, queue or binding".to_owned(), "damage in the journal".to_owned());
         restored.kept_out.push(KeptOut { uid: None, what, why });
     }
+    restored.log_bytes = log_bytes;
     let restored = Arc::new(restored);
     let mut control = Some((topology, topology_journal));
     let shards = parts.into_iter().map(|(recovered, journal)| ShardStart {
@@ -250,10 +252,11 @@ impl Shard {
 
     /// Whether all that was recorded is on disk; hands on what is not under way yet.
     pub fn is_journal_done(&mut self) -> bool {
-        self.closed.as_mut().is_none_or(|journal| {
+        let closed = self.closed.as_mut().is_none_or(|journal| {
             journal.flush();
             journal.is_done()
-        })
+        });
+        closed && self.is_topology_durable()
     }
 }
 
