@@ -129,9 +129,10 @@ impl Store {
                 let segments = scan.segments.iter().map(|it| (it.number, it.groups, it.records));
                 println!("{} ends at {}: {:?}", report.dir, scan.end, segments.collect::<Vec<_>>());
             }
-            if !report.damage().is_empty() || report.senseless > 0 {
-                let (dir, damage, senseless) = (&report.dir, report.damage(), report.senseless);
-                return Ok(Err(format!("{dir} is damaged: {damage:?}, {senseless} records senseless")));
+            // Further places of messages whose segments are gone make no sense, and need none: they are settled.
+            if !report.damage().is_empty() || !report.scan.foreign.is_empty() {
+                let (dir, damage, foreign) = (&report.dir, report.damage(), &report.scan.foreign);
+                return Ok(Err(format!("{dir} is damaged: {damage:?}, or not ours: {foreign:?}")));
             }
         }
         if let Some(kept_out) = restored.kept_out.first() {

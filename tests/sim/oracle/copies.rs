@@ -212,7 +212,7 @@ impl Oracle {
             copy.maybe_gone = old.state != CopyState::Ready && self.some_are_overdue(queue);
             copy.deliveries = old.deliveries;
             copy.by_ns = old.by_ns;
-            (copy.uncounted, copy.safe) = (old.uncounted, old.safe);
+            (copy.uncounted, copy.safe, copy.may_have) = (old.uncounted, old.safe, old.may_have);
         } else {
             copy.vague = redelivered;
         }

@@ -9,6 +9,7 @@
 
 use haremq::queue_args::Durability;
 
+use super::letters::REASONS;
 use super::*;
 use crate::store::End;
 
@@ -165,10 +166,22 @@ impl Oracle {
             maybe_gone: !is_safe,
             safe: copy.safe,
             seen: true,
+            may_have: self.deaths_before(message, queue, &copy),
             by_ns: copy.by_ns.map(|by| by + MS),
             uncounted: true,
             ..Copy::new(CopyState::Ready, at, Arrived::At(at))
         }
+    }
+
+    /// A letter that nobody has read may be from then.
+    fn deaths_before(&self, message: PublicationIx, queue: QueueIx, copy: &Copy) -> [bool; 4] {
+        let mut may_have = copy.may_have;
+        if self.queues[queue].rules.graveyard.is_some() {
+            for (may, reason) in may_have.iter_mut().zip(REASONS) {
+                *may |= self.may_die(message, queue, reason).is_ok();
+            }
+        }
+        may_have
     }
 
     fn queue_behind(&mut self, queue: QueueIx, end: End) {

@@ -3,6 +3,7 @@
 use haremq::death::Reason;
 use haremq::wheel::TICK_NS;
 
+use super::letters::REASONS;
 use super::*;
 
 impl Oracle {
@@ -26,7 +27,8 @@ impl Oracle {
                 violation(format!("{} is dead and cannot have died there", what()))
             };
         };
-        if self.publications[message].doubled {
+        let may_have = REASONS.iter().zip(copy.may_have).any(|(of, may)| *of == reason && may);
+        if self.publications[message].doubled || may_have {
             return Ok(());
         }
         if copy.letter.is_some() {

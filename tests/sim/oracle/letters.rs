@@ -320,6 +320,6 @@ fn times(headers: Table<'_>) -> Vec<u64> {
     list.iter().filter_map(time).collect()
 }
 
-const REASONS: [Reason; 4] = [Reason::Rejected, Reason::Expired, Reason::MaxLength, Reason::DeliveryLimit];
+pub(super) const REASONS: [Reason; 4] = [Reason::Rejected, Reason::Expired, Reason::MaxLength, Reason::DeliveryLimit];
 /// Letters are published by no channel.
 pub(super) const NOBODY: ChannelIx = usize::MAX;

@@ -332,6 +332,8 @@ pub struct Copy {
     pub safe: bool,
     /// How often it came back before the last server is not known.
     pub uncounted: bool,
+    /// Of which it may have died before the last server, by reason.
+    pub may_have: [bool; 4],
 }
 
 impl Copy {
@@ -357,6 +359,7 @@ impl Copy {
             for_good: false,
             safe: false,
             uncounted: false,
+            may_have: [false; 4],
         }
     }
 }
