@@ -31,6 +31,7 @@ mod world;
 use std::str::FromStr;
 
 use faults::Fault;
+use oracle::Violation;
 use run::{Report, run, run_with};
 
 #[test]
@@ -112,11 +113,36 @@ fn the_oracle_sees_every_planted_fault() {
 }
 
 fn is_seen(fault: Fault) -> bool {
-    let found = (0..SEEDS_FOR_A_FAULT).find_map(|seed| Some((seed, run(seed, Some(fault)).err()?)));
+    let found = (0..SEEDS_FOR_A_FAULT).find_map(|seed| Some((seed, seen(seed, fault)?)));
     if let Some((seed, violation)) = &found {
         println!("{fault:?} is seen with seed {seed}: {}", violation.0);
     }
     found.is_some()
+}
+
+/// How the fault is seen with that seed. Where it makes the broker panic, it is seen too.
+fn seen(seed: u64, fault: Fault) -> Option<Violation> {
+    match std::panic::catch_unwind(|| run(seed, Some(fault))) {
+        Ok(outcome) => outcome.err(),
+        Err(_) => Some(Violation("the broker panics".to_owned())),
+    }
+}
+
+/// How often each planted fault is seen in so many seeds: `HAREMQ_SIM_SEEDS`.
+#[test]
+#[ignore = "a measurement"]
+fn how_often_planted_faults_are_seen() {
+    let seeds = variable("HAREMQ_SIM_SEEDS").unwrap_or(SEEDS);
+    let only = variable::<String>("HAREMQ_SIM_FAULT");
+    let meant = |fault: &Fault| only.as_ref().is_none_or(|only| *only == format!("{fault:?}"));
+    for fault in faults::ALL.into_iter().filter(meant) {
+        let all: Vec<(u64, Violation)> =
+            (0..seeds).filter_map(|seed| Some((seed, seen(seed, fault)?))).collect();
+        println!("{fault:?}: seen with {} of {seeds} seeds", all.len());
+        for (seed, violation) in all.iter().take(3) {
+            println!("    {seed}: {}", violation.0);
+        }
+    }
 }
 
 /// The run that this seed was before there were disks.
