@@ -64,7 +64,7 @@ impl World {
         let Some(store) = &self.store else { return };
         if self.dice.chance(weather.errors) || matches!(self.faults.fault(), Some(Fault::SyncErrorIgnored)) {
             let call = [Call::Write, Call::Sync, Call::Sync][self.dice.roll(3)];
-            store.disk.fail_in(Some((call, self.dice.roll(100) as u64)));
+            store.disk.fail_in(Some((call, self.dice.roll(20) as u64)));
         } else if self.dice.chance(weather.ends / 2) {
             store.disk.go_in(Some(self.dice.roll(400) as u64));
         }

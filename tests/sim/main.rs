@@ -28,7 +28,9 @@ mod transactions;
 mod wire;
 mod world;
 
+use std::ops::Range;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use faults::Fault;
 use oracle::Violation;
@@ -42,14 +44,7 @@ fn whatever_the_order_of_turns_every_promise_is_kept() {
     }
     let seeds = variable("HAREMQ_SIM_SEEDS").unwrap_or(SEEDS);
     let from = variable("HAREMQ_SIM_FROM").unwrap_or(0);
-    let mut total = Report::default();
-    let mut broken = Vec::new();
-    for seed in from..from + seeds {
-        match outcome(seed) {
-            Ok(report) => total.add(&report),
-            Err(text) => broken.push(text),
-        }
-    }
+    let (total, broken) = outcomes(from..from + seeds);
     println!("{total:#?}");
     assert!(broken.is_empty(), "{} of {seeds} seeds:\n{}\n", broken.len(), broken.join("\n"));
     if seeds >= SEEDS {
@@ -150,6 +145,36 @@ fn sure_without_disk(seed: u64) {
     if let Err(violation) = run_with(seed, None, false) {
         panic!("seed {seed}: {}", violation.0);
     }
+}
+
+/// The runs of all these seeds, by as many threads as there are cores: what they have seen, and what went wrong.
+fn outcomes(seeds: Range<u64>) -> (Report, Vec<String>) {
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let (mut total, mut broken) = (Report::default(), Vec::new());
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return (total, broken);
+            }
+            match outcome(seed) {
+                Ok(report) => total.add(&report),
+                Err(text) => broken.push((seed, text)),
+            }
+        }
+    };
+    let (mut total, mut broken) = (Report::default(), Vec::new());
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            let (report, texts) = thread.join().expect("a run's panic is caught");
+            total.add(&report);
+            broken.extend(texts);
+        }
+    });
+    broken.sort();
+    (total, broken.into_iter().map(|(_, text)| text).collect())
 }
 
 fn sure(seed: u64) -> Report {

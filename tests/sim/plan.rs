@@ -150,6 +150,10 @@ impl Plan {
         (self.durable, self.persistent) = (weather.durable, weather.persistent);
         let confirm = &mut self.acts[Act::Confirm as usize];
         *confirm = (*confirm).max(16);
+        if weather.commits {
+            self.acts[Act::Select as usize] = 60;
+            self.acts[Act::Commit as usize] = 240;
+        }
     }
 
     fn sparse(self) -> Plan {

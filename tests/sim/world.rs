@@ -109,6 +109,7 @@ impl World {
             }
         }
         self.born = self.now - 1;
+        self.oracle.is_single = self.plan.shards == 1;
         self.hosts = shards.into_iter().map(|shard| Host::new(shard, self.born)).collect();
         let now = self.clock();
         self.hosts.iter_mut().for_each(|host| host.tell_time(now));

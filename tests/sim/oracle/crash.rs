@@ -230,11 +230,11 @@ impl Oracle {
             if commit.publishes.iter().any(|&message| self.may_be_refused(message)) {
                 continue;
             }
-            for queue in 0..self.queues.len() {
-                let signs = self.signs(commit, queue);
-                if signs.len() > 1 {
-                    self.halves.push(Half { channel: commit.channel, signs });
-                }
+            self.tally.open_commits += 1;
+            let parts = (0..self.queues.len()).map(|queue| self.signs(commit, queue));
+            let parts: Vec<_> = if self.is_single { vec![parts.flatten().collect()] } else { parts.collect() };
+            for signs in parts.into_iter().filter(|signs| signs.len() > 1) {
+                self.halves.push(Half { channel: commit.channel, signs });
             }
         }
     }

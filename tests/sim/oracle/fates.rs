@@ -45,9 +45,10 @@ impl Oracle {
             Reason::Rejected => copy.rejected,
             Reason::Expired => is_there && self.may_have_expired(message, queue),
             Reason::MaxLength => {
+                let was_there = if copy.state == CopyState::Gone { publication.at } else { copy.since };
                 is_there
                     && (record.rules.drops_heads() || !copy.seen)
-                    && self.may_be_too_many(message, queue, copy.since)
+                    && self.may_be_too_many(message, queue, was_there)
             }
             Reason::DeliveryLimit => {
                 let unseen = copy.vague || copy.uncounted || record.hidden.since(copy.since);

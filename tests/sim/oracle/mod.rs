@@ -66,6 +66,8 @@ pub struct Oracle {
     /// When the last server ended without order, and in order.
     pub crashed_at: u64,
     pub stopped_at: u64,
+    /// The server has one shard.
+    pub is_single: bool,
     /// Since the server started.
     pub commits: Vec<crash::Commit>,
     halves: Vec<crash::Half>,
@@ -126,6 +128,7 @@ pub struct Tally {
     /// Commits that were not answered when the server ended, by queue; and those that counted.
     pub halves: u64,
     pub halves_done: u64,
+    pub open_commits: u64,
     /// Settled for good, and on disk, when a server ended.
     pub settled_for_good: u64,
 }
@@ -194,6 +197,7 @@ impl Tally {
         self.had_to_outlive += other.had_to_outlive;
         self.halves += other.halves;
         self.halves_done += other.halves_done;
+        self.open_commits += other.open_commits;
         self.settled_for_good += other.settled_for_good;
     }
 }

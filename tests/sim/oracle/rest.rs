@@ -74,7 +74,9 @@ impl Oracle {
             copy.by_ns.get_or_insert(now_ns);
             if gone {
                 copy.died |= copy.state == CopyState::Ready;
-                copy.state = CopyState::Gone;
+                if copy.state != CopyState::Gone {
+                    (copy.state, copy.since) = (CopyState::Gone, at);
+                }
             } else if copy.state == CopyState::Ready {
                 copy.arrived = Arrived::At(at);
             }
