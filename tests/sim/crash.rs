@@ -117,8 +117,10 @@ impl World {
             self.endings.failures += u64::from(end == End::Kill);
             return self.end_server(end);
         }
+        // Where clients commit, a server ends while it does so.
+        let waits = store.weather.commits && !(self.oracle.commits_now() && self.dice.chance(10));
         match self.endings.due {
-            Some((at, end)) if at == step => self.end_server(end),
+            Some((at, end)) if at <= step && (!waits || step + 1 == self.plan.steps) => self.end_server(end),
             _ => Ok(()),
         }
     }

@@ -151,8 +151,12 @@ impl Plan {
         let confirm = &mut self.acts[Act::Confirm as usize];
         *confirm = (*confirm).max(16);
         if weather.commits {
-            self.acts[Act::Select as usize] = 60;
-            self.acts[Act::Commit as usize] = 240;
+            // And nothing comes in between that would hide whether all of a commit counts.
+            for (act, weight) in [(Act::Select, 60), (Act::Commit, 240), (Act::Get, 0), (Act::Purge, 0)] {
+                self.acts[act as usize] = weight;
+            }
+            self.ruled = 20;
+            self.channels = self.channels.max(3);
         }
     }
 

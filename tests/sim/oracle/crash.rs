@@ -294,6 +294,11 @@ impl Oracle {
         }
     }
 
+    /// Whether somebody waits for an answer to a commit that does something.
+    pub fn commits_now(&self) -> bool {
+        self.commits.iter().any(|commit| !commit.answered && commit.publishes.len() > 1)
+    }
+
     /// Durable queues of which it is to be seen whether they are there.
     pub fn queues_to_look_for(&self) -> Vec<QueueIx> {
         let named = |&queue: &QueueIx| self.outlives(queue) && !self.queues[queue].name.is_empty();
