@@ -417,6 +417,7 @@ impl Oracle {
     pub(super) fn settle_for_good(&mut self, queue: QueueIx) {
         let (at, now_ns) = (self.time, self.now_ns);
         let overdue = self.some_are_overdue(queue);
+        let is_synced = self.class(queue) == Durability::Fsync;
         let record = &mut self.queues[queue];
         if record.fact.gone.is_some_and(|gone| gone <= at) && !record.contended {
             record.fact.lost = true;
@@ -427,7 +428,7 @@ impl Oracle {
         for copy in record.copies.values_mut() {
             if copy.state != CopyState::Gone {
                 copy.gone_by_ns = None;
-            } else if now_ns >= *copy.gone_by_ns.get_or_insert(now_ns) + LAZY_NS && !overdue {
+            } else if now_ns >= *copy.gone_by_ns.get_or_insert(now_ns) + LAZY_NS && !overdue && is_synced {
                 copy.for_good = true;
             }
         }
