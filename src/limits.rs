@@ -62,6 +62,27 @@ pub const PAGED_BYTES_MAX: usize = 64 * 1024;
 /// A publish that does not end within this many bytes is assembled frame by frame.
 pub const CONTIGUOUS_BYTES_MAX: usize = 32 * 1024;
 
+/// Size of a journal's segment, bytes; one group that is larger gets a segment of its own size.
+pub const JOURNAL_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes of a segment's file that are read; what is behind belongs to no group, as a group is far smaller.
+pub const JOURNAL_SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Groups between a shard and its flusher, and emptied buffers on their way back.
+pub const JOURNAL_GROUPS: usize = 64;
+/// Capacity, bytes, that an emptied buffer of a group may keep.
+pub const JOURNAL_BUFFER_KEEP_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of groups at which a flusher takes no more before it writes: about 10 ms of a fast disk.
+pub const JOURNAL_WRITE_BYTES: usize = 8 * 1024 * 1024;
+/// Files kept for the next segments of a journal; one is made ahead, freed ones fill up the rest.
+pub const JOURNAL_SPARES: usize = 2;
+/// Bytes of a file made ahead that are written with zeros at a time, about 1 ms: so long may a group wait for it.
+pub const JOURNAL_ZERO_BYTES: usize = 1024 * 1024;
+/// Time between two looks at the room on the disk, and between two tries to make a segment, ns.
+pub const JOURNAL_SPACE_LOOK_NS: u64 = 1_000_000_000;
+/// Rest after which a flusher writes down up to where all is synced, ns.
+pub const JOURNAL_STAMP_AFTER_NS: u64 = 500_000_000;
+/// Bytes that one read of a journal's file brings where it is not wanted whole.
+pub const JOURNAL_READ_BYTES: usize = 1024 * 1024;
+
 /// Commands in the ring between two shards.
 pub const RING_COMMANDS: usize = 128;
 /// Commands in a ring beyond which a shard sends nothing that can wait.
@@ -110,3 +131,4 @@ const _: () = assert!(CONTIGUOUS_BYTES_MAX <= READ_BYTES, "a contiguous publish 
 const _: () = assert!(CONTIGUOUS_BYTES_MAX <= PAGED_BYTES_MAX, "a contiguous publish fits a page");
 const _: () = assert!(WINDOW_BYTES_MIN <= OUTBOX_BYTES);
 const _: () = assert!(DRAIN_RECORDS <= PUMP_DELIVERIES, "what comes in by one ring can also go out");
+const _: () = assert!(BODY_BYTES_MAX < JOURNAL_SEGMENT_BYTES_MAX / 2, "the largest group is read whole");

@@ -54,6 +54,7 @@ const SHELL: &[&str] = &[
     "src/management/",
     "src/shard/start.rs",
     "src/shard/start/",
+    "src/journal/disk.rs",
     "src/journal/flusher.rs",
 ];
 
