@@ -85,7 +85,14 @@ impl<D: Disk> Flusher<D> {
         assert!(config.segment_bytes > GROUPS_AT, "a segment has room for a group");
         let recovered = link.synced();
         Flusher {
-            folder: Folder::new(disk, config.dir, config.journal, config.segment_bytes, first_segment, recovered),
+            folder: Folder::new(
+                disk,
+                config.dir,
+                config.journal,
+                config.segment_bytes,
+                first_segment,
+                recovered,
+            ),
             disk_free_min: config.disk_free_min,
             current: None,
             taken: VecDeque::new(),
@@ -192,7 +199,8 @@ impl<D: Disk> Flusher<D> {
         let mut at = from;
         for group in self.taken.iter_mut().take(count) {
             assert_eq!(group.at, at, "groups follow one another without a gap");
-            self.previous = layout::seal(&mut group.bytes, at, self.folder.journal, self.previous, self.synced);
+            self.previous =
+                layout::seal(&mut group.bytes, at, self.folder.journal, self.previous, self.synced);
             at = Position::new(at.segment(), at.offset() + group.bytes.len() as u32);
             assert_eq!(group.end, at, "the shard counts the padding too");
         }
@@ -210,7 +218,7 @@ impl<D: Disk> Flusher<D> {
         let expected = self.current.as_ref().map_or(self.folder.first, |current| current.segment + 1);
         assert_eq!(segment, expected, "segments follow one another");
         self.sync()?;
-        let made = self.folder.begin(segment, bytes);
+        let made = self.folder.begin(segment, self.previous, bytes);
         self.no_room_until = match made {
             Ok(file) => {
                 assert!(self.taken.front().is_some_and(|group| group.at.offset() == GROUPS_AT));

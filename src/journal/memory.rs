@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -216,11 +217,17 @@ impl Disk for MemoryDisk {
 }
 
 /// What the reader says of a record.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     pub at: Position,
     pub kind: u8,
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.at, self.body.len())
+    }
 }
 
 /// Writes records as a shard does and remembers them.

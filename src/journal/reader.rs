@@ -17,7 +17,9 @@ mod tests;
 use std::io;
 
 use super::disk::{Disk, read_full};
-use super::layout::{GROUP_ALIGN, GROUP_HEADER_BYTES, GROUPS_AT, GroupHeader, PAGE_BYTES, chain, record_salt};
+use super::layout::{
+    GROUP_ALIGN, GROUP_HEADER_BYTES, GROUPS_AT, GroupHeader, PAGE_BYTES, chain, record_salt,
+};
 use super::position::Position;
 use crate::limits::JOURNAL_SEGMENT_BYTES_MAX;
 pub use aside::set_aside;
@@ -171,7 +173,7 @@ impl<D: Disk> Reader<'_, D> {
             }
             let claim = self.survey.claim(self.disk, at)?;
             if claim <= here {
-                self.cut(at, here, claim);
+                self.cut(at, here, claim, !matches!(found, Found::Nothing));
                 return Ok(Ending::Cut);
             }
             match found {
@@ -295,11 +297,12 @@ impl<D: Disk> Reader<'_, D> {
             .find(|&offset| self.header(Position::new(here.segment(), offset as u32)).is_some())
     }
 
-    fn cut(&mut self, at: usize, here: Position, claim: Position) {
+    /// Notes where the last process's groups end, if they do not end there cleanly.
+    fn cut(&mut self, at: usize, here: Position, claim: Position, has_group: bool) {
         let from = (here.offset() as usize).min(self.segment.len());
         let page = &self.segment[from..self.segment.len().min(from + GROUP_ALIGN)];
         let is_written = page.iter().any(|&byte| byte != 0);
-        let goes_on = self.next_group(here).is_some() || self.survey.goes_on(at);
+        let goes_on = has_group || self.next_group(here).is_some() || self.survey.goes_on(at);
         // After a clean stop the stamp says that this is the end, whatever an earlier life of the file left behind it.
         if goes_on || (is_written && claim < here) {
             self.scan.cut = Some(here);

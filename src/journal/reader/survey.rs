@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::SegmentInfo;
 use crate::journal::disk::{Disk, read_full};
 use crate::journal::layout::{
-    ASIDE, GROUP_ALIGN, GROUP_HEADER_BYTES, GROUPS_AT, GroupHeader, HeaderPage, PAGE_BYTES, STAMP_AT, SPARE, SegmentHeader,
-    Stamp, segment_of,
+    ASIDE, GROUP_ALIGN, GROUP_HEADER_BYTES, GROUPS_AT, GroupHeader, HeaderPage, PAGE_BYTES, SPARE, STAMP_AT,
+    SegmentHeader, Stamp, segment_of,
 };
 use crate::journal::position::Position;
 use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENT_BYTES_MAX};
@@ -32,6 +32,8 @@ pub struct Seen {
     pub has_header: bool,
     /// The index of the process that wrote it.
     pub life: usize,
+    /// Crc of the group that the header says it continues.
+    previous: Option<u32>,
     opening: Option<GroupHeader>,
 }
 
@@ -92,9 +94,10 @@ impl Survey {
 
     /// Whether the segment behind `at` continues the group with that crc.
     pub fn joins(&self, at: usize, crc: Option<u32>) -> bool {
-        let opening = self.next(at).filter(|next| next.number == self.row[at].number + 1);
-        let opening = opening.and_then(|next| next.opening);
-        opening.is_some_and(|group| Some(group.journal) == self.journal && Some(group.previous) == crc)
+        let next = self.next(at).filter(|next| next.number == self.row[at].number + 1);
+        next.is_some_and(|next| {
+            crc.is_some() && (next.previous == crc || next.opening.map(|group| group.previous) == crc)
+        })
     }
 
     /// Whether a later segment of the same process begins with a sound group.
@@ -158,7 +161,8 @@ impl Survey {
             if is_ours {
                 let opening = found.opening.filter(|group| Some(group.journal) == self.journal);
                 let (path, has_header) = (found.path.clone(), header.is_some());
-                self.row.push(Seen { number, path, bytes, has_header, life: 0, opening });
+                let previous = header.map(|header| header.previous);
+                self.row.push(Seen { number, path, bytes, has_header, life: 0, previous, opening });
                 headers.push(header);
             } else {
                 self.hollow.push(SegmentInfo { number, bytes, groups: 0, records: 0 });
@@ -243,12 +247,7 @@ fn journal_of<D: Disk>(disk: &D, candidates: &[Candidate]) -> io::Result<Option<
 }
 
 /// Tells journal and synced position of the stamp and of each group of the file whose header is sound.
-fn scan<D: Disk>(
-    disk: &D,
-    path: &str,
-    number: u32,
-    tell: &mut dyn FnMut(u64, Position),
-) -> io::Result<()> {
+fn scan<D: Disk>(disk: &D, path: &str, number: u32, tell: &mut dyn FnMut(u64, Position)) -> io::Result<()> {
     let file = disk.open(path)?;
     let mut piece = vec![0; JOURNAL_READ_BYTES];
     let mut offset = 0;

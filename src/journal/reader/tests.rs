@@ -1,5 +1,5 @@
 use super::*;
-use crate::journal::layout::{SegmentHeader, Stamp};
+use crate::journal::layout::{SegmentHeader, Stamp, seal};
 use crate::journal::memory::{
     DIR, Dice, Entry, JOURNAL, MemoryDisk, SEGMENT_BYTES, Scribe, read, segment_path,
 };
@@ -140,7 +140,9 @@ fn a_flipped_bit_of_the_last_groups_costs_at_most_them() {
             disk.rot(&segment_path(last), |bytes| bytes[byte as usize] ^= 1 << bit);
             let (entries, scan) = read(&disk);
             assert!(entries.starts_with(before) && is_within(&entries, &scribe.entries), "{byte} {bit}");
-            assert!(scan.damage.is_empty() || entries.len() < scribe.entries.len() || byte < from.offset() + 48);
+            assert!(
+                scan.damage.is_empty() || entries.len() < scribe.entries.len() || byte < from.offset() + 48
+            );
             disk.rot(&segment_path(last), |bytes| bytes[byte as usize] ^= 1 << bit);
         }
     }
@@ -275,36 +277,31 @@ fn what_a_process_cut_stays_cut() {
     assert_eq!((scan.damage, scan.cut), (vec![], None));
 }
 
+/// Gives a group a wrong `previous`.
+fn make_stale(disk: &MemoryDisk, at: Position) {
+    disk.rot(&segment_path(at.segment()), |bytes| {
+        let bytes = &mut bytes[at.offset() as usize..];
+        let header = GroupHeader::read(bytes, at).expect("sound");
+        let mut group = bytes[..header.bytes as usize].to_vec();
+        seal(&mut group, at, JOURNAL, header.previous ^ 1, header.synced);
+        bytes[..group.len()].copy_from_slice(&group);
+    });
+}
+
 #[test]
 fn a_stale_group_is_a_tail_or_named() {
     let (disk, scribe) = killed(10, 60);
     let starts = group_starts(&disk, scribe.next.segment());
-    let reseal = |at: Position| {
-        disk.rot(&segment_path(at.segment()), |bytes| {
-            let bytes = &mut bytes[at.offset() as usize..];
-            let header = GroupHeader::read(bytes, at).expect("sound");
-            let mut group = bytes[..header.bytes as usize].to_vec();
-            crate::journal::layout::seal(&mut group, at, JOURNAL, header.previous ^ 1, header.synced);
-            bytes[..group.len()].copy_from_slice(&group);
-        });
-    };
     let last = *starts.last().expect("groups");
-    reseal(last);
+    make_stale(&disk, last);
     let (entries, scan) = read(&disk);
     assert_eq!((entries.as_slice(), scan.cut), (scribe.entries_before(last), Some(last)));
     assert_eq!(scan.damage, []);
     let (disk, _) = killed(10, 60);
-    let reseal_in = starts[20];
-    disk.rot(&segment_path(reseal_in.segment()), |bytes| {
-        let bytes = &mut bytes[reseal_in.offset() as usize..];
-        let header = GroupHeader::read(bytes, reseal_in).expect("sound");
-        let mut group = bytes[..header.bytes as usize].to_vec();
-        crate::journal::layout::seal(&mut group, reseal_in, JOURNAL, header.previous ^ 1, header.synced);
-        bytes[..group.len()].copy_from_slice(&group);
-    });
+    make_stale(&disk, starts[20]);
     let (entries, scan) = read(&disk);
     assert!(is_within(&entries, &scribe.entries) && entries.len() < scribe.entries.len());
-    assert_eq!((scan.damage[0].from, scan.damage[0].what), (reseal_in, Rot::Stale));
+    assert_eq!((scan.damage[0].from, scan.damage[0].what), (starts[20], Rot::Stale));
     assert_eq!(entries.last(), scribe.entries.last());
 }
 
@@ -331,7 +328,14 @@ fn files_that_are_not_ours_are_named_and_left_alone() {
     let (disk, scribe) = killed(12, 60);
     let last = scribe.next.segment();
     let copy = disk.rot(&segment_path(2), |bytes| bytes.clone());
-    let other = SegmentHeader { journal: 1, segment: last + 4, bytes: 9, first: 1, recovered: Position::NONE };
+    let other = SegmentHeader {
+        journal: 1,
+        segment: last + 4,
+        bytes: 9,
+        first: 1,
+        recovered: Position::NONE,
+        previous: 0,
+    };
     let strange = ["notes.txt", "00000001.seg", "0000000000.seg"].map(|name| format!("{DIR}/{name}"));
     strange.iter().for_each(|path| disk.put(path, vec![1; 10]));
     disk.put(&segment_path(last + 1), Vec::new());
@@ -357,7 +361,8 @@ fn nothing_at_all_is_an_empty_journal() {
 #[test]
 fn a_layout_of_later_days_is_not_read_and_not_cut() {
     let disk = MemoryDisk::default();
-    let header = SegmentHeader { journal: 1, segment: 1, bytes: 9, first: 1, recovered: Position::NONE };
+    let header =
+        SegmentHeader { journal: 1, segment: 1, bytes: 9, first: 1, recovered: Position::NONE, previous: 0 };
     let mut page = header.to_page();
     page[12] = 2;
     let crc = crc32c::crc32c(&page[12..]).to_le_bytes();
