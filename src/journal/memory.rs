@@ -36,10 +36,18 @@ pub struct MemoryDisk(Rc<RefCell<State>>);
 struct State {
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
+    /// What was done to the names since the last `sync_dir`.
+    changes: Vec<Change>,
     files: Vec<Contents>,
     room: Option<u64>,
     faults: Vec<(&'static str, usize, ErrorKind)>,
     calls: BTreeMap<&'static str, usize>,
+}
+
+enum Change {
+    Create(String, usize),
+    Rename(String, String),
+    Remove(String),
 }
 
 #[derive(Clone, Default)]
@@ -63,12 +71,16 @@ impl MemoryDisk {
         self.0.borrow_mut().room = Some(bytes);
     }
 
-    /// Forgets what was not synced, but for sectors that the dice keep.
+    /// Forgets what was not synced, but for sectors and changes of names that the dice keep.
     pub fn crash(&self, dice: &mut Dice) {
         let mut state = self.0.borrow_mut();
         state.faults.clear();
-        state.names = state.durable_names.clone();
         let keeps = dice.roll(4);
+        let changes = std::mem::take(&mut state.changes);
+        for change in changes.into_iter().filter(|_| dice.roll(4) < keeps) {
+            change.apply(&mut state.durable_names);
+        }
+        state.names = state.durable_names.clone();
         for file in &mut state.files {
             let mut left = file.durable.clone();
             if keeps > 0 && left.len() < file.now.len() {
@@ -127,6 +139,31 @@ impl MemoryDisk {
     }
 }
 
+impl State {
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.names);
+        self.changes.push(change);
+    }
+}
+
+impl Change {
+    fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            Change::Create(path, file) => {
+                names.insert(path.clone(), *file);
+            }
+            Change::Rename(from, to) => {
+                if let Some(file) = names.remove(from) {
+                    names.insert(to.clone(), file);
+                }
+            }
+            Change::Remove(path) => {
+                names.remove(path);
+            }
+        }
+    }
+}
+
 impl Disk for MemoryDisk {
     type File = usize;
 
@@ -151,7 +188,7 @@ impl Disk for MemoryDisk {
         }
         let file = state.files.len();
         state.files.push(Contents { now: vec![0; bytes as usize], durable: Vec::new() });
-        state.names.insert(path.to_owned(), file);
+        state.change(Change::Create(path.to_owned(), file));
         Ok(file)
     }
 
@@ -162,19 +199,27 @@ impl Disk for MemoryDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.call("rename")?;
         let mut state = self.0.borrow_mut();
-        let file = state.names.remove(from).ok_or(ErrorKind::NotFound)?;
-        state.names.insert(to.to_owned(), file);
+        if !state.names.contains_key(from) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        state.change(Change::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
         self.call("remove")?;
-        self.0.borrow_mut().names.remove(path).map(|_| ()).ok_or_else(|| ErrorKind::NotFound.into())
+        let mut state = self.0.borrow_mut();
+        if !state.names.contains_key(path) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        state.change(Change::Remove(path.to_owned()));
+        Ok(())
     }
 
     fn sync_dir(&self, _: &str) -> io::Result<()> {
         self.call("sync_dir")?;
         let mut state = self.0.borrow_mut();
+        state.changes.clear();
         state.durable_names = state.names.clone();
         Ok(())
     }

@@ -74,14 +74,16 @@ impl Survey {
         self.lives.get(life + 1).map(|next| next.recovered).filter(|&recovered| recovered != Position::NONE)
     }
 
-    /// Up to where something says that the segments of that process were synced.
+    /// Up to where something says that the segments from `at` on, of that process, were synced. To be asked in the order
+    /// of the segments.
     pub fn claim<D: Disk>(&mut self, disk: &D, at: usize) -> io::Result<Position> {
         let life = self.row[at].life;
         if let Some(known) = self.limit(life).or(self.lives[life].claim) {
             return Ok(known);
         }
         let mut claim = Position::NONE;
-        for seen in &self.row[self.lives[life].row.clone()] {
+        // What lies before it speaks of nothing behind it.
+        for seen in &self.row[at..self.lives[life].row.end] {
             scan(disk, &seen.path, seen.number, &mut |journal, synced| {
                 if Some(journal) == self.journal {
                     claim = claim.max(synced);
