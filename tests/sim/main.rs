@@ -102,8 +102,9 @@ fn the_same_seed_gives_the_same_run() {
 fn the_oracle_sees_every_planted_fault() {
     let only = variable::<String>("HAREMQ_SIM_FAULT");
     let meant = |fault: &Fault| only.as_ref().is_none_or(|only| *only == format!("{fault:?}"));
-    let mut unseen: Vec<Fault> = faults::ALL.into_iter().filter(meant).collect();
-    unseen.retain(|&fault| !is_seen(fault));
+    let planted: Vec<Fault> = faults::ALL.into_iter().filter(meant).collect();
+    let seen = on_all_cores(0..planted.len() as u64, |at| is_seen(planted[at as usize]));
+    let unseen: Vec<Fault> = planted.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(it, _)| it).collect();
     assert!(unseen.is_empty(), "not seen: {unseen:?}");
 }
 
@@ -131,8 +132,8 @@ fn how_often_planted_faults_are_seen() {
     let only = variable::<String>("HAREMQ_SIM_FAULT");
     let meant = |fault: &Fault| only.as_ref().is_none_or(|only| *only == format!("{fault:?}"));
     for fault in faults::ALL.into_iter().filter(meant) {
-        let all: Vec<(u64, Violation)> =
-            (0..seeds).filter_map(|seed| Some((seed, seen(seed, fault)?))).collect();
+        let all = on_all_cores(0..seeds, |seed| Some((seed, seen(seed, fault)?)));
+        let all: Vec<(u64, Violation)> = all.into_iter().flatten().collect();
         println!("{fault:?}: seen with {} of {seeds} seeds", all.len());
         for (seed, violation) in all.iter().take(3) {
             println!("    {seed}: {}", violation.0);
@@ -147,34 +148,41 @@ fn sure_without_disk(seed: u64) {
     }
 }
 
-/// The runs of all these seeds, by as many threads as there are cores: what they have seen, and what went wrong.
+/// The runs of all these seeds: what they have seen, and what went wrong.
 fn outcomes(seeds: Range<u64>) -> (Report, Vec<String>) {
-    let next = AtomicU64::new(seeds.start);
-    let work = || {
-        let (mut total, mut broken) = (Report::default(), Vec::new());
+    let (mut total, mut broken) = (Report::default(), Vec::new());
+    for outcome in on_all_cores(seeds, outcome) {
+        match outcome {
+            Ok(report) => total.add(&report),
+            Err(text) => broken.push(text),
+        }
+    }
+    (total, broken)
+}
+
+/// What `work` makes of each of these numbers, in their order.
+fn on_all_cores<T: Send>(numbers: Range<u64>, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let next = AtomicU64::new(numbers.start);
+    let work_on = || {
+        let mut done = Vec::new();
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return (total, broken);
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= numbers.end {
+                return done;
             }
-            match outcome(seed) {
-                Ok(report) => total.add(&report),
-                Err(text) => broken.push((seed, text)),
-            }
+            done.push((number, work(number)));
         }
     };
-    let (mut total, mut broken) = (Report::default(), Vec::new());
+    let mut all: Vec<(u64, T)> = Vec::new();
     std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work_on)).collect();
         for thread in threads {
-            let (report, texts) = thread.join().expect("a run's panic is caught");
-            total.add(&report);
-            broken.extend(texts);
+            all.extend(thread.join().expect("a run's panic is caught"));
         }
     });
-    broken.sort();
-    (total, broken.into_iter().map(|(_, text)| text).collect())
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, done)| done).collect()
 }
 
 fn sure(seed: u64) -> Report {

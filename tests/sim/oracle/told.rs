@@ -366,4 +366,4 @@ impl Oracle {
 }
 
 /// basic.ack
-const ACK: (u16, u16) = (60, 80);
+pub(super) const ACK: (u16, u16) = (60, 80);

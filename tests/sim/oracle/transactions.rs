@@ -23,7 +23,8 @@ impl Oracle {
 
     pub fn commit(&mut self, channel: ChannelIx) {
         let Some(transaction) = self.take_transaction(channel) else { return };
-        let settlements = transaction.settlements.iter().filter(|settlement| !settlement.requeue);
+        // What is rejected settles when it has become a letter.
+        let settlements = transaction.settlements.iter().filter(|settlement| settlement.ids == super::told::ACK);
         let settled = settlements.flat_map(|settlement| &settlement.tags);
         self.commits.push(Commit {
             channel,
