@@ -7,7 +7,9 @@
 //! A stored record is `route` followed by `content`. One byte may differ from what was published: the weight in the header,
 //! always 0 on the wire, is 1 if there is a BCC header, which leads dead letters too and which no reader may see.
 
-use crate::amqp::content::{ContentHeader, DELIVERY_MODE_FLAG, EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT};
+use crate::amqp::content::{
+    ContentHeader, DELIVERY_MODE_FLAG, EXPIRATION_FLAG, HEADERS_FLAG, PRIORITY_FLAG, PROPERTIES_AT,
+};
 use crate::amqp::frame::{self, FRAME_OVERHEAD, FrameKind, encode_frame};
 use crate::amqp::{Properties, Table};
 use crate::expiration::parse_expiration;

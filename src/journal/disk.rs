@@ -92,7 +92,9 @@ impl Disk for OsDisk {
     type File = File;
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        fs::read_dir(self.at(dir))?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        fs::read_dir(self.at(dir))?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     fn make_dir(&self, dir: &str) -> io::Result<()> {

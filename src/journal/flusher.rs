@@ -85,7 +85,14 @@ impl<D: Disk> Flusher<D> {
         assert!(config.segment_bytes > GROUPS_AT, "a segment has room for a group");
         let recovered = link.synced();
         Flusher {
-            folder: Folder::new(disk, config.dir, config.journal, config.segment_bytes, first_segment, recovered),
+            folder: Folder::new(
+                disk,
+                config.dir,
+                config.journal,
+                config.segment_bytes,
+                first_segment,
+                recovered,
+            ),
             disk_free_min: config.disk_free_min,
             current: None,
             taken: VecDeque::new(),
@@ -192,7 +199,8 @@ impl<D: Disk> Flusher<D> {
         let mut at = from;
         for group in self.taken.iter_mut().take(count) {
             assert_eq!(group.at, at, "groups follow one another without a gap");
-            self.previous = layout::seal(&mut group.bytes, at, self.folder.journal, self.previous, self.synced);
+            self.previous =
+                layout::seal(&mut group.bytes, at, self.folder.journal, self.previous, self.synced);
             at = Position::new(at.segment(), at.offset() + group.bytes.len() as u32);
             assert_eq!(group.end, at, "the shard counts the padding too");
         }

@@ -63,7 +63,14 @@ impl Keeps {
     }
 
     /// A message was recorded at `at` with its first place.
-    pub fn insert(&mut self, at: Position, message: MessageRef, stamp_ms: u64, bytes: usize, place: Place) -> Kept {
+    pub fn insert(
+        &mut self,
+        at: Position,
+        message: MessageRef,
+        stamp_ms: u64,
+        bytes: usize,
+        place: Place,
+    ) -> Kept {
         let keep = Keep { at, message, stamp_ms, places: Places::One(place), bytes: bytes as u32 };
         let number = match self.free.pop() {
             Some(number) => {

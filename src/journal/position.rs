@@ -53,7 +53,9 @@ mod tests {
     #[test]
     fn positions_are_in_the_order_of_writing() {
         let at = Position::new(3, u32::MAX);
-        assert!(at < Position::new(4, 0) && at > Position::new(3, 8192) && Position::NONE < Position::new(1, 0));
+        assert!(
+            at < Position::new(4, 0) && at > Position::new(3, 8192) && Position::NONE < Position::new(1, 0)
+        );
         assert_eq!((at.segment(), at.offset()), (3, u32::MAX));
         assert_eq!(Position::from_u64(at.as_u64()), at);
     }

@@ -17,7 +17,9 @@ mod tests;
 use std::io;
 
 use super::disk::{Disk, read_full};
-use super::layout::{GROUP_ALIGN, GROUP_HEADER_BYTES, GROUPS_AT, GroupHeader, PAGE_BYTES, chain, record_salt};
+use super::layout::{
+    GROUP_ALIGN, GROUP_HEADER_BYTES, GROUPS_AT, GroupHeader, PAGE_BYTES, chain, record_salt,
+};
 use super::position::Position;
 use crate::limits::JOURNAL_SEGMENT_BYTES_MAX;
 pub use aside::set_aside;

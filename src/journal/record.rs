@@ -207,7 +207,8 @@ mod tests {
     fn nonsense_is_no_record_and_no_panic() {
         for kind in 0..=u8::MAX {
             for len in 0..80 {
-                let body: Vec<u8> = (0..len).map(|at| (at as u8).wrapping_mul(37).wrapping_add(kind) ^ 0x5a).collect();
+                let body: Vec<u8> =
+                    (0..len).map(|at| (at as u8).wrapping_mul(37).wrapping_add(kind) ^ 0x5a).collect();
                 if let Some(Record::Message { places, .. } | Record::Returned(places)) =
                     Record::decode(kind, &body)
                 {

@@ -203,7 +203,8 @@ impl Recovery {
 
     fn place(&mut self, of: Position, place: Place) {
         let found = self.last.filter(|(at, _)| *at == of);
-        let keep = found.and_then(|(at, kept)| Some((kept, self.keeps.get(kept).filter(|keep| keep.at == at)?)));
+        let keep =
+            found.and_then(|(at, kept)| Some((kept, self.keeps.get(kept).filter(|keep| keep.at == at)?)));
         let Some((kept, keep)) = keep else {
             self.senseless += 1;
             return;

@@ -162,7 +162,8 @@ impl Line {
         if live == 0 {
             self.drop_chunk(at);
         } else if chunk.holes > 32 && live < chunk.holes / 2 {
-            let kept = chunk.entries[chunk.taken..].iter().filter(|entry| !entry.is_hole()).copied().collect();
+            let kept =
+                chunk.entries[chunk.taken..].iter().filter(|entry| !entry.is_hole()).copied().collect();
             *chunk = Chunk::of(kept);
         }
     }

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Command, Shard};
 use super::publish::Spread;
+use super::{Command, Shard};
 use crate::amqp::method::Method;
 use crate::connection::channel::ChannelState;
 use crate::connection::confirms;

@@ -33,13 +33,8 @@ impl Shard {
             let Some(Letter { dead, to, from }) = self.rooms.letters.pop_front() else { return };
             let died = self.rooms.pages.read(dead.entry.message);
             let death = Death { reason: dead.reason, queue: &to.queue, time_s: self.wall_s };
-            let record = death::letter(
-                &died,
-                dead.entry.is_letter(),
-                &death,
-                &to.exchange,
-                to.routing_key.as_deref(),
-            );
+            let record =
+                death::letter(&died, dead.entry.is_letter(), &death, &to.exchange, to.routing_key.as_deref());
             let shards = self.send_letter(&record);
             if shards == 0 {
                 // In the journal it goes behind what took its place.

@@ -110,8 +110,7 @@ impl Shard {
                 spread.note(due);
             }
             targets => {
-                spread =
-                    self.rooms.spread(targets, &publish.message, buffer, confirms, Origin::default());
+                spread = self.rooms.spread(targets, &publish.message, buffer, confirms, Origin::default());
             }
         }
         if confirms {

@@ -29,13 +29,13 @@ use glommio::timer::sleep;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use serve::Serve;
 use shell::Shell;
-use store::Writers;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
+use store::Writers;
 
 /// What the shards, the listener and the HTTP thread share. Each slice has an element per shard.
 #[derive(Clone)]
@@ -121,7 +121,11 @@ impl Shards {
         drop(up);
         // A thread that dies without a word takes its sender with it.
         let heard: Vec<usize> = ups.iter().collect();
-        if heard.len() == count { Ok(Shards { common, threads, writers }) } else { Err(why_silent(threads, &heard)) }
+        if heard.len() == count {
+            Ok(Shards { common, threads, writers })
+        } else {
+            Err(why_silent(threads, &heard))
+        }
     }
 
     /// Closes every connection and ends the threads, by `PEERS_QUIET` and a little.

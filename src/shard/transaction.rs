@@ -46,7 +46,8 @@ impl Shard {
         self.in_tx_mode(slot, number, (90, 20))?;
         let to = self.requester(slot, number);
         let tx = self.next_tx();
-        if let Some(transaction) = self.channel(slot, number).and_then(|channel| channel.transaction.as_mut()) {
+        if let Some(transaction) = self.channel(slot, number).and_then(|channel| channel.transaction.as_mut())
+        {
             transaction.tx = tx;
         }
         self.park(slot, number, Pending::TxCommit { left: None });
@@ -232,7 +233,8 @@ impl Shard {
             let mandatory = held.mandatory && self.is_open(to);
             self.unroutable(to.connection.slot, &Publish { channel: to.channel, message, mandatory });
         } else {
-            spread = self.rooms.spread(targets, &message, buffer.as_ref(), true, Origin { tx, letter: false });
+            spread =
+                self.rooms.spread(targets, &message, buffer.as_ref(), true, Origin { tx, letter: false });
         }
         let bytes = message.record_bytes();
         self.record = record;

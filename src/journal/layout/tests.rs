@@ -46,8 +46,13 @@ fn the_layout_of_version_one_does_not_change() {
     let mut sealed = group(&[b"abc"]);
     assert_eq!(seal(&mut sealed, AT, JOURNAL, 1, Position::new(6, 8192)), 0xc3f8_5f8d);
     assert_eq!(crc32c(&sealed), 0x1c2d_2f75);
-    let header =
-        SegmentHeader { journal: JOURNAL, segment: 7, bytes: 65_536, first: 5, recovered: Position::new(4, 8192) };
+    let header = SegmentHeader {
+        journal: JOURNAL,
+        segment: 7,
+        bytes: 65_536,
+        first: 5,
+        recovered: Position::new(4, 8192),
+    };
     assert_eq!(crc32c(&header.to_page()), 0);
     let stamp = Stamp { journal: JOURNAL, segment: 7, synced: AT };
     assert_eq!(crc32c(&stamp.to_page()), 0);
@@ -100,8 +105,13 @@ fn bytes_that_end_anywhere_are_no_panic() {
 
 #[test]
 fn header_and_stamp_are_read_back_or_not_at_all() {
-    let header =
-        SegmentHeader { journal: JOURNAL, segment: 7, bytes: 65_536, first: 5, recovered: Position::new(4, 8192) };
+    let header = SegmentHeader {
+        journal: JOURNAL,
+        segment: 7,
+        bytes: 65_536,
+        first: 5,
+        recovered: Position::new(4, 8192),
+    };
     let mut page = header.to_page();
     assert_eq!(SegmentHeader::read(&page), HeaderPage::Sound(header));
     assert_eq!(SegmentHeader::read(&page[..4095]), HeaderPage::Unsound);
@@ -128,7 +138,15 @@ fn a_layout_of_later_days_is_known_as_such() {
 #[test]
 fn only_ten_digits_name_a_segment() {
     assert_eq!(segment_of(&segment_name(42)), Some(42));
-    for name in ["0000000000.seg", "1.seg", "+000000001.seg", "00000000001.seg", "4294967295.seg", "9999999999.seg", ""] {
+    for name in [
+        "0000000000.seg",
+        "1.seg",
+        "+000000001.seg",
+        "00000000001.seg",
+        "4294967295.seg",
+        "9999999999.seg",
+        "",
+    ] {
         assert_eq!(segment_of(name), None, "{name}");
     }
 }

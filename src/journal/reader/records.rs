@@ -13,13 +13,7 @@ pub enum Walked<'a> {
 ///
 /// Behind a record that is not sound it goes on where that says it ends, if a record begins there, else it looks for one
 /// at each place that can hold one.
-pub fn walk<'a>(
-    segment: &'a [u8],
-    from: usize,
-    to: usize,
-    salt: u32,
-    tell: &mut dyn FnMut(Walked<'a>),
-) {
+pub fn walk<'a>(segment: &'a [u8], from: usize, to: usize, salt: u32, tell: &mut dyn FnMut(Walked<'a>)) {
     let (mut at, mut gap) = (from, None);
     while at < to {
         match Record::read(segment, at, to, salt) {

@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::SegmentInfo;
 use crate::journal::disk::{Disk, read_full};
 use crate::journal::layout::{
-    ASIDE, GROUP_ALIGN, GROUP_HEADER_BYTES, GROUPS_AT, GroupHeader, HeaderPage, PAGE_BYTES, STAMP_AT, SPARE, SegmentHeader,
-    Stamp, segment_of,
+    ASIDE, GROUP_ALIGN, GROUP_HEADER_BYTES, GROUPS_AT, GroupHeader, HeaderPage, PAGE_BYTES, SPARE, STAMP_AT,
+    SegmentHeader, Stamp, segment_of,
 };
 use crate::journal::position::Position;
 use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENT_BYTES_MAX};
@@ -243,12 +243,7 @@ fn journal_of<D: Disk>(disk: &D, candidates: &[Candidate]) -> io::Result<Option<
 }
 
 /// Tells journal and synced position of the stamp and of each group of the file whose header is sound.
-fn scan<D: Disk>(
-    disk: &D,
-    path: &str,
-    number: u32,
-    tell: &mut dyn FnMut(u64, Position),
-) -> io::Result<()> {
+fn scan<D: Disk>(disk: &D, path: &str, number: u32, tell: &mut dyn FnMut(u64, Position)) -> io::Result<()> {
     let file = disk.open(path)?;
     let mut piece = vec![0; JOURNAL_READ_BYTES];
     let mut offset = 0;

@@ -60,7 +60,10 @@ fn what_a_consumer_has_does_not_expire_but_does_when_it_comes_back() {
     ));
     assert_eq!(bench.queue.ready_count(), 0);
     bench.timers.now = 5 * MS;
-    assert!(matches!(bench.settle(served[1].3, Settlement::Requeue), Some(Settled::Back(_))), "it keeps its own time");
+    assert!(
+        matches!(bench.settle(served[1].3, Settlement::Requeue), Some(Settled::Back(_))),
+        "it keeps its own time"
+    );
     bench.queue.invariants(&bench.pages);
 }
 

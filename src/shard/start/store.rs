@@ -58,7 +58,11 @@ impl Store {
         let Start { shards, flushers, reports, restored } = start;
         reports.iter().for_each(log_report);
         for kept_out in &restored.kept_out {
-            tracing::error!(what = kept_out.what, why = kept_out.why, "not restored, and left in the journal");
+            tracing::error!(
+                what = kept_out.what,
+                why = kept_out.why,
+                "not restored, and left in the journal"
+            );
         }
         Ok((Store { flushers }, shards))
     }
