@@ -9,7 +9,7 @@ use crate::body::{self, Id};
 use crate::client::{Style, publication_on};
 use crate::common::wire::{Next, Reply, Wire, consume, look_at, short};
 use crate::names::{self, KEYS, Shown};
-use crate::plan::{DEAD, QUEUES, QueueIndex, Route, TRANSIENT_EXCHANGE, TRANSIENT_QUEUES};
+use crate::plan::{DEAD, QUEUES, Queue, QueueIndex, Route, Rule, TRANSIENT_EXCHANGE, TRANSIENT_QUEUES};
 
 /// A message that waits for its ack.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,6 @@ pub struct Found {
 /// What is there, held until it is settled or given back.
 pub struct Inspector {
     wire: Wire,
-    pub queues: Vec<Vec<Found>>,
     pub shown: Shown,
     /// Messages of the queues that come and go that were not marked.
     pub unmarked: usize,
@@ -48,25 +47,21 @@ impl Inspector {
         let mut wire = Wire::open(server);
         [ASKS, PROBES, RISKS].into_iter().for_each(|channel| wire.channel(channel));
         wire.call(PROBES, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
-        Inspector {
-            wire,
-            queues: QUEUES.iter().map(|_| Vec::new()).collect(),
-            shown: Shown::default(),
-            unmarked: 0,
-            faults: Vec::new(),
-        }
+        Inspector { wire, shown: Shown::default(), unmarked: 0, faults: Vec::new() }
     }
 
-    /// Takes what is in the queues that stand, but for dead letters.
-    pub fn look_at_queues(&mut self) {
-        for (index, queue) in QUEUES.iter().enumerate().filter(|(index, _)| *index != DEAD) {
-            self.queues[index] = self.look(queue.name, STANDING + index as u16, |_| true);
-        }
+    /// What is in the queues that stand, the dead letters left out.
+    pub fn look_at_queues(&mut self) -> Vec<Vec<Found>> {
+        let look = |(index, queue): (QueueIndex, &Queue)| match queue.rule {
+            Rule::Letters => Vec::new(),
+            _ => self.look(queue.name, STANDING + index as u16, |_| true),
+        };
+        QUEUES.iter().enumerate().map(look).collect()
     }
 
-    /// Takes the dead letters, and waits for those that are on their way.
-    pub fn look_at_letters(&mut self, enough: impl Fn(&[Found]) -> bool) {
-        self.queues[DEAD] = self.look(QUEUES[DEAD].name, STANDING + DEAD as u16, enough);
+    /// The dead letters; waits for those that are on their way.
+    pub fn look_at_letters(&mut self, enough: impl Fn(&[Found]) -> bool) -> Vec<Found> {
+        self.look(QUEUES[DEAD].name, STANDING + DEAD as u16, enough)
     }
 
     pub fn look_for_the_transient(&mut self) {

@@ -146,12 +146,9 @@ impl World {
         if self.book.ending.is_some() {
             inspector.look_for_the_transient();
         }
-        inspector.look_at_queues();
+        let mut found = inspector.look_at_queues();
         inspector.look_at_names();
-        let found = std::mem::take(&mut inspector.queues);
-        inspector.look_at_letters(|letters| self.book.has_all_letters(&found, letters));
-        let mut found = found;
-        found[DEAD] = std::mem::take(&mut inspector.queues[DEAD]);
+        found[DEAD] = inspector.look_at_letters(|letters| self.book.has_all_letters(&found, letters));
 
         let mut faults = std::mem::take(&mut inspector.faults);
         faults.extend(self.book.judge(&found));
