@@ -77,6 +77,8 @@ pub const LOG_BYTES_MIN: u64 = 16 * 1024 * 1024;
 pub const LOG_GROWTH: u64 = 4;
 /// Size of a journal's segment, bytes; one group that is larger gets a segment of its own size.
 pub const JOURNAL_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
+/// Size of a segment of the topology's journal, bytes: there is little of it, and it is read before all else.
+pub const TOPOLOGY_SEGMENT_BYTES: u32 = 4 * 1024 * 1024;
 /// Bytes of a segment's file that are read; what is behind belongs to no group, as a group is far smaller.
 pub const JOURNAL_SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Groups between a shard and its flusher, and emptied buffers on their way back.

@@ -5,7 +5,9 @@ use haremq::budget::Budget;
 use haremq::config::{Config, Listen, LogFormat, Switch};
 use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::ShardId;
-use haremq::limits::{CONNECTIONS_MAX, JOURNAL_SEGMENT_BYTES, RING_COMMANDS, UNAUTHENTICATED_MAX};
+use haremq::limits::{
+    CONNECTIONS_MAX, JOURNAL_SEGMENT_BYTES, RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX,
+};
 use haremq::machine;
 use haremq::management;
 use haremq::mesh;
@@ -134,6 +136,7 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
     let bells = ends[0].bells();
     let journals = JournalConfig {
         segment_bytes: JOURNAL_SEGMENT_BYTES,
+        topology_segment_bytes: TOPOLOGY_SEGMENT_BYTES,
         disk_free_min: config.disk_free_min,
         durability: config.durability,
     };

@@ -12,6 +12,7 @@ use crate::journal::Due;
 use crate::limits::UNLINKS;
 use crate::mesh::parcel::{Parcel, Record};
 use crate::queue::Queue;
+use crate::queue_args::Durability;
 use crate::topology::{Effect, Outcome, Topology};
 
 /// What control told this shard and is not taken yet: it was told behind a change that takes several pieces.
@@ -145,6 +146,8 @@ impl Shard {
             Queue::new(id, spec.name.clone(), spec.auto_delete, &spec.rules)
         });
         let queue = self.rooms.queues.get_mut(slot).expect("it was put there");
+        queue.journaled =
+            spec.uid.filter(|_| spec.durability != Durability::None).map(|uid| (uid, spec.durability));
         queue.used(&mut self.rooms.timers);
         queue.id
     }

@@ -237,6 +237,10 @@ impl Rooms {
     /// The server stops in order: what a start is to know besides, then that all was said.
     pub(super) fn close_journal(&mut self) {
         let Rooms { journal: Some(journal), queues, .. } = self else { return };
+        if journal.is_untouched() {
+            // The log ends as the last process left it.
+            return;
+        }
         for (_, queue) in queues.iter() {
             let Some((uid, _)) = queue.journaled else { continue };
             for entry in queue.entries().filter(|entry| !entry.kept.is_none() && entry.is_redelivered()) {

@@ -27,6 +27,8 @@ use crate::topology::{Catalogue, Restored, Topology};
 #[derive(Clone, Copy, Debug)]
 pub struct JournalConfig {
     pub segment_bytes: u32,
+    /// The same of the journal of the topology.
+    pub topology_segment_bytes: u32,
     /// Free bytes of the disk below which publishers wait.
     pub disk_free_min: u64,
     /// What confirms of queues mean that do not say so themselves.
@@ -114,7 +116,7 @@ pub fn start<D: Disk + Clone>(
     let scan = read_journal(disk, TOPOLOGY, &mut |_, kind, body| catalogue.apply(kind, body))
         .map_err(|error| Failure::new("read", TOPOLOGY, error))?;
     let mut makers = Makers { disk, config, random: &mut random, reports: Vec::new(), flushers: Vec::new() };
-    let topology_journal = makers.journal(ShardId::CONTROL, TOPOLOGY, &scan);
+    let topology_journal = makers.journal(ShardId::CONTROL, TOPOLOGY, config.topology_segment_bytes, &scan);
     makers.report(TOPOLOGY, scan, catalogue.ignored())?;
 
     let mut parts = Vec::new();
@@ -149,17 +151,17 @@ struct Makers<'a, D: Disk> {
 }
 
 impl<D: Disk + Clone> Makers<'_, D> {
-    fn journal(&mut self, shard: ShardId, dir: &str, scan: &Scan) -> Journal {
+    fn journal(&mut self, shard: ShardId, dir: &str, segment_bytes: u32, scan: &Scan) -> Journal {
         let link = Arc::new(Link::new(scan.end));
         let config = FlusherConfig {
             dir: dir.to_owned(),
             journal: scan.journal.unwrap_or_else(|| (self.random)()),
-            segment_bytes: self.config.segment_bytes,
+            segment_bytes,
             disk_free_min: self.config.disk_free_min,
         };
         let flusher = Flusher::new(self.disk.clone(), config, scan.next_segment, link.clone());
         self.flushers.push((shard, flusher, link.clone()));
-        Journal::new(link, scan.next_segment, self.config.segment_bytes)
+        Journal::new(link, scan.next_segment, segment_bytes)
     }
 
     /// Messages of queues that are gone are let go.
@@ -172,8 +174,12 @@ impl<D: Disk + Clone> Makers<'_, D> {
         let dir = journal_dir(shard);
         let (recovery, scan) = log.own;
         let mut recovered = recovery.finish(&exists);
-        let mut journal = self.journal(shard, &dir, &scan);
-        journal.record(kind::START, Urgency::Lazy, |_| ());
+        let mut journal = self.journal(shard, &dir, self.config.segment_bytes, &scan);
+        journal.record(kind::START, Urgency::Aside, |_| ());
+        if recovered.stopped && !recovered.keeps.is_empty() {
+            // Nothing of it is delivered before the log says that it may have been.
+            self.write_out(&mut journal)?;
+        }
         self.report(&dir, scan, recovered.senseless)?;
         for (dir, other, scan) in log.others {
             let other = other.finish(&exists);
@@ -240,7 +246,7 @@ impl Shard {
     pub fn is_journal_done(&mut self) -> bool {
         self.rooms.journal.as_mut().is_none_or(|journal| {
             journal.flush();
-            journal.is_done()
+            journal.is_untouched() || journal.is_done()
         })
     }
 }

@@ -34,7 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stats", &[]),
     ("topology", &["exchange"]),
     ("shard", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats"]),
-    ("shard/start", &["shard", "mesh", "net", "config", "machine", "stats"]),
+    ("shard/start", &["shard", "journal", "mesh", "net", "config", "machine", "stats"]),
     ("walk", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats", "shard"]),
     ("config", &["connection"]),
     ("machine", &[]),
