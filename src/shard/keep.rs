@@ -215,7 +215,11 @@ impl Rooms {
             self.recover_queue(slot, held, wall_ms);
             self.drop_heads(slot);
         }
-        debug_assert!(queues.is_empty(), "messages are where their queue is");
+        // Of a queue that was empty there may be traces: it may live elsewhere now.
+        debug_assert!(
+            queues.values().all(|held| held.messages.is_empty()),
+            "messages are where their queue is"
+        );
     }
 
     fn recover_queue(&mut self, slot: u32, held: Held, wall_ms: u64) {
