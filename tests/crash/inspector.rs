@@ -37,7 +37,7 @@ const PASSING: u16 = 40;
 
 const PATIENCE: Duration = Duration::from_millis(100);
 /// For what has to come.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(6);
 
 /// The client of probes.
 const PROBE: u16 = u16::MAX;
