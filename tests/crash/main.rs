@@ -14,6 +14,7 @@ mod body;
 mod book;
 mod client;
 mod consumer;
+mod damage;
 mod declarer;
 mod inspector;
 mod judge;
@@ -39,7 +40,7 @@ fn what_was_promised_is_true_after_every_kill() {
     let from = variable("HAREMQ_CRASH_FROM").unwrap_or(0);
     let mut total = Tally::default();
     for seed in from..from + seeds {
-        let folder = Folder::new(&format!("seed-{seed}"), seed);
+        let folder = Folder::new(&format!("seed-{seed}"), Some(seed));
         total.add(&World::new(seed, &folder.path).run());
     }
     println!("{total:#?}");
@@ -86,11 +87,16 @@ impl Tally {
 /// Of one run, on the disk that the tree is on; it stays if the run fails.
 struct Folder {
     path: PathBuf,
-    seed: u64,
+    seed: Option<u64>,
 }
 
 impl Folder {
-    fn new(name: &str, seed: u64) -> Folder {
+    /// Of a test without a seed.
+    fn of(name: &str) -> Folder {
+        Folder::new(name, None)
+    }
+
+    fn new(name: &str, seed: Option<u64>) -> Folder {
         let path =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("crash-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
@@ -102,11 +108,11 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if thread::panicking() {
-            let Folder { path, seed } = self;
-            eprintln!("--- seed {seed} failed; its folder is {}", path.display());
-            eprintln!(
-                "--- again: HAREMQ_CRASH_FROM={seed} HAREMQ_CRASH_SEEDS=1 cargo test --test crash every_kill"
-            );
+            eprintln!("--- the folder stays: {}", self.path.display());
+            if let Some(seed) = self.seed {
+                let run = "cargo test --test crash every_kill";
+                eprintln!("--- again: HAREMQ_CRASH_FROM={seed} HAREMQ_CRASH_SEEDS=1 {run}");
+            }
         } else {
             let _ = fs::remove_dir_all(&self.path);
         }

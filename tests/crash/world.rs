@@ -225,12 +225,13 @@ impl World {
             let consumers = consumers.map(|it| scope.spawn(|| it.run()));
             let declarer = scope.spawn(|| declarer.run());
             thread::sleep(life);
+            // What was said later may not be heard.
+            let ended = Instant::now();
             if stops {
                 broker.terminate(TIME_TO_STOP).expect("a server stops whatever is done to it");
             } else {
                 broker.kill();
             }
-            let ended = Instant::now();
             let published = publishers.into_iter().map(|(number, it)| (number, TxLog::from(join(it))));
             let committed = transactors.into_iter().map(|(number, it)| (number, join(it)));
             let round = Round {

@@ -36,7 +36,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("shard", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats"]),
     ("shard/start", &["shard", "journal", "mesh", "net", "config", "machine", "stats"]),
     ("walk", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats", "shard"]),
-    ("config", &["connection"]),
+    ("inspect", &["journal", "topology", "shard"]),
+    ("config", &["connection", "inspect"]),
     ("machine", &[]),
     ("net", &["shard", "config", "machine", "stats"]),
     ("management", &["shard", "config", "machine", "stats"]),
@@ -49,6 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const SHELL: &[&str] = &[
     "src/main.rs",
     "src/config.rs",
+    "src/inspect.rs",
     "src/machine.rs",
     "src/net/",
     "src/management/",
