@@ -16,7 +16,7 @@ use crate::plan::{DEAD, QUEUES, Queue, QueueIndex, Route, Rule, TRANSIENT_EXCHAN
 pub struct Found {
     pub id: Id,
     pub redelivered: bool,
-    tag: u64,
+    pub tag: u64,
 }
 
 /// What is there, held until it is settled or given back.

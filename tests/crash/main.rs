@@ -18,6 +18,8 @@ mod damage;
 mod declarer;
 mod inspector;
 mod judge;
+#[cfg(test)]
+mod judge_tests;
 mod names;
 mod plan;
 mod publisher;
