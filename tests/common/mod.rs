@@ -49,16 +49,15 @@ impl Broker {
     }
 
     /// On what another left in the folder `data` of `folder`, or on nothing.
-    pub fn start_on(folder: &Path, arguments: &[&str]) -> Broker {
-        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    pub fn start_on(folder: &Path, arguments: &[String]) -> Broker {
+        let arguments = arguments.to_vec();
         let (child, lines, amqp, http) = launch(folder, ANY_PORT, ANY_PORT, &arguments);
         Broker { child, amqp, http, folder: folder.to_owned(), lines, arguments, folder_stays: true }
     }
 
     /// The same, killed so long after it was started.
-    pub fn killed_while_starting(folder: &Path, arguments: &[&str], life: Duration) {
-        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut child = spawn(folder, ANY_PORT, ANY_PORT, &arguments);
+    pub fn killed_while_starting(folder: &Path, arguments: &[String], life: Duration) {
+        let mut child = spawn(folder, ANY_PORT, ANY_PORT, arguments);
         thread::sleep(life);
         child.kill().expect("the broker is our child and not yet waited for");
         child.wait().expect("nothing survives SIGKILL");

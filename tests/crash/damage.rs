@@ -18,7 +18,7 @@ const MESSAGES: u32 = 100;
 #[test]
 fn a_second_server_on_a_folder_is_refused_and_the_first_goes_on() {
     let folder = Folder::of("second");
-    let broker = Broker::start_on(&folder.path, ONE_SHARD);
+    let broker = start(&folder);
     let (code, text) = refusal(&folder.path);
     assert_eq!(code, Some(CONFIG), "{text}");
     assert!(text.contains("another server uses") && text.contains(&data(&folder.path)), "{text}");
@@ -29,7 +29,7 @@ fn a_second_server_on_a_folder_is_refused_and_the_first_goes_on() {
 #[test]
 fn a_folder_of_another_version_is_refused_and_left_as_it_is() {
     let folder = Folder::of("version");
-    let mut broker = Broker::start_on(&folder.path, ONE_SHARD);
+    let mut broker = start(&folder);
     publish(&broker);
     broker.terminate(PATIENCE).expect("an idle server stops");
     let segment = segment_of(&folder.path, 0);
@@ -45,7 +45,7 @@ fn a_folder_of_another_version_is_refused_and_left_as_it_is() {
     assert!(fs::read(&segment).expect("a segment") == later, "it was changed");
     // As it was, it is taken.
     fs::write(&segment, &before).expect("our own folder");
-    let broker = Broker::start_on(&folder.path, ONE_SHARD);
+    let broker = start(&folder);
     assert_eq!(consumed(&broker), (0..MESSAGES).collect::<Vec<_>>());
 }
 
@@ -54,14 +54,14 @@ fn a_folder_of_another_version_is_refused_and_left_as_it_is() {
 fn a_segment_that_is_cut_short_starts() {
     for (at, within) in [(0, 0), (10, 1), (50, 9), (99, 40)] {
         let folder = Folder::of("cut");
-        let mut broker = Broker::start_on(&folder.path, ONE_SHARD);
+        let mut broker = start(&folder);
         publish(&broker);
         broker.kill();
         let segment = segment_of(&folder.path, at);
         let end = place_of(&segment, at) + within;
         let file = File::options().write(true).open(&segment).expect("a segment");
         file.set_len(end).expect("our own folder");
-        let broker = Broker::start_on(&folder.path, ONE_SHARD);
+        let broker = start(&folder);
         assert_eq!(consumed(&broker), (0..at).collect::<Vec<_>>(), "cut in message {at}");
         // It goes on behind what was lost.
         publish(&broker);
@@ -72,14 +72,14 @@ fn a_segment_that_is_cut_short_starts() {
 fn an_octet_that_changed_costs_its_message_alone_and_is_named() {
     for hit in [0, 37, MESSAGES - 1] {
         let folder = Folder::of("flip");
-        let mut broker = Broker::start_on(&folder.path, ONE_SHARD);
+        let mut broker = start(&folder);
         publish(&broker);
         // What lies behind the last says that it was synced.
         publish_to(&broker, "other");
         broker.kill();
         let segment = segment_of(&folder.path, hit);
         flip(&segment, place_of(&segment, hit) + 20);
-        let mut broker = Broker::start_on(&folder.path, ONE_SHARD);
+        let mut broker = start(&folder);
         let others: Vec<u32> = (0..MESSAGES).filter(|number| *number != hit).collect();
         assert_eq!(consumed(&broker), others);
         let log = broker.log();
@@ -89,7 +89,7 @@ fn an_octet_that_changed_costs_its_message_alone_and_is_named() {
         assert_eq!(aside, 1);
         // The next start serves the same.
         broker.kill();
-        let broker = Broker::start_on(&folder.path, ONE_SHARD);
+        let broker = start(&folder);
         assert_eq!(consumed(&broker), others);
     }
 }
@@ -98,7 +98,7 @@ fn an_octet_that_changed_costs_its_message_alone_and_is_named() {
 #[test]
 fn an_octet_of_the_topology_that_changed_costs_its_queue_alone() {
     let folder = Folder::of("topology");
-    let mut broker = Broker::start_on(&folder.path, ONE_SHARD);
+    let mut broker = start(&folder);
     publish_to(&broker, "victim");
     publish(&broker);
     broker.kill();
@@ -106,7 +106,7 @@ fn an_octet_of_the_topology_that_changed_costs_its_queue_alone() {
     let bytes = fs::read(&segment).expect("a segment");
     let at = bytes.windows(6).position(|window| window == b"victim").expect("its declaration");
     flip(&segment, at as u64);
-    let broker = Broker::start_on(&folder.path, ONE_SHARD);
+    let broker = start(&folder);
     assert_eq!(consumed(&broker), (0..MESSAGES).collect::<Vec<_>>());
     assert!(broker.log().contains("damage in the journal"), "{}", broker.log());
     let mut wire = Wire::open(broker.amqp);
@@ -180,6 +180,10 @@ fn flip(file: &Path, at: u64) {
     file.write_all_at(&[octet[0] ^ 0x10], at).expect("our own folder");
 }
 
+fn start(folder: &Folder) -> Broker {
+    Broker::start_on(&folder.path, &["--shards=1".to_owned()])
+}
+
 /// Exit code and outputs of a start that fails.
 fn refusal(folder: &Path) -> (Option<i32>, String) {
     let output = haremq(["--pin", "off", "--amqp-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0"])
@@ -193,7 +197,6 @@ fn data(folder: &Path) -> String {
     folder.join("data").to_string_lossy().into_owned()
 }
 
-const ONE_SHARD: &[&str] = &["--shards", "1"];
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What can be used and is not as it should be.
 const CONFIG: i32 = 78;

@@ -26,6 +26,8 @@ pub struct World {
     dice: Dice,
     folder: PathBuf,
     shards: u16,
+    /// Of the journals' segments: small ones turn often.
+    segment_bytes: usize,
     clients: u16,
     book: Book,
     names: Names,
@@ -63,11 +65,14 @@ const TIME_TO_STOP: Duration = Duration::from_secs(10);
 
 impl World {
     pub fn new(seed: u64, folder: &Path) -> World {
+        let mut dice = Dice::new(seed);
+        let segment_bytes = [64 << 10, 256 << 10, 1 << 20, 64 << 20][dice.roll(4)];
         World {
             seed,
-            dice: Dice::new(seed),
+            dice,
             folder: folder.to_owned(),
             shards: 2,
+            segment_bytes,
             clients: 0,
             book: Book::new(),
             names: Names::default(),
@@ -113,9 +118,13 @@ impl World {
 
     fn start(&mut self) -> Broker {
         let began = Instant::now();
-        let broker = Broker::start_on(&self.folder, &["--shards", &self.shards.to_string()]);
+        let broker = Broker::start_on(&self.folder, &self.arguments());
         self.tally.start_ms = self.tally.start_ms.max(began.elapsed().as_millis());
         broker
+    }
+
+    fn arguments(&self) -> [String; 2] {
+        [format!("--shards={}", self.shards), format!("--segment-bytes={}", self.segment_bytes)]
     }
 
     /// Sometimes the next server does not come far, or not even that.
@@ -124,12 +133,12 @@ impl World {
             return;
         }
         while self.dice.chance(30) {
-            let shards = self.shards.to_string();
+            let arguments = self.arguments();
             if self.dice.chance(60) {
                 let life = Duration::from_micros(self.dice.roll(60_000) as u64);
-                Broker::killed_while_starting(&self.folder, &["--shards", &shards], life);
+                Broker::killed_while_starting(&self.folder, &arguments, life);
             } else {
-                let mut broker = Broker::start_on(&self.folder, &["--shards", &shards]);
+                let mut broker = Broker::start_on(&self.folder, &arguments);
                 thread::sleep(Duration::from_millis(self.dice.roll(100) as u64));
                 broker.kill();
             }
