@@ -1,6 +1,7 @@
 //! Folders that a server should not find as they are: in use, of another version, cut short, with an octet changed.
 
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -124,12 +125,18 @@ fn publish_to(broker: &Broker, queue: &str) {
     let mut wire = Wire::open(broker.amqp);
     wire.channel(1);
     wire.call(1, declare_durable(queue, Table::EMPTY), "queue.declare-ok");
-    wire.call(1, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
+    publish_some(&mut wire, queue, 0..MESSAGES);
+}
+
+/// Persistent ones, each confirmed before the next is sent.
+pub fn publish_some(wire: &mut Wire, queue: &str, numbers: Range<u32>) {
+    wire.channel(9);
+    wire.call(9, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
     let properties = PropertiesWriter { delivery_mode: Some(2), ..PropertiesWriter::default() }.finish();
     let properties = Properties::decode(&properties).expect("properties that we wrote");
-    for number in 0..MESSAGES {
-        wire.bytes(&publication_with(1, "", queue, false, properties, &message(number)));
-        wire.expect(1, "basic.ack");
+    for number in numbers {
+        wire.bytes(&publication_with(9, "", queue, false, properties, &message(number)));
+        wire.expect(9, "basic.ack");
     }
 }
 
@@ -137,9 +144,14 @@ fn publish_to(broker: &Broker, queue: &str) {
 fn consumed(broker: &Broker) -> Vec<u32> {
     let mut wire = Wire::open(broker.amqp);
     wire.channel(1);
-    let count = wire.call(1, look_at(QUEUE), "queue.declare-ok");
+    take_all(&mut wire, QUEUE)
+}
+
+/// Takes what is ready, and acknowledges nothing; delivery tags count from 1.
+pub fn take_all(wire: &mut Wire, queue: &str) -> Vec<u32> {
+    let count = wire.call(1, look_at(queue), "queue.declare-ok");
     let Method::QueueDeclareOk { message_count, .. } = count.method() else { unreachable!() };
-    wire.call(1, consume(QUEUE, "t", false), "basic.consume-ok");
+    wire.call(1, consume(queue, "t", false), "basic.consume-ok");
     let next = |_| {
         wire.expect(1, "basic.deliver");
         let (_, body) = wire.content();
@@ -180,7 +192,7 @@ fn flip(file: &Path, at: u64) {
     file.write_all_at(&[octet[0] ^ 0x10], at).expect("our own folder");
 }
 
-fn start(folder: &Folder) -> Broker {
+pub fn start(folder: &Folder) -> Broker {
     Broker::start_on(&folder.path, &["--shards=1".to_owned()])
 }
 

@@ -23,6 +23,7 @@ mod judge_tests;
 mod names;
 mod plan;
 mod publisher;
+mod rules;
 mod transactor;
 mod world;
 

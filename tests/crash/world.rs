@@ -93,6 +93,11 @@ impl World {
         self.die_at_rest();
         let broker = self.start();
         self.inspect(broker.amqp, ROUNDS + 2);
+        // Nothing that a kill leaves behind is damage.
+        let log = broker.log();
+        let worries: Vec<&str> =
+            log.lines().filter(|line| line.contains(" ERROR ") || line.contains(" WARN ")).collect();
+        assert!(worries.is_empty(), "seed {}: {worries:#?}", self.seed);
         self.tally
     }
 

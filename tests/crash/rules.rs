@@ -1,0 +1,45 @@
+//! What a start itself does to messages, by the rules of their queues, is as final as what is done later.
+
+use std::thread;
+use std::time::Duration;
+
+use haremq::amqp::{Method, Table, TableWriter};
+
+use crate::Folder;
+use crate::common::wire::{Wire, declare_durable};
+use crate::damage::{publish_some, start, take_all};
+
+/// Held messages do not count for a limit, but after a crash nobody holds them.
+#[test]
+fn what_a_start_drops_does_not_come_back() {
+    let folder = Folder::of("drops");
+    let arguments = TableWriter::new().i32("x-max-length", 5).finish();
+    let arguments = Table::decode(&arguments).expect("a table that we wrote");
+    let mut broker = start(&folder);
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    wire.call(1, declare_durable("q", arguments), "queue.declare-ok");
+    publish_some(&mut wire, "q", 0..5);
+    assert_eq!(take_all(&mut wire, "q"), [0, 1, 2, 3, 4]);
+    let cancel = Method::BasicCancel { consumer_tag: "t".into(), nowait: false };
+    wire.call(1, cancel, "basic.cancel-ok");
+    let mut other = Wire::open(broker.amqp);
+    publish_some(&mut other, "q", 5..10);
+    broker.kill();
+
+    let mut broker = start(&folder);
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    assert_eq!(take_all(&mut wire, "q"), [5, 6, 7, 8, 9]);
+    wire.send(1, Method::BasicAck { delivery_tag: 3, multiple: true });
+    thread::sleep(UNTIL_WRITTEN);
+    broker.kill();
+
+    let broker = start(&folder);
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    assert_eq!(take_all(&mut wire, "q"), [8, 9]);
+}
+
+/// What consumers settle is written after 50 ms.
+const UNTIL_WRITTEN: Duration = Duration::from_secs(1);
