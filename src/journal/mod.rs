@@ -192,14 +192,19 @@ impl Journal {
     fn end(&mut self, at: usize, urgency: Urgency) -> Position {
         end_record(&mut self.group, at);
         self.last = at;
+        self.wait_for(urgency);
+        if self.at.offset() as usize + padded(self.group.len()) > self.segment_bytes as usize {
+            self.turn_segment(urgency);
+        }
+        self.position(self.last)
+    }
+
+    /// Of a record in the group that forms.
+    fn wait_for(&mut self, urgency: Urgency) {
         self.urgency = self.urgency.max(urgency);
         if urgency == Urgency::Lazy && self.lazy_at.is_none() {
             self.lazy_at = Some(self.now + LAZY_NS);
         }
-        if self.at.offset() as usize + padded(self.group.len()) > self.segment_bytes as usize {
-            self.turn_segment();
-        }
-        self.position(self.last)
     }
 
     fn position(&self, in_group: usize) -> Position {
@@ -207,7 +212,7 @@ impl Journal {
     }
 
     /// The last record does not fit into the segment: it opens the next one, which is made for its size.
-    fn turn_segment(&mut self) {
+    fn turn_segment(&mut self, urgency: Urgency) {
         if self.last == GROUP_HEADER_BYTES && self.at.offset() == GROUPS_AT {
             return;
         }
@@ -217,6 +222,7 @@ impl Journal {
         self.at = next;
         self.group.extend_from_slice(&record);
         self.last = GROUP_HEADER_BYTES;
+        self.wait_for(urgency);
     }
 
     fn hand_on(&mut self) {
