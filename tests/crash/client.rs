@@ -90,14 +90,12 @@ impl Client {
     }
 
     fn frame(&mut self) -> Option<Reply> {
-        loop {
-            match self.wire.next() {
-                Next::Frame(reply) => return Some(reply),
-                // There may be nothing to say until the server is killed.
-                Next::Nothing => {}
-                Next::Closed => return None,
-                Next::Header(_) => panic!("a protocol header among frames"),
-            }
+        match self.wire.next() {
+            Next::Frame(reply) => Some(reply),
+            Next::Closed => None,
+            // It is killed long before that.
+            Next::Nothing => panic!("the server is silent"),
+            Next::Header(_) => panic!("a protocol header among frames"),
         }
     }
 }

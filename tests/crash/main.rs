@@ -84,6 +84,7 @@ impl Tally {
         self.letters += other.letters;
         self.found += other.found;
         self.start_ms = self.start_ms.max(other.start_ms);
+        self.answer_ms = self.answer_ms.max(other.answer_ms);
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Tally {
     pub found: usize,
     /// The longest start, ms.
     pub start_ms: u128,
+    /// The longest that a publish or a commit waited for its answer, ms.
+    pub answer_ms: u128,
 }
 
 /// Kills under load per seed; one more follows at the end.
@@ -270,6 +272,8 @@ impl World {
         assert!(faults.is_empty(), "seed {}, under load:\n{faults:#?}\n", self.seed);
         let sent = || round.logs.iter().flat_map(|(_, log)| &log.log.sent);
         let tally = &mut self.tally;
+        let slowest = round.logs.iter().map(|(_, log)| log.log.slowest).max().unwrap_or_default();
+        tally.answer_ms = tally.answer_ms.max(slowest.as_millis());
         tally.published += sent().count();
         tally.confirmed += sent().filter(|sent| sent.fate == Fate::Confirmed).count();
         tally.commits += round.logs.iter().map(|(_, log)| log.commits).sum::<usize>();
