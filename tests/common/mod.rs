@@ -133,9 +133,11 @@ impl Drop for Broker {
     }
 }
 
-/// The command line of a broker that is not started yet, without variables that could change it.
+/// The command line of a broker that is not started yet, without variables that could change it. `HAREMQ_TEST_SERVER`
+/// names another build: an optimised one, or one with a fault that tests are to see.
 pub fn haremq<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_haremq"));
+    let server = std::env::var_os("HAREMQ_TEST_SERVER");
+    let mut command = Command::new(server.unwrap_or_else(|| env!("CARGO_BIN_EXE_haremq").into()));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HAREMQ_")) {
         command.env_remove(name);
     }
