@@ -132,12 +132,19 @@ fn publish_to(broker: &Broker, queue: &str) {
 pub fn publish_some(wire: &mut Wire, queue: &str, numbers: Range<u32>) {
     wire.channel(9);
     wire.call(9, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
-    let properties = PropertiesWriter { delivery_mode: Some(2), ..PropertiesWriter::default() }.finish();
-    let properties = Properties::decode(&properties).expect("properties that we wrote");
     for number in numbers {
-        wire.bytes(&publication_with(9, "", queue, false, properties, &message(number)));
+        wire.bytes(&publications(9, queue, number..number + 1));
         wire.expect(9, "basic.ack");
     }
+}
+
+/// The frames of persistent ones.
+pub fn publications(channel: u16, queue: &str, numbers: Range<u32>) -> Vec<u8> {
+    let properties = PropertiesWriter { delivery_mode: Some(2), ..PropertiesWriter::default() }.finish();
+    let properties = Properties::decode(&properties).expect("properties that we wrote");
+    numbers
+        .flat_map(|number| publication_with(channel, "", queue, false, properties, &message(number)))
+        .collect()
 }
 
 /// The numbers of what is in the queue, all of it whole.
