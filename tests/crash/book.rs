@@ -146,9 +146,9 @@ impl Book {
             stands
                 .extend(found.iter().map(|it| (it.id, Stand { must: true, seen: true, ..Stand::default() })));
         }
-        self.letters.values_mut().for_each(|letter| letter.here = 0);
-        for found in &found[DEAD] {
-            self.letters.entry(found.id).or_default().here += 1;
+        let count = judge::count(&found[DEAD]);
+        for (id, letter) in &mut self.letters {
+            letter.found(count.get(id).map_or(0, |(all, _)| *all));
         }
         self.open.clear();
         faults
@@ -235,6 +235,15 @@ impl Book {
 }
 
 impl Letter {
+    /// So many copies are there. Others that were acknowledged a while before the crash are gone; those that are more may be
+    /// among these.
+    fn found(&mut self, copies: u32) {
+        let more = copies.saturating_sub(self.here) as usize;
+        self.gone += self.leaving.len().saturating_sub(more) as u32;
+        self.leaving.clear();
+        self.here = copies;
+    }
+
     /// Some copy was acknowledged.
     pub fn is_settled(&self) -> bool {
         self.gone > 0 || !self.leaving.is_empty()

@@ -205,7 +205,7 @@ fn half_commit(open: &OpenCommit, found: &[Vec<Found>]) -> Option<String> {
 }
 
 /// By id: how many there are, and how many of them are not marked.
-fn count(letters: &[Found]) -> BTreeMap<Id, (u32, u32)> {
+pub fn count(letters: &[Found]) -> BTreeMap<Id, (u32, u32)> {
     let mut count: BTreeMap<Id, (u32, u32)> = BTreeMap::new();
     for found in letters {
         let (all, unmarked) = count.entry(found.id).or_default();
