@@ -15,7 +15,7 @@ pub enum Report {
 }
 
 /// Rates and costs are of the measured part; counts and violations of the whole run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Default, Debug, Serialize, Deserialize)]
 pub struct MessagesReport {
     pub id: String,
     pub scenario: Option<String>,
@@ -76,7 +76,7 @@ pub struct SessionsReport {
 }
 
 /// The load, in short.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct Setup {
     pub producers: usize,
     pub consumers: usize,

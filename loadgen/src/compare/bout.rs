@@ -238,3 +238,37 @@ fn take(errors: &Path) -> String {
 }
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{DiskReport, MessagesReport, Percentiles};
+
+    fn percentiles(p50: f64) -> Percentiles {
+        Percentiles { p50, p90: p50, p99: p50, p999: p50, p9999: p50, max: p50, count: 1 }
+    }
+
+    fn report(confirm: f64, disk: [f64; 2]) -> Report {
+        let [before, after] = disk.map(percentiles);
+        let disk = Some(DiskReport { file_system: "ext4".to_owned(), before, after });
+        let part =
+            MessagesReport { confirm_latency: Some(percentiles(confirm)), disk, ..MessagesReport::default() };
+        Report::Messages(Box::new(MessagesReport { intact: true, ..part }))
+    }
+
+    #[test]
+    fn nothing_is_kept_sooner_than_the_disk_keeps_it() {
+        for (confirm, disk, intact) in [
+            (150.0, [145.0, 160.0], true),
+            (150.0, [160.0, 145.0], true),
+            (150.0, [150.0, 900.0], true),
+            (60.0, [145.0, 160.0], false),
+        ] {
+            let mut report = report(confirm, disk);
+            doubt(&mut report);
+            assert_eq!(report.is_intact(), intact, "{confirm} {disk:?}");
+            let examples = &report.of_messages()[0].violations.examples;
+            assert_eq!(examples.iter().any(|text| text.starts_with("Unsynced: confirm p50 60 us")), !intact);
+        }
+    }
+}
