@@ -1,10 +1,15 @@
 //! The control shard's work: requests into effects. With one shard that applies at once, so that replies come with the
-//! request and nothing piles up.
+//! request and nothing piles up. And what a restart costs.
 
 use divan::Bencher;
-use haremq::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId};
-use haremq::limits::UNLINKS;
-use haremq::topology::{Effect, Request, Topology};
+use haremq::exchange::Router;
+use haremq::ids::{ChannelNumber, ConnectionId, Name, QueueId, QueueUid, Requester, ShardId};
+use haremq::limits::{SNAPSHOT_THINGS, UNLINKS};
+use haremq::queue_args::Durability;
+use haremq::topology::{
+    Catalogue, DurableBinding, DurableEnd, DurableExchange, DurableQueue, Effect, ExchangeKind, Record,
+    Request, Restored, Snapshot, Topology,
+};
 
 fn main() {
     divan::main();
@@ -38,6 +43,106 @@ fn queue_dying(bencher: Bencher, bindings: u32) {
         }
         control
     });
+}
+
+/// At start: the records of 100,000 queues with 500,000 bindings.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn read_the_log(bencher: Bencher) {
+    let log = log();
+    bencher.bench_local(|| read(&log));
+}
+
+/// The topology that they lead to, and what the shards need.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn restore(bencher: Bencher) {
+    let log = log();
+    bencher.with_inputs(|| read(&log)).bench_local_values(restored);
+}
+
+/// The routes of one shard.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn restore_routes(bencher: Bencher) {
+    let (_, restored) = restored(read(&log()));
+    bencher.with_inputs(|| Router::new(1)).bench_local_values(|mut router| {
+        restored.changes.iter().for_each(|change| router.apply(change));
+        router
+    });
+}
+
+/// A turn of the control shard for a snapshot of that.
+#[divan::bench(sample_count = 500, sample_size = 1)]
+fn piece_of_a_snapshot(bencher: Bencher) {
+    let (topology, _) = restored(read(&log()));
+    let (mut snapshot, mut bodies) = (Snapshot::default(), Vec::new());
+    bencher.bench_local(|| {
+        bodies.clear();
+        if snapshot.walk(&topology, SNAPSHOT_THINGS, &mut |record| record.encode(&mut bodies)) {
+            snapshot = Snapshot::default();
+        }
+    });
+}
+
+type Log = Vec<(u8, Vec<u8>)>;
+
+fn read(log: &Log) -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    log.iter().for_each(|(kind, body)| catalogue.apply(*kind, body));
+    catalogue
+}
+
+fn restored(catalogue: Catalogue) -> (Topology, Restored) {
+    Topology::restore(catalogue, |_| None, 1, Durability::Fsync)
+}
+
+fn log() -> Log {
+    let mut records = Vec::new();
+    for (source, kind) in
+        [("orders", ExchangeKind::Direct), ("events", ExchangeKind::Topic), ("all", ExchangeKind::Fanout)]
+    {
+        let (auto_delete, internal) = (false, false);
+        let (name, arguments) = (name(source), name(""));
+        records.push(Record::ExchangeDeclared(DurableExchange {
+            name,
+            kind,
+            auto_delete,
+            internal,
+            arguments,
+        }));
+    }
+    for uid in 1..=100_000 {
+        let (name, arguments) = (name(&format!("orders.of.customer.{uid}")), name(""));
+        let (auto_delete, durability) = (false, Durability::Fsync);
+        let uid = QueueUid(uid);
+        records.push(Record::QueueDeclared(DurableQueue { uid, name, auto_delete, durability, arguments }));
+        records.extend(bindings(uid).map(Record::Bound));
+    }
+    let encoded = |record: &Record| {
+        let mut body = Vec::new();
+        record.encode(&mut body);
+        (record.kind(), body)
+    };
+    records.iter().map(encoded).collect()
+}
+
+fn bindings(uid: QueueUid) -> impl Iterator<Item = DurableBinding> {
+    let QueueUid(number) = uid;
+    let bindings = [
+        ("orders", format!("orders.created.{}.0", number / 2)),
+        ("orders", format!("orders.created.{}.1", number / 2)),
+        ("events", format!("events.*.{number}.#")),
+        ("events", format!("events.customer.{}.changed", number / 10)),
+        ("all", String::new()),
+    ];
+    bindings.into_iter().map(move |(source, key)| DurableBinding {
+        source: name(source),
+        destination: DurableEnd::Queue(uid),
+        key: name(&key),
+        arguments: name(""),
+    })
+}
+
+fn name(text: &str) -> Name {
+    text.as_bytes().into()
 }
 
 const QUEUE: &[u8] = b"orders";

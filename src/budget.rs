@@ -1,4 +1,4 @@
-//! What message memory may take in the whole server, and whether it has reached its limit.
+//! What message memory may take in the whole server, and whether it, or what waits to be written, has reached its limit.
 //!
 //! Each shard adds and subtracts whole pages, so that the shared counter is touched once per 256 KB.
 
@@ -11,11 +11,18 @@ pub struct Budget {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
     alarm: AtomicBool,
+    /// How many journals have more to write than they should.
+    behind: AtomicUsize,
 }
 
 impl Budget {
     pub fn new(limit_bytes: usize) -> Budget {
-        Budget { limit_bytes, used_bytes: AtomicUsize::new(0), alarm: AtomicBool::new(false) }
+        Budget {
+            limit_bytes,
+            used_bytes: AtomicUsize::new(0),
+            alarm: AtomicBool::new(false),
+            behind: AtomicUsize::new(0),
+        }
     }
 
     pub fn add(&self, bytes: usize) {
@@ -39,6 +46,20 @@ impl Budget {
             self.alarm.store(false, Relaxed);
         }
         self.alarm.load(Relaxed)
+    }
+
+    /// A journal has more to write than it should, or has no more.
+    pub fn set_behind(&self, behind: bool) {
+        if behind {
+            self.behind.fetch_add(1, Relaxed)
+        } else {
+            self.behind.fetch_sub(1, Relaxed)
+        };
+    }
+
+    /// Whether some journal has more to write than it should: publishers wait for it.
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Relaxed) > 0
     }
 
     pub fn used_bytes(&self) -> usize {

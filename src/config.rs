@@ -3,8 +3,9 @@
 //! Exit code 64 answers what does not parse; what parses and cannot be used answers 78 (see `shard::start`).
 
 use crate::connection::handshake::{PRODUCT, PRODUCT_VERSION};
+use crate::inspect::Action;
 use crate::queue_args::Durability;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,6 +14,9 @@ use std::str::FromStr;
 #[derive(Parser, Clone, Debug)]
 #[command(name = "haremq", version)]
 pub struct Config {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Where AMQP 0-9-1 connections arrive; by default port 5672 of `[::]`, without IPv6 of `0.0.0.0`
     ///
     /// RabbitMQ: listeners.tcp.
@@ -76,6 +80,16 @@ pub struct Config {
     /// The least severe level that is logged
     #[arg(long, env = "HAREMQ_LOG_LEVEL", value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
+}
+
+/// What to do instead of serving.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Looks into a data folder that no server uses
+    Store {
+        #[command(subcommand)]
+        action: Action,
+    },
 }
 
 /// The mesh has a ring per ordered pair of shards.

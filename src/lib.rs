@@ -15,6 +15,7 @@ pub mod death;
 pub mod exchange;
 pub mod expiration;
 pub mod ids;
+pub mod inspect;
 pub mod journal;
 pub mod limits;
 pub mod machine;

@@ -130,7 +130,7 @@ pub const SWEEP_ENTRIES: usize = 8_192;
 /// Bindings of a removed queue or exchange that a router forgets in one piece of work: about 200 us.
 pub const UNLINKS: usize = 1_024;
 /// Exchanges, queues and bindings that a snapshot of the topology passes in one piece of work: about 200 us.
-pub const SNAPSHOT_THINGS: usize = 1_024;
+pub const SNAPSHOT_THINGS: usize = 512;
 /// Consumers of a channel with a limit of its own that are looked at in one piece of work.
 pub const LEND_CONSUMERS: usize = 256;
 /// Binds behind one another on a channel that go to the control shard together: about 200 us of its work.

@@ -2,9 +2,10 @@
 
 use clap::Parser;
 use haremq::budget::Budget;
-use haremq::config::{Config, Listen, LogFormat, Switch};
+use haremq::config::{Command, Config, Listen, LogFormat, Switch};
 use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::ShardId;
+use haremq::inspect;
 use haremq::limits::{
     CONNECTIONS_MAX, JOURNAL_SEGMENT_BYTES, RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX,
 };
@@ -14,7 +15,7 @@ use haremq::mesh;
 use haremq::net::listener::{self, Listener};
 use haremq::shard::restart::JournalConfig;
 use haremq::shard::start::{Shards, Store, wall_ms};
-use haremq::shard::{Command, Shard, ShardConfig};
+use haremq::shard::{self, Shard, ShardConfig};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::Socket;
@@ -35,6 +36,8 @@ struct Failure {
     text: String,
 }
 
+/// Of `haremq store`: something is not sound.
+const DAMAGED: u8 = 1;
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 const SOFTWARE: i32 = 70;
@@ -50,6 +53,9 @@ fn main() -> ExitCode {
     };
     log_to_stderr(&config);
     die_loudly();
+    if let Some(Command::Store { action }) = &config.command {
+        return look_into_store(action);
+    }
     match run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -63,6 +69,17 @@ fn main() -> ExitCode {
 fn not_parsed(answer: &clap::Error) -> ExitCode {
     let _ = answer.print();
     if answer.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn look_into_store(action: &inspect::Action) -> ExitCode {
+    match inspect::run(action) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(DAMAGED),
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(CONFIG)
+        }
+    }
 }
 
 fn log_to_stderr(config: &Config) {
@@ -132,7 +149,7 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
         secret: [random()?, random()?],
     };
     let seed = random()?;
-    let ends = mesh::connect::<Command>(shards, RING_COMMANDS);
+    let ends = mesh::connect::<shard::Command>(shards, RING_COMMANDS);
     let bells = ends[0].bells();
     let journals = JournalConfig {
         segment_bytes: JOURNAL_SEGMENT_BYTES,

@@ -218,7 +218,7 @@ impl<D: Disk> Flusher<D> {
         let expected = self.current.as_ref().map_or(self.folder.first, |current| current.segment + 1);
         assert_eq!(segment, expected, "segments follow one another");
         self.sync()?;
-        let made = self.folder.begin(segment, bytes);
+        let made = self.folder.begin(segment, self.previous, bytes);
         self.no_room_until = match made {
             Ok(file) => {
                 assert!(self.taken.front().is_some_and(|group| group.at.offset() == GROUPS_AT));
@@ -267,7 +267,11 @@ impl<D: Disk> Flusher<D> {
             self.stamp()?;
             return Ok(true);
         }
-        if self.low || self.current.is_none() {
+        // A server that is hardly used takes no room ahead.
+        if self.low
+            || self.current.is_none()
+            || u64::from(self.written.offset()) < self.folder.segment_bytes() / 2
+        {
             return Ok(false);
         }
         match self.folder.make_ahead() {

@@ -3,13 +3,13 @@
 //! ```text
 //! segment   page 0: header | page 1: stamp | groups from 8192 on | unwritten: zeros, or what an earlier life left
 //! header    magic "HAREMQJ1" | crc u32 of the page behind it | version u32 | journal u64 | segment u32
-//!           | bytes u64 of the file | first u32 segment of the process | recovered u64 position | zeros to 4096
+//!           | bytes u64 of the file | first u32 segment of the process | recovered u64 position
+//!           | previous u32 (crc of the group before, 0 for the first of a process) | zeros to 4096
 //! stamp     magic "HAREMQS1" | crc u32 of what is behind it | segment u32 | journal u64 | synced u64 position
 //! group     header | record | record | ... | zeros to the next multiple of 4096
 //!   header  magic u32 | crc u32 of what is behind it | journal u64 | segment u32 | offset u32
 //!           | bytes u32 (header and records, without the zeros) | records u32
-//!           | previous u32 (crc of the group before, 0 for the first of a process)
-//!           | chain u32 (crc over the records' crcs) | synced u64 position (all before it was synced at sealing)
+//!           | previous u32 (as in the header) | chain u32 (crc over the records' crcs) | synced u64 position (all before it was synced at sealing)
 //! record    crc u32 | kind u8 | 0 0 0 | len u32 of the body | offset u32 of this record in its segment
 //!           | body | zeros to a multiple of 8
 //! ```
@@ -168,11 +168,6 @@ impl<'a> Record<'a> {
         };
         (record.crc == crc32c_append(salt, &whole[4..])).then_some(record)
     }
-}
-
-/// The offset and the length of body that a record at `at` would claim, sound or not.
-pub fn record_claim(segment: &[u8], at: usize) -> Option<(usize, usize)> {
-    Some((u32_at(segment, at.checked_add(12)?)? as usize, u32_at(segment, at + 8)? as usize))
 }
 
 /// Bytes of the body of a record that was ended at `at` and is not sealed yet.

@@ -111,7 +111,7 @@ impl Link {
 
 /// The flusher's side.
 impl Link {
-    pub(super) fn take_group(&self) -> Option<Group> {
+    pub(crate) fn take_group(&self) -> Option<Group> {
         self.groups.pop()
     }
 

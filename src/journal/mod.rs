@@ -67,6 +67,8 @@ const EXTENSION_BYTES: usize = 32;
 /// Who waits for a record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Urgency {
+    /// Nobody, and it need not come to the disk alone: it goes with the next group.
+    Aside,
     /// Nobody: it goes with the next group, or after a while.
     Lazy,
     /// Somebody, for it to be written.
@@ -83,7 +85,7 @@ impl Journal {
             segment_bytes,
             group: vec![0; GROUP_HEADER_BYTES],
             at: Position::new(first_segment, GROUPS_AT),
-            urgency: Urgency::Lazy,
+            urgency: Urgency::Aside,
             lazy_at: None,
             last: 0,
             ready: VecDeque::new(),
@@ -141,7 +143,12 @@ impl Journal {
         }
     }
 
-    /// Hands on all there is, and waits for it to be on disk.
+    /// Whether nothing was recorded that anybody could miss.
+    pub fn is_untouched(&self) -> bool {
+        self.urgency == Urgency::Aside && self.handed_on == Position::NONE
+    }
+
+    /// Hands on all there is, to be synced.
     pub fn flush_all(&mut self) {
         self.urgency = Urgency::Sync;
         self.hand_on();
@@ -227,7 +234,7 @@ impl Journal {
         self.under_way.push_back((end, len));
         self.handed_on = end;
         self.behind_bytes += len;
-        (self.at, self.last, self.urgency, self.lazy_at) = (end, 0, Urgency::Lazy, None);
+        (self.at, self.last, self.urgency, self.lazy_at) = (end, 0, Urgency::Aside, None);
         self.send_ready();
     }
 
@@ -240,4 +247,17 @@ impl Journal {
         }
         self.link.wake();
     }
+}
+
+/// Kinds and bodies of a group's records, as a reader would find them.
+#[cfg(test)]
+pub(crate) fn records_of(group: &Group) -> Vec<(u8, Vec<u8>)> {
+    let (mut at, mut records) = (GROUP_HEADER_BYTES, Vec::new());
+    while at < group.bytes.len() {
+        let body = at + RECORD_HEADER_BYTES;
+        let end = body + body_len(&group.bytes, at);
+        records.push((group.bytes[at + 4], group.bytes[body..end].to_vec()));
+        at = end.next_multiple_of(8);
+    }
+    records
 }

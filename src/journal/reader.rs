@@ -173,7 +173,7 @@ impl<D: Disk> Reader<'_, D> {
             }
             let claim = self.survey.claim(self.disk, at)?;
             if claim <= here {
-                self.cut(at, here, claim);
+                self.cut(at, here, claim, !matches!(found, Found::Nothing));
                 return Ok(Ending::Cut);
             }
             match found {
@@ -245,7 +245,7 @@ impl<D: Disk> Reader<'_, D> {
             let place = |offset: usize| Position::new(group.at.segment(), offset as u32);
             self.damaged(place(from), place(to), Rot::Records);
         }
-        self.scan.end = Position::new(group.at.segment(), group.end() as u32);
+        self.scan.end = self.scan.end.max(Position::new(group.at.segment(), group.end() as u32));
     }
 
     /// Answers the gaps between the sound records, as offsets.
@@ -270,23 +270,23 @@ impl<D: Disk> Reader<'_, D> {
     /// none, if no more of this segment counts.
     fn pass_over(&mut self, at: usize, here: Position, claim: Position) -> Option<usize> {
         let (number, from) = (here.segment(), here.offset() as usize);
-        let synced = if claim.segment() == number { claim.offset() as usize } else { usize::MAX };
-        let next = self.next_group(here);
-        let to = next.unwrap_or(synced.min(self.segment.len().max(from)));
-        // What was not synced at that time may have holes.
-        self.visit_records(here, from + GROUP_HEADER_BYTES, to.min(synced));
+        let leaves_at = self.segment.len().max(from);
+        let synced = if claim.segment() == number { claim.offset() as usize } else { leaves_at };
+        // What was not synced may have holes, and is not jumped to.
+        let next = self.next_group(here).filter(|&next| next <= synced);
+        let to = next.unwrap_or(synced);
+        self.visit_records(here, from + GROUP_HEADER_BYTES, to);
         let leaves = next.is_none() && claim.segment() > number;
         let missing = if leaves { self.survey.missing_behind(at, claim) } else { None };
         // Where all that follows is missing, zeros tell nothing of where the segment ended.
         let is_blank = self.segment.get(from..).is_none_or(|rest| rest.iter().all(|&byte| byte == 0));
         if missing.is_none() || !is_blank {
-            let to = if next.is_none() && !leaves { synced } else { to };
             self.damaged(here, Position::new(number, to as u32), Rot::Groups);
         }
         if let Some((from, to)) = missing {
             self.damaged(from, to, Rot::Missing);
         }
-        if leaves { None } else { Some(next.unwrap_or(synced)) }
+        if leaves { None } else { Some(to) }
     }
 
     /// Offset of the first group behind `here` whose header is sound.
@@ -297,11 +297,12 @@ impl<D: Disk> Reader<'_, D> {
             .find(|&offset| self.header(Position::new(here.segment(), offset as u32)).is_some())
     }
 
-    fn cut(&mut self, at: usize, here: Position, claim: Position) {
+    /// Notes where the last process's groups end, if they do not end there cleanly.
+    fn cut(&mut self, at: usize, here: Position, claim: Position, has_group: bool) {
         let from = (here.offset() as usize).min(self.segment.len());
         let page = &self.segment[from..self.segment.len().min(from + GROUP_ALIGN)];
         let is_written = page.iter().any(|&byte| byte != 0);
-        let goes_on = self.next_group(here).is_some() || self.survey.goes_on(at);
+        let goes_on = has_group || self.next_group(here).is_some() || self.survey.goes_on(at);
         // After a clean stop the stamp says that this is the end, whatever an earlier life of the file left behind it.
         if goes_on || (is_written && claim < here) {
             self.scan.cut = Some(here);

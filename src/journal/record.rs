@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn place(sequence: u64) -> Place {
-        Place { queue: QueueUid(7), sequence, returns: 3, letter: sequence % 2 == 0, redelivered: true }
+        Place { queue: QueueUid(7), sequence, returns: 3, letter: sequence == 4, redelivered: true }
     }
 
     #[test]

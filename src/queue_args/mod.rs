@@ -75,6 +75,14 @@ pub enum Durability {
 }
 
 impl Durability {
+    pub fn name(self) -> &'static str {
+        match self {
+            Durability::Fsync => "fsync",
+            Durability::Os => "os",
+            Durability::None => "none",
+        }
+    }
+
     /// By its name in `x-durability` and on the command line.
     pub fn parse(name: &[u8]) -> Option<Durability> {
         match name {

@@ -26,7 +26,6 @@ impl Rooms {
         message: &Message<'_>,
         buffer: Option<&Bytes>,
         stored: &mut Stored,
-        origin: Origin,
     ) -> Option<Due> {
         let Some(queue) = self.queues.live_mut(id.slot, id.generation) else { return Some(Due::NOW) };
         if queue.dying {
@@ -36,18 +35,18 @@ impl Rooms {
         if queue.lacks_credit() {
             self.outward.ask_for_credit(queue);
         }
-        if !queue.is_plain() || origin.letter || message.property_flags() & EXPIRATION_FLAG != 0 {
-            return self.accept_by_rules(id, message, buffer, stored, origin);
+        if !queue.is_plain() || stored.origin.letter || message.property_flags() & EXPIRATION_FLAG != 0 {
+            return self.accept_by_rules(id, message, buffer, stored);
         }
         let mut marks = Marks::default();
         match queue.direct(message.window_bytes()) {
-            Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks, origin)),
+            Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks)),
             None if queue.journaled.is_none() => {
                 let message = store(&mut self.pages, message, buffer, stored);
                 queue.push(message, &marks, &self.pages, &mut self.timers);
                 Some(Due::NOW)
             }
-            None => Some(self.push(id, message, buffer, stored, &mut marks, origin)),
+            None => Some(self.push(id, message, buffer, stored, &mut marks)),
         }
     }
 
@@ -58,9 +57,8 @@ impl Rooms {
         message: &Message<'_>,
         buffer: Option<&Bytes>,
         stored: &mut Stored,
-        origin: Origin,
     ) -> Option<Due> {
-        let Origin { letter, .. } = origin;
+        let Origin { letter, .. } = stored.origin;
         let queue = self.queues.get_mut(id.slot)?;
         let body_bytes = message.body_bytes();
         if let Some(overflow) = queue.refuses(body_bytes) {
@@ -73,17 +71,17 @@ impl Rooms {
         }
         let mut marks = queue.marks(message.priority(), message.expiration_ms(), letter);
         match queue.direct(message.window_bytes()) {
-            Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks, origin)),
+            Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks)),
             None if marks.ttl_ns == Some(0) => {
                 let reason = queue.reason_to_go_at_once(body_bytes);
                 let at = store(&mut self.pages, message, buffer, stored);
-                let due = self.keep(id, message, at, stored, &mut marks, origin);
+                let due = self.keep(id, message, at, stored, &mut marks);
                 let entry = self.queues.get_mut(id.slot)?.entry(at, &marks);
                 self.bury(id.slot, Dead { entry, reason });
                 Some(due)
             }
             None => {
-                let due = self.push(id, message, buffer, stored, &mut marks, origin);
+                let due = self.push(id, message, buffer, stored, &mut marks);
                 self.drop_heads(id.slot);
                 Some(due)
             }
@@ -98,10 +96,9 @@ impl Rooms {
         buffer: Option<&Bytes>,
         stored: &mut Stored,
         marks: &mut Marks,
-        origin: Origin,
     ) -> Due {
         let at = store(&mut self.pages, message, buffer, stored);
-        let due = self.keep(id, message, at, stored, marks, origin);
+        let due = self.keep(id, message, at, stored, marks);
         if let Some(queue) = self.queues.get_mut(id.slot) {
             queue.push(at, marks, &self.pages, &mut self.timers);
         }
@@ -118,12 +115,11 @@ impl Rooms {
         buffer: Option<&Bytes>,
         stored: &mut Stored,
         marks: &mut Marks,
-        origin: Origin,
     ) -> Due {
         let (mut unacked, mut due) = (None, Due::NOW);
         if !direct.no_ack {
             let at = store(&mut self.pages, message, buffer, stored);
-            due = self.keep(id, message, at, stored, marks, origin);
+            due = self.keep(id, message, at, stored, marks);
             let Some(queue) = self.queues.get_mut(id.slot) else { return due };
             unacked = Some(queue.track(at, marks, direct, &mut self.timers));
         }

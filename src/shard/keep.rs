@@ -7,7 +7,7 @@
 
 use crate::ids::{Kept, Origin, QueueId, QueueUid, Tx};
 use crate::journal::record::{self, Place, kind};
-use crate::journal::{Due, Held, HeldMessage, Recovered, Urgency};
+use crate::journal::{Due, Held, HeldMessage, Journal, Recovered, Urgency};
 use crate::limits::MOVE_BYTES;
 use crate::message::Message;
 use crate::pages::MessageRef;
@@ -19,8 +19,15 @@ use super::rooms::Rooms;
 /// What the queues of this shard that a message goes to share of it.
 #[derive(Default)]
 pub struct Stored {
+    pub origin: Origin,
     pub at: Option<MessageRef>,
     kept: Kept,
+}
+
+impl Stored {
+    pub fn of(origin: Origin) -> Stored {
+        Stored { origin, ..Stored::default() }
+    }
 }
 
 /// Commits of which something is in the journal of this shard and that are not recorded as done.
@@ -64,8 +71,8 @@ impl Rooms {
         at: MessageRef,
         stored: &mut Stored,
         marks: &mut Marks,
-        origin: Origin,
     ) -> Due {
+        let origin = stored.origin;
         let Some(queue) = self.queues.get(id.slot) else { return Due::NOW };
         let Some((uid, durability)) = queue.journaled else { return Due::NOW };
         let sequence = queue.next_sequence();
@@ -96,8 +103,10 @@ impl Rooms {
         }
         marks.kept = stored.kept;
         if !origin.tx.is_none() {
+            // It is safe with its commit, and says nothing before.
             let commit = self.commits.of(origin.tx);
             commit.durability = safer(commit.durability, durability);
+            return Due::NOW;
         }
         Due::when(journal.forming(), durability)
     }
@@ -170,9 +179,7 @@ impl Rooms {
 
     /// What is left to do for the journal at the end of a batch.
     pub(super) fn tend_journal(&mut self) {
-        if self.journal.is_some() {
-            self.tidy_journal();
-        }
+        self.tidy_journal();
         if let Some(journal) = &mut self.journal {
             journal.flush();
         }
@@ -215,7 +222,7 @@ impl Rooms {
             self.recover_queue(slot, held, wall_ms);
             self.drop_heads(slot);
         }
-        debug_assert!(queues.is_empty(), "messages are where their queue is");
+        // What is left over is of queues that were kept out: it stays in the journal.
     }
 
     fn recover_queue(&mut self, slot: u32, held: Held, wall_ms: u64) {
@@ -234,9 +241,11 @@ impl Rooms {
         queue.continue_behind(held.last_sequence);
     }
 
-    /// The server stops in order: what a start is to know besides, then that all was said.
-    pub(super) fn close_journal(&mut self) {
-        let Rooms { journal: Some(journal), queues, .. } = self else { return };
+    /// The server stops in order: what a start is to know besides, then that all was said. None: the log ends as the last
+    /// process left it.
+    pub(super) fn close_journal(&mut self) -> Option<Journal> {
+        let mut journal = self.journal.take().filter(|journal| !journal.is_untouched())?;
+        let queues = &self.queues;
         for (_, queue) in queues.iter() {
             let Some((uid, _)) = queue.journaled else { continue };
             for entry in queue.entries().filter(|entry| !entry.kept.is_none() && entry.is_redelivered()) {
@@ -252,6 +261,7 @@ impl Rooms {
         }
         journal.record(kind::STOP, Urgency::Sync, |_| ());
         journal.flush_all();
+        Some(journal)
     }
 
     #[cold]

@@ -145,3 +145,6 @@ fn written(record: &Record, body: &mut Vec<u8>) -> u64 {
     record.encode(body);
     (body.len() - before) as u64
 }
+
+#[cfg(test)]
+mod tests;

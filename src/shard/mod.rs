@@ -116,6 +116,10 @@ pub struct Shard {
     unauthenticated: usize,
     /// Transactions that were committed here, ever.
     commits: u64,
+    /// The journal of a shard that stops, until all of it is on disk.
+    closed: Option<Journal>,
+    /// The journal has so much to write that publishers wait, as the other shards were told.
+    behind: bool,
     /// How far the journal had come when promises were last looked at.
     proof: Proof,
     /// Messages that the running batch has given back.
@@ -212,6 +216,8 @@ impl Shard {
             record: Vec::new(),
             unauthenticated: 0,
             commits: 0,
+            closed: None,
+            behind: false,
             proof: Proof::default(),
             requeued: 0,
             shutting_down: false,
@@ -368,6 +374,7 @@ impl Shard {
             || self.may_requeue()
             || self.may_commit()
             || self.may_unblock()
+            || self.may_resume()
             || !self.told.is_empty()
             || self.router.has_work()
             || self.topology.as_ref().is_some_and(|topology| topology.has_work())
@@ -414,6 +421,7 @@ impl Shard {
     pub fn must_wake(&self) -> bool {
         !self.rooms.outward.mesh.inbound_is_empty()
             || self.rooms.outward.mesh.can_post()
+            || self.may_resume()
             || self.rooms.journal.as_ref().is_some_and(|journal| journal.is_beyond(&self.proof))
             || self.ledger.as_ref().is_some_and(|ledger| ledger.has_news())
     }
@@ -480,6 +488,7 @@ impl Shard {
         }
         self.rooms.outward.mesh.post();
         self.rooms.tend_journal();
+        self.tell_if_behind();
         self.resume_pressed();
     }
 
@@ -491,11 +500,30 @@ impl Shard {
 
     /// Whether more is under way than publishers may add to.
     fn is_pressed(&self) -> bool {
-        self.rooms.outward.mesh.spilled() || self.rooms.journal.as_ref().is_some_and(Journal::is_behind)
+        self.rooms.outward.mesh.spilled() || self.budget.is_behind()
+    }
+
+    /// Whether some who were held may go on.
+    fn may_resume(&self) -> bool {
+        !self.pressed.is_empty() && !self.is_pressed()
+    }
+
+    /// Publishers of all shards wait while a journal has too much to write: what comes from elsewhere cannot be held here.
+    fn tell_if_behind(&mut self) {
+        let behind = self.rooms.journal.as_ref().is_some_and(Journal::is_behind);
+        if behind == self.behind {
+            return;
+        }
+        self.behind = behind;
+        self.budget.set_behind(behind);
+        if !behind {
+            (0..self.rooms.outward.mesh.shards())
+                .for_each(|shard| self.rooms.outward.mesh.bell(ShardId(shard)).ring());
+        }
     }
 
     fn resume_pressed(&mut self) {
-        if self.pressed.is_empty() || self.is_pressed() {
+        if !self.may_resume() {
             return;
         }
         for slot in std::mem::take(&mut self.pressed) {

@@ -106,7 +106,7 @@ impl Shard {
             [] => self.unroutable(slot, publish),
             &[queue] if queue.shard == self.id => {
                 let stored = &mut Stored::default();
-                let due = self.rooms.accept(queue, &publish.message, buffer, stored, Origin::default());
+                let due = self.rooms.accept(queue, &publish.message, buffer, stored);
                 spread.note(due);
             }
             targets => {
@@ -248,12 +248,12 @@ impl Rooms {
         confirms: bool,
         origin: Origin,
     ) -> Spread {
-        let (mut stored, mut spread) = (Stored::default(), Spread::default());
+        let (mut stored, mut spread) = (Stored::of(origin), Spread::default());
         for shard in (0..self.outward.mesh.shards()).map(ShardId) {
             let mut there = targets.iter().copied().filter(|queue| queue.shard == shard).peekable();
             if shard == self.outward.id {
                 there.for_each(|queue| {
-                    spread.note(self.accept(queue, message, buffer, &mut stored, origin));
+                    spread.note(self.accept(queue, message, buffer, &mut stored));
                 });
                 continue;
             }

@@ -21,7 +21,7 @@ use crate::journal::{
 };
 use crate::pages::Pages;
 use crate::queue_args::Durability;
-use crate::topology::{Catalogue, Restored, Topology};
+use crate::topology::{Catalogue, KeptOut, Restored, Topology};
 
 /// What is set for all journals.
 #[derive(Clone, Copy, Debug)]
@@ -117,19 +117,27 @@ pub fn start<D: Disk + Clone>(
         .map_err(|error| Failure::new("read", TOPOLOGY, error))?;
     let mut makers = Makers { disk, config, random: &mut random, reports: Vec::new(), flushers: Vec::new() };
     let topology_journal = makers.journal(ShardId::CONTROL, TOPOLOGY, config.topology_segment_bytes, &scan);
+    // Queues that are not known may have been forgotten by damage: their messages stay.
+    let damaged = !scan.damage.is_empty();
+    let log_bytes = scan.segments.iter().map(|segment| segment.bytes).sum();
     makers.report(TOPOLOGY, scan, catalogue.ignored())?;
 
     let mut parts = Vec::new();
     for (shard, log) in (0..shards).map(ShardId).zip(logs) {
         log.uids().for_each(|uid| catalogue.saw(uid));
-        parts.push(makers.shard(shard, log, |uid| catalogue.has_queue(uid))?);
+        parts.push(makers.shard(shard, log, |uid| damaged || catalogue.has_queue(uid))?);
     }
     let mut homes = BTreeMap::new();
     for (shard, (recovered, _)) in (0..shards).map(ShardId).zip(&parts) {
         homes.extend(recovered.occupied().map(|uid| (uid, shard)));
     }
     let home = |uid| homes.get(&uid).copied();
-    let (topology, restored) = Topology::restore(catalogue, home, shards, config.durability);
+    let (topology, mut restored) = Topology::restore(catalogue, home, shards, config.durability);
+    if damaged {
+        let (what, why) = ("some exchange, queue or binding".to_owned(), "damage in the journal".to_owned());
+        restored.kept_out.push(KeptOut { uid: None, what, why });
+    }
+    restored.log_bytes = log_bytes;
     let restored = Arc::new(restored);
     let mut control = Some((topology, topology_journal));
     let shards = parts.into_iter().map(|(recovered, journal)| ShardStart {
@@ -175,7 +183,11 @@ impl<D: Disk + Clone> Makers<'_, D> {
         let (recovery, scan) = log.own;
         let mut recovered = recovery.finish(&exists);
         let mut journal = self.journal(shard, &dir, self.config.segment_bytes, &scan);
-        journal.record(kind::START, Urgency::Lazy, |_| ());
+        journal.record(kind::START, Urgency::Aside, |_| ());
+        if recovered.stopped && !recovered.keeps.is_empty() {
+            // Nothing of it is delivered before the log says that it may have been.
+            self.write_out(&mut journal)?;
+        }
         self.report(&dir, scan, recovered.senseless)?;
         for (dir, other, scan) in log.others {
             let other = other.finish(&exists);
@@ -235,15 +247,16 @@ impl Shard {
 
     /// The server stops in order: nothing is done after this but to write what is recorded.
     pub fn close_journal(&mut self) {
-        self.rooms.close_journal();
+        self.closed = self.rooms.close_journal();
     }
 
     /// Whether all that was recorded is on disk; hands on what is not under way yet.
     pub fn is_journal_done(&mut self) -> bool {
-        self.rooms.journal.as_mut().is_none_or(|journal| {
+        let closed = self.closed.as_mut().is_none_or(|journal| {
             journal.flush();
             journal.is_done()
-        })
+        });
+        closed && self.is_topology_durable()
     }
 }
 
@@ -251,5 +264,6 @@ fn journal_dir(shard: ShardId) -> String {
     format!("{JOURNAL}{}", shard.0)
 }
 
-const TOPOLOGY: &str = "topology";
+/// The folder of the topology's journal.
+pub const TOPOLOGY: &str = "topology";
 const JOURNAL: &str = "journal-";

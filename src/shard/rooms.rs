@@ -90,10 +90,10 @@ impl Rooms {
         match *record {
             Record::Publish { queue, message: span, counted, origin } => {
                 if last.span != Some(span) {
-                    *last = Arrival { span: Some(span), stored: Stored::default(), taken: Some(Due::NOW) };
+                    *last = Arrival { span: Some(span), stored: Stored::of(origin), taken: Some(Due::NOW) };
                 }
                 let (message, buffer) = parcel.message(span);
-                let due = self.accept(queue, &message, buffer, &mut last.stored, origin);
+                let due = self.accept(queue, &message, buffer, &mut last.stored);
                 last.taken = last.taken.zip(due).map(|(before, due)| before.and(due));
                 return counted.then_some(last.taken);
             }
@@ -129,14 +129,14 @@ impl Rooms {
 
     /// Frees a piece of what is doomed.
     pub fn sweep(&mut self) {
-        if let Some(mut last) = self.doomed.pop() {
-            let mut timers = std::mem::take(&mut self.timers);
+        if let Some(last) = self.doomed.last_mut() {
+            let mut freed = Vec::new();
+            let done = last.free_some(SWEEP_ENTRIES, &mut self.timers, |entry| freed.push(*entry));
             let journaled = last.journaled;
-            let done = last.free_some(SWEEP_ENTRIES, &mut timers, |entry| self.let_go(journaled, entry));
-            self.timers = timers;
-            if !done {
-                self.doomed.push(last);
+            if done {
+                self.doomed.pop();
             }
+            freed.iter().for_each(|entry| self.let_go(journaled, entry));
         }
         self.sweep_dropped();
     }

@@ -212,7 +212,7 @@ impl Topology {
         }
     }
 
-    pub(super) fn sources_mut(&mut self, destination: &End) -> Option<&mut BTreeSet<BindingEnd>> {
+    fn sources_mut(&mut self, destination: &End) -> Option<&mut BTreeSet<BindingEnd>> {
         match destination {
             End::Queue(name) => match self.queues.get_mut(name)? {
                 NamedQueue::Live(LiveQueue { bindings, .. }) | NamedQueue::Dying { bindings, .. } => {

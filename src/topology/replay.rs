@@ -200,7 +200,9 @@ impl Run {
     }
 
     fn record(&mut self, record: Record) {
+        let ignored = self.catalogue.ignored();
         apply(&mut self.catalogue, &record);
+        assert_eq!(self.catalogue.ignored(), ignored, "{record:?} makes no sense");
         self.log.push(record);
     }
 }

@@ -1,6 +1,4 @@
-//! From a log to a topology again: what lives where, what is kept out, how long it takes.
-
-use std::time::{Duration, Instant};
+//! From a log to a topology again: what lives where, and what is kept out.
 
 use super::world::*;
 use super::{
@@ -8,8 +6,8 @@ use super::{
     Request, Restored, Topology,
 };
 use crate::amqp::TableWriter;
+use crate::exchange::ExchangeKind;
 use crate::exchange::model::{Dice, routed};
-use crate::exchange::{ExchangeKind, Router};
 use crate::ids::{QueueId, QueueUid, ShardId};
 use crate::queue_args::Durability;
 
@@ -245,52 +243,4 @@ fn a_log_of_damaged_records_leads_to_some_topology() {
         topology.invariants();
         World::restored(seed, topology, &restored);
     }
-}
-
-/// `cargo test --release -p haremq --lib restart -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement"]
-fn many_queues_and_bindings_are_there_in_a_few_seconds() {
-    const QUEUES: u64 = 100_000;
-    let sources =
-        [("orders", ExchangeKind::Direct), ("events", ExchangeKind::Topic), ("all", ExchangeKind::Fanout)];
-    let mut log: Vec<Record> = sources.iter().map(|(source, kind)| exchange(source, *kind, b"")).collect();
-    for uid in 1..=QUEUES {
-        log.push(queue(uid, &format!("orders.of.customer.{uid}"), b""));
-        for nth in 0..5 {
-            let (source, key) = match nth {
-                0 | 1 => ("orders", format!("orders.created.{}.{nth}", uid / 2)),
-                2 => ("events", format!("events.*.{uid}.#")),
-                3 => ("events", format!("events.customer.{}.changed", uid / 10)),
-                _ => ("all", String::new()),
-            };
-            log.push(bound(source, uid, &key));
-        }
-    }
-    let encoded: Vec<(u8, Vec<u8>)> = log
-        .iter()
-        .map(|record| {
-            let mut body = Vec::new();
-            record.encode(&mut body);
-            (record.kind(), body)
-        })
-        .collect();
-    let began = Instant::now();
-    let mut catalogue = Catalogue::default();
-    encoded.iter().for_each(|(kind, body)| catalogue.apply(*kind, body));
-    let read = began.elapsed();
-    let (topology, restored) = Topology::restore(catalogue, |_| None, 1, Durability::Fsync);
-    let made = began.elapsed() - read;
-    let mut router = Router::new(1);
-    restored.changes.iter().for_each(|change| router.apply(change));
-    let all = began.elapsed();
-    println!(
-        "{} records of {} bytes: read {read:?}, topology {made:?}, one router {:?}, all {all:?}",
-        encoded.len(),
-        restored.log_bytes,
-        all - read - made
-    );
-    assert_eq!(restored.changes.len(), encoded.len());
-    topology.invariants();
-    assert!(all < Duration::from_secs(10), "{all:?}");
 }

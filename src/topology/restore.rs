@@ -1,6 +1,6 @@
 //! From what a log led to back to a topology, and what its shards need before they serve: queues and changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bindings::{self, BindingEnd, End};
@@ -39,8 +39,8 @@ pub struct KeptOut {
     pub why: String,
 }
 
-/// Of queues that were restored.
-type Names = BTreeMap<QueueUid, (Name, QueueId)>;
+/// Queues that do not stand under their names yet: bindings come to them in the order of their numbers, which is quicker.
+type Queues = BTreeMap<QueueUid, LiveQueue>;
 
 impl Topology {
     /// `homes` says on which shard a queue must live because its messages are there; the others are spread. `durability` is
@@ -64,8 +64,10 @@ impl Topology {
             topology.restore_exchange(declared, &mut restored);
         }
         let queues = queues.into_values().map(|queue| queue.declared);
-        let names = topology.restore_queues(queues, homes, &mut restored);
-        topology.restore_bindings(exchanges, &names, &mut restored);
+        let mut queues = topology.restore_queues(queues, homes, &mut restored);
+        topology.restore_bindings(exchanges, &mut queues, &mut restored);
+        let named = queues.into_values().map(|live| (live.spec.name.clone(), NamedQueue::Live(live)));
+        topology.queues = named.collect();
         (topology, restored)
     }
 
@@ -89,7 +91,7 @@ impl Topology {
         queues: impl Iterator<Item = DurableQueue>,
         homes: impl Fn(QueueUid) -> Option<ShardId>,
         restored: &mut Restored,
-    ) -> Names {
+    ) -> Queues {
         let mut specs = Vec::new();
         for declared in queues {
             match queue_spec(&declared) {
@@ -104,26 +106,24 @@ impl Topology {
                 }
             }
         }
-        let mut names = Names::new();
+        let mut queues = Queues::new();
         for (uid, spec, home) in specs {
             let on = home.unwrap_or_else(|| self.placement.place(ShardId::CONTROL));
             let here = &mut restored.queues[on.index()];
             let id = QueueId { shard: on, slot: here.len() as u32, generation: FIRST_GENERATION };
-            let (name, spec) = (spec.name.clone(), Arc::new(spec));
+            let spec = Arc::new(spec);
             here.push((id, spec.clone()));
             restored.changes.push(Change::QueueAdded { id, spec: spec.clone() });
-            let live = LiveQueue { id, spec, bindings: Default::default() };
-            self.queues.insert(name.clone(), NamedQueue::Live(live));
-            names.insert(uid, (name, id));
+            queues.insert(uid, LiveQueue { id, spec, bindings: BTreeSet::new() });
         }
-        names
+        queues
     }
 
     /// Bindings between exchanges come last: until then a change is felt by the exchange alone that it is about.
     fn restore_bindings(
         &mut self,
         exchanges: BTreeMap<Name, catalogue::Exchange>,
-        names: &Names,
+        queues: &mut Queues,
         restored: &mut Restored,
     ) {
         let mut between = Vec::new();
@@ -131,27 +131,20 @@ impl Topology {
             let Some(source) = self.exchanges.get(&name).map(|source| source.spec.clone()) else { continue };
             let mut ends = Vec::with_capacity(exchange.bindings.len());
             for Outbound { destination, key, arguments } in exchange.bindings {
-                let Some((other, destination)) = self.led_to(destination, names) else { continue };
+                let Some((other, destination, sources)) = self.led_to(destination, queues) else { continue };
                 if let Err(why) = check_binding(&source, &arguments) {
-                    restored.kept_out.push(KeptOut {
-                        uid: None,
-                        what: binding_text(&source, &other, &key),
-                        why,
-                    });
+                    let what = binding_text(&source, &other, &key);
+                    restored.kept_out.push(KeptOut { uid: None, what, why });
                     continue;
                 }
-                let inbound = BindingEnd {
-                    other: End::Exchange(source.name.clone()),
-                    key: key.clone(),
-                    arguments: arguments.clone(),
+                let at = |other| BindingEnd { other, key: key.clone(), arguments: arguments.clone() };
+                sources.insert(at(End::Exchange(source.name.clone())));
+                ends.push(at(other));
+                let changes = match destination {
+                    Destination::Queue(_) => &mut restored.changes,
+                    Destination::Exchange(_) => &mut between,
                 };
-                if let Some(sources) = self.sources_mut(&other) {
-                    sources.insert(inbound);
-                }
-                let is_between = matches!(destination, Destination::Exchange(_));
-                ends.push(BindingEnd { other, key: key.clone(), arguments: arguments.clone() });
-                let change = Change::Bound { source: source.name.clone(), destination, key, arguments };
-                if is_between { &mut between } else { &mut restored.changes }.push(change);
+                changes.push(Change::Bound { source: source.name.clone(), destination, key, arguments });
             }
             if let Some(source) = self.exchanges.get_mut(&name) {
                 // All at once: a set is built from a list in a fraction of the time.
@@ -161,16 +154,21 @@ impl Topology {
         restored.changes.append(&mut between);
     }
 
-    /// None: it was kept out, and is named for that.
-    fn led_to(&self, destination: DurableEnd, names: &Names) -> Option<(End, Destination)> {
+    /// The destination by its names, and where it keeps its sources. None: it was kept out, and is named for that.
+    fn led_to<'a>(
+        &'a mut self,
+        destination: DurableEnd,
+        queues: &'a mut Queues,
+    ) -> Option<(End, Destination, &'a mut BTreeSet<BindingEnd>)> {
         match destination {
             DurableEnd::Queue(uid) => {
-                let (name, id) = names.get(&uid)?;
-                Some((End::Queue(name.clone()), Destination::Queue(*id)))
+                let live = queues.get_mut(&uid)?;
+                Some((End::Queue(live.spec.name.clone()), Destination::Queue(live.id), &mut live.bindings))
             }
             DurableEnd::Exchange(name) => {
-                let name = &self.exchanges.get(&name)?.spec.name;
-                Some((End::Exchange(name.clone()), Destination::Exchange(name.clone())))
+                let Exchange { spec, inbound, .. } = self.exchanges.get_mut(&name)?;
+                let name = spec.name.clone();
+                Some((End::Exchange(name.clone()), Destination::Exchange(name), inbound))
             }
         }
     }

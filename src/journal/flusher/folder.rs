@@ -61,13 +61,21 @@ impl<D: Disk> Folder<D> {
         }
     }
 
-    /// Makes a segment of at least `bytes`. When this returns, its header and its name are on disk.
+    /// Makes a segment of at least `bytes` that continues the group with the crc `previous`. When this returns, its header and its name are on disk.
     ///
     /// A failure for want of room leaves no file of that name, so it can be tried again.
-    pub fn begin(&mut self, segment: u32, bytes: u64) -> Result<D::File, Failure> {
+    pub fn begin(&mut self, segment: u32, previous: u32, bytes: u64) -> Result<D::File, Failure> {
         self.look_around()?;
         let path = self.path_of(segment);
-        let done = self.make(segment, &path, bytes.max(self.segment_bytes));
+        let header = SegmentHeader {
+            journal: self.journal,
+            segment,
+            bytes: bytes.max(self.segment_bytes),
+            first: self.first,
+            recovered: self.recovered,
+            previous,
+        };
+        let done = self.make(header, &path);
         match &done {
             Ok(_) => {
                 self.segments.insert(segment);
@@ -79,6 +87,10 @@ impl<D: Disk> Folder<D> {
             Err(_) => {}
         }
         done
+    }
+
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
     }
 
     /// Makes a file for the next segment, or writes a piece of it; false if there is nothing to do.
@@ -117,18 +129,11 @@ impl<D: Disk> Folder<D> {
         format!("{}/{}", self.dir, segment_name(segment))
     }
 
-    fn make(&mut self, segment: u32, path: &str, bytes: u64) -> Result<D::File, Failure> {
-        let file = if bytes == self.segment_bytes && !self.spares.is_empty() {
+    fn make(&mut self, header: SegmentHeader, path: &str) -> Result<D::File, Failure> {
+        let file = if header.bytes == self.segment_bytes && !self.spares.is_empty() {
             self.rename_spare(path)?
         } else {
-            self.disk.create(path, bytes).map_err(failed("create", path))?
-        };
-        let header = SegmentHeader {
-            journal: self.journal,
-            segment,
-            bytes,
-            first: self.first,
-            recovered: self.recovered,
+            self.disk.create(path, header.bytes).map_err(failed("create", path))?
         };
         let written = self.disk.write_at(&file, 0, &[IoSlice::new(&header.to_page())]);
         written.map_err(failed("write", path))?;

@@ -20,6 +20,9 @@ pub struct SegmentHeader {
     pub first: u32,
     /// Up to where that process found the journal sound; from there to its own first segment all was cut.
     pub recovered: Position,
+    /// Crc of the group before it, 0 for the first segment of a process: so it is known where the segment before ended,
+    /// even if the first group of this one is lost.
+    pub previous: u32,
 }
 
 /// What the first page of a file named as a segment turns out to be.
@@ -45,6 +48,7 @@ impl SegmentHeader {
         put(&mut page, 28, self.bytes.to_le_bytes());
         put(&mut page, 36, self.first.to_le_bytes());
         put(&mut page, 40, self.recovered.as_u64().to_le_bytes());
+        put(&mut page, 48, self.previous.to_le_bytes());
         let crc = crc32c(&page[12..]);
         put(&mut page, 8, crc.to_le_bytes());
         page
@@ -74,6 +78,7 @@ impl SegmentHeader {
             bytes: u64_at(page, 28)?,
             first: u32_at(page, 36)?,
             recovered: Position::from_u64(u64_at(page, 40)?),
+            previous: u32_at(page, 48)?,
         })
     }
 }

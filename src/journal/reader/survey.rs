@@ -32,6 +32,8 @@ pub struct Seen {
     pub has_header: bool,
     /// The index of the process that wrote it.
     pub life: usize,
+    /// Crc of the group that the header says it continues.
+    previous: Option<u32>,
     opening: Option<GroupHeader>,
 }
 
@@ -72,14 +74,16 @@ impl Survey {
         self.lives.get(life + 1).map(|next| next.recovered).filter(|&recovered| recovered != Position::NONE)
     }
 
-    /// Up to where something says that the segments of that process were synced.
+    /// Up to where something says that the segments from `at` on, of that process, were synced. To be asked in the order
+    /// of the segments.
     pub fn claim<D: Disk>(&mut self, disk: &D, at: usize) -> io::Result<Position> {
         let life = self.row[at].life;
         if let Some(known) = self.limit(life).or(self.lives[life].claim) {
             return Ok(known);
         }
         let mut claim = Position::NONE;
-        for seen in &self.row[self.lives[life].row.clone()] {
+        // What lies before it speaks of nothing behind it.
+        for seen in &self.row[at..self.lives[life].row.end] {
             scan(disk, &seen.path, seen.number, &mut |journal, synced| {
                 if Some(journal) == self.journal {
                     claim = claim.max(synced);
@@ -92,9 +96,10 @@ impl Survey {
 
     /// Whether the segment behind `at` continues the group with that crc.
     pub fn joins(&self, at: usize, crc: Option<u32>) -> bool {
-        let opening = self.next(at).filter(|next| next.number == self.row[at].number + 1);
-        let opening = opening.and_then(|next| next.opening);
-        opening.is_some_and(|group| Some(group.journal) == self.journal && Some(group.previous) == crc)
+        let next = self.next(at).filter(|next| next.number == self.row[at].number + 1);
+        next.is_some_and(|next| {
+            crc.is_some() && (next.previous == crc || next.opening.map(|group| group.previous) == crc)
+        })
     }
 
     /// Whether a later segment of the same process begins with a sound group.
@@ -158,7 +163,8 @@ impl Survey {
             if is_ours {
                 let opening = found.opening.filter(|group| Some(group.journal) == self.journal);
                 let (path, has_header) = (found.path.clone(), header.is_some());
-                self.row.push(Seen { number, path, bytes, has_header, life: 0, opening });
+                let previous = header.map(|header| header.previous);
+                self.row.push(Seen { number, path, bytes, has_header, life: 0, previous, opening });
                 headers.push(header);
             } else {
                 self.hollow.push(SegmentInfo { number, bytes, groups: 0, records: 0 });
