@@ -21,6 +21,7 @@ use rabbitmq::RabbitMq;
 pub use child::READY;
 pub use own::binary;
 pub use rabbitmq::settings as rabbitmq_settings;
+pub use scratch::remove_folders;
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Kind {

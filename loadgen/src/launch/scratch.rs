@@ -13,7 +13,7 @@ pub struct Scratch(PathBuf);
 
 impl Scratch {
     pub fn new(port: u16) -> io::Result<Scratch> {
-        let folder = root().join(format!("loadgen-{}-{port}", process::id()));
+        let folder = root().join(format!("{}{port}", prefix()));
         if folder.exists() {
             // Of a process of this number that was killed: no broker shall find what another one kept.
             fs::remove_dir_all(&folder)?;
@@ -31,6 +31,21 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Those of this process, for an end that drops nothing.
+pub fn remove_folders() {
+    let Ok(entries) = fs::read_dir(root()) else { return };
+    let ours = |name: &str| name.starts_with(&prefix());
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(ours)) {
+        // A broker that dies may still make a file meanwhile.
+        _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+    }
+}
+
+/// How their names begin.
+fn prefix() -> String {
+    format!("loadgen-{}-", process::id())
 }
 
 /// Where temporary files go, unless that is memory, which would cost a broker nothing to keep messages in.
