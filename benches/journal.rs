@@ -16,7 +16,12 @@ fn main() {
 }
 
 const SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
-const TOTAL: usize = 48 * 1024 * 1024;
+/// Groups that one sample writes, at most as many as fill three quarters of a segment.
+const fn groups(bytes: usize) -> usize {
+    let fitting = 48 * 1024 * 1024 / bytes;
+    if fitting < 512 { fitting } else { 512 }
+}
+
 const BODY: [u8; 1024] = [7; 1024];
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -60,9 +65,9 @@ impl Bench {
         Bench { link, flusher, next: Position::new(1, GROUPS_AT), now: 0 }
     }
 
-    /// Sends a group and steps until it is synced, as often as it takes to write `TOTAL` bytes.
+    /// Sends a group and steps until it is synced, `groups(bytes)` times.
     fn write(&mut self, bytes: usize) {
-        for _ in 0..TOTAL / bytes {
+        for _ in 0..groups(bytes) {
             self.send(bytes, 0);
             while self.link.synced() < self.next {
                 self.flusher.step(self.now).expect("the disk is well");
@@ -99,7 +104,7 @@ fn syncing_into_fresh_segments(bencher: divan::Bencher, bytes: usize) {
     let mut bench = Bench::new("fresh");
     let bench = std::cell::RefCell::new(&mut bench);
     bencher
-        .counter(BytesCount::new(TOTAL))
+        .counter(BytesCount::new(groups(bytes) * bytes))
         .with_inputs(|| bench.borrow_mut().roll(0, false))
         .bench_local_values(|()| bench.borrow_mut().write(bytes));
 }
@@ -111,7 +116,7 @@ fn syncing_into_segments_made_ahead(bencher: divan::Bencher, bytes: usize) {
     bench.roll(0, true);
     let bench = std::cell::RefCell::new(&mut bench);
     bencher
-        .counter(BytesCount::new(TOTAL))
+        .counter(BytesCount::new(groups(bytes) * bytes))
         .with_inputs(|| bench.borrow_mut().roll(0, true))
         .bench_local_values(|()| bench.borrow_mut().write(bytes));
 }
@@ -126,7 +131,7 @@ fn syncing_into_recycled_segments(bencher: divan::Bencher, bytes: usize) {
     }
     let bench = std::cell::RefCell::new(&mut bench);
     bencher
-        .counter(BytesCount::new(TOTAL))
+        .counter(BytesCount::new(groups(bytes) * bytes))
         .with_inputs(|| {
             let mut bench = bench.borrow_mut();
             let free_before = bench.next.segment();
@@ -135,7 +140,7 @@ fn syncing_into_recycled_segments(bencher: divan::Bencher, bytes: usize) {
         .bench_local_values(|()| bench.borrow_mut().write(bytes));
 }
 
-#[divan::bench(args = [4096, 65_536, 1 << 20], sample_size = 1, sample_count = 5)]
+#[divan::bench(args = [65_536, 1 << 20], sample_size = 1, sample_count = 5)]
 fn reading(bencher: divan::Bencher, bytes: usize) {
     let mut bench = Bench::new("read");
     for _ in 0..4 {
@@ -145,7 +150,7 @@ fn reading(bencher: divan::Bencher, bytes: usize) {
     drop(bench);
     let root = format!("{}/target/bench-journal/read", env!("CARGO_MANIFEST_DIR"));
     let disk = OsDisk::new(root).expect("the folder is there");
-    bencher.counter(BytesCount::new(4 * TOTAL)).bench_local(|| {
+    bencher.counter(BytesCount::new(4 * groups(bytes) * bytes)).bench_local(|| {
         let mut records = 0u64;
         let scan = read_journal(&disk, "j", &mut |_, _, _| records += 1).expect("the disk is well");
         assert!(scan.damage.is_empty() && records > 0);

@@ -4,6 +4,7 @@
 
 use crate::connection::handshake::{PRODUCT, PRODUCT_VERSION};
 use crate::inspect::Action;
+use crate::limits::JOURNAL_SEGMENT_BYTES;
 use crate::queue_args::Durability;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -48,6 +49,11 @@ pub struct Config {
     /// RabbitMQ: disk_free_limit.absolute.
     #[arg(long, env = "HAREMQ_DISK_FREE_MIN", value_name = "BYTES", default_value = "512MiB", value_parser = bytes)]
     pub disk_free_min: u64,
+
+    /// Size of a journal's segment; smaller ones are for tests, which shall see many of them
+    #[arg(long, env = "HAREMQ_SEGMENT_BYTES", value_name = "BYTES", hide = true,
+          default_value_t = JOURNAL_SEGMENT_BYTES, value_parser = segment_bytes)]
+    pub segment_bytes: u32,
 
     /// How many shards, each with a thread; by default one per core of the affinity mask
     #[arg(long, env = "HAREMQ_SHARDS", value_name = "N",
@@ -212,6 +218,17 @@ fn bytes(text: &str) -> Result<u64, String> {
     let bytes = number.parse::<u64>().ok().zip(unit_bytes(unit)).and_then(|(n, unit)| n.checked_mul(unit));
     bytes.ok_or_else(|| "expected bytes such as 2147483648, 2GB, 512MiB".to_owned())
 }
+
+fn segment_bytes(text: &str) -> Result<u32, String> {
+    let size = bytes(text)?;
+    let fits =
+        |size: &u32| size.is_multiple_of(4_096) && (SEGMENT_BYTES_MIN..=JOURNAL_SEGMENT_BYTES).contains(size);
+    let size = u32::try_from(size).ok().filter(fits);
+    size.ok_or_else(|| "a segment has 64 KiB to 64 MiB, in pages of 4096 bytes".to_owned())
+}
+
+/// Below this a segment is hardly more than its two pages of headers.
+const SEGMENT_BYTES_MIN: u32 = 64 * 1024;
 
 /// The units of RabbitMQ's rabbitmq.conf.
 fn unit_bytes(unit: &str) -> Option<u64> {

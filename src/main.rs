@@ -6,9 +6,7 @@ use haremq::config::{Command, Config, Listen, LogFormat, Switch};
 use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::ShardId;
 use haremq::inspect;
-use haremq::limits::{
-    CONNECTIONS_MAX, JOURNAL_SEGMENT_BYTES, RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX,
-};
+use haremq::limits::{CONNECTIONS_MAX, RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX};
 use haremq::machine;
 use haremq::management;
 use haremq::mesh;
@@ -152,8 +150,8 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
     let ends = mesh::connect::<shard::Command>(shards, RING_COMMANDS);
     let bells = ends[0].bells();
     let journals = JournalConfig {
-        segment_bytes: JOURNAL_SEGMENT_BYTES,
-        topology_segment_bytes: TOPOLOGY_SEGMENT_BYTES,
+        segment_bytes: config.segment_bytes,
+        topology_segment_bytes: config.segment_bytes.min(TOPOLOGY_SEGMENT_BYTES),
         disk_free_min: config.disk_free_min,
         durability: config.durability,
     };

@@ -6,7 +6,7 @@
 //! The log was checked when it was read. What makes no sense all the same (its queue is gone, its message was lost to
 //! damage) is counted and left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::keep::Keeps;
 use super::position::Position;
@@ -23,6 +23,8 @@ pub struct Recovery {
     queues: BTreeMap<QueueUid, Held>,
     /// What transactions brought that are not committed so far.
     open: BTreeMap<u64, Vec<Uncommitted>>,
+    /// What was settled and is not held, while some transaction is not committed: it may be of that one.
+    early: BTreeSet<(QueueUid, u64)>,
     /// The message that was recorded last: further places of it may follow.
     last: Option<(Position, Kept)>,
     stopped: bool,
@@ -109,6 +111,7 @@ impl Recovery {
             keeps: Keeps::new(),
             queues: BTreeMap::new(),
             open: BTreeMap::new(),
+            early: BTreeSet::new(),
             last: None,
             stopped: true,
             senseless: 0,
@@ -138,18 +141,14 @@ impl Recovery {
             Record::Settled(settled) => settled.iter().for_each(|(queue, at)| self.settle(queue, at)),
             Record::Returned(places) => self.returned(places),
             Record::Committed { tx, settled } => {
-                for part in self.open.remove(&tx).unwrap_or_default() {
-                    match part {
-                        Uncommitted::Message { at, stamp_ms, record, places } => {
-                            self.message(at, stamp_ms, &record, places.into_iter());
-                        }
-                        Uncommitted::Place { of, place } => self.place(of, place),
-                    }
-                }
+                self.commit(tx);
                 settled.iter().for_each(|(queue, at)| self.settle(queue, at));
             }
             // Whatever was not committed then never will be.
-            Record::Start | Record::Stop => self.open.clear(),
+            Record::Start | Record::Stop => {
+                self.open.clear();
+                self.early.clear();
+            }
         }
     }
 
@@ -175,6 +174,31 @@ impl Recovery {
         }
         let Recovery { pages, keeps, queues, stopped, senseless, .. } = self;
         Recovered { pages, keeps, queues, stopped, senseless }
+    }
+
+    /// What the transaction brought counts, but for what consumers were done with before it was through.
+    fn commit(&mut self, tx: u64) {
+        let mut held = Vec::new();
+        for part in self.open.remove(&tx).unwrap_or_default() {
+            match part {
+                Uncommitted::Message { at, stamp_ms, record, places } => {
+                    held.extend(places.iter().map(|place| (place.queue, place.sequence)));
+                    self.message(at, stamp_ms, &record, places.into_iter());
+                }
+                Uncommitted::Place { of, place } => {
+                    held.push((place.queue, place.sequence));
+                    self.place(of, place);
+                }
+            }
+        }
+        for (queue, sequence) in held {
+            if self.early.remove(&(queue, sequence)) {
+                self.settle(queue, sequence);
+            }
+        }
+        if self.open.is_empty() {
+            self.early.clear();
+        }
     }
 
     fn message(&mut self, at: Position, stamp_ms: u64, record: &[u8], places: impl Iterator<Item = Place>) {
@@ -228,10 +252,16 @@ impl Recovery {
     }
 
     fn settle(&mut self, queue: QueueUid, sequence: u64) {
-        let Some(held) = self.queues.get_mut(&queue) else { return };
-        if let Some(settled) = held.messages.remove(&sequence) {
-            self.keeps.settle(settled.kept, queue);
-            self.pages.release(settled.message);
+        let held = self.queues.get_mut(&queue).and_then(|held| held.messages.remove(&sequence));
+        match held {
+            Some(settled) => {
+                self.keeps.settle(settled.kept, queue);
+                self.pages.release(settled.message);
+            }
+            None if !self.open.is_empty() => {
+                self.early.insert((queue, sequence));
+            }
+            None => {}
         }
     }
 
@@ -243,4 +273,47 @@ impl Recovery {
             self.keeps.returned(held.kept, place.queue, place.returns);
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::budget::Budget;
+
+    const QUEUE: QueueUid = QueueUid(1);
+
+    #[test]
+    fn what_was_settled_before_its_transaction_was_through_is_settled() {
+        let mut recovery = Recovery::new(Pages::new(Arc::new(Budget::new(usize::MAX))));
+        let record = |recovery: &mut Recovery, at, kind, write: &dyn Fn(&mut Vec<u8>)| {
+            let mut body = Vec::new();
+            write(&mut body);
+            recovery.record(Position::new(1, at), kind, &body);
+        };
+        let settled = |sequence| move |out: &mut Vec<u8>| record::put_settlement(out, QUEUE, sequence);
+        for sequence in 1..=4 {
+            record(&mut recovery, sequence as u32, kind::MESSAGE, &|out| {
+                record::put_message(out, 7, 0, b"\0\0", &CONTENT);
+                let place = Place { queue: QUEUE, sequence, returns: 0, letter: false, redelivered: false };
+                record::put_place(out, &place);
+            });
+        }
+        // It was never seen: what it is about was freed.
+        record(&mut recovery, 5, kind::SETTLED, &settled(99));
+        record(&mut recovery, 6, kind::SETTLED, &settled(2));
+        record(&mut recovery, 7, kind::COMMITTED, &|out| {
+            record::put_tx(out, 7);
+            record::put_settlement(out, QUEUE, 4);
+        });
+        record(&mut recovery, 8, kind::SETTLED, &settled(3));
+        let recovered = recovery.finish(|_| true);
+        assert_eq!(recovered.senseless, 0);
+        assert_eq!(recovered.queues[&QUEUE].messages.keys().copied().collect::<Vec<_>>(), [1]);
+        assert_eq!(recovered.keeps.len(), 1);
+    }
+
+    /// The frame of a content header without properties and without a body.
+    const CONTENT: [u8; 22] = [2, 0, 1, 0, 0, 0, 14, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xCE];
 }

@@ -241,8 +241,9 @@ impl Shard {
     pub fn start_with(&mut self, start: ShardStart, wall_ms: u64) {
         let ShardStart { restored, control, recovered, journal } = start;
         self.restore(&restored, control);
-        self.rooms.recover(recovered, wall_ms);
+        // It is told what the queues' rules make of what they held.
         self.rooms.journal = Some(journal);
+        self.rooms.recover(recovered, wall_ms);
     }
 
     /// The server stops in order: nothing is done after this but to write what is recorded.

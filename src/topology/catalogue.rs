@@ -81,7 +81,7 @@ impl Catalogue {
         self.next_uid = self.next_uid.max(QueueUid(uid.0.saturating_add(1)));
     }
 
-    /// How many records made no sense.
+    /// How many records made no sense since the last snapshot.
     pub fn ignored(&self) -> u64 {
         self.ignored
     }
@@ -128,7 +128,12 @@ impl Catalogue {
                 self.next_uid = self.next_uid.max(uid);
                 true
             }
-            Record::SnapshotBegin | Record::SnapshotEnd => true,
+            Record::SnapshotBegin => true,
+            Record::SnapshotEnd => {
+                // The records in front of a snapshot may have lost what they are about: it was freed for it.
+                self.ignored = 0;
+                true
+            }
         }
     }
 

@@ -193,6 +193,11 @@ fn nonsense_is_left_out_and_counted() {
     catalogue.apply(31, b"");
     assert_eq!(catalogue.ignored(), nonsense.len() as u64 + 2);
     assert_eq!(catalogue.records().count(), 1, "but for the next number");
+    // What a snapshot was to replace may have been freed, but for the end of its last segment.
+    for record in [Record::SnapshotBegin, Record::SnapshotEnd] {
+        catalogue.apply(record.kind(), b"");
+    }
+    assert_eq!(catalogue.ignored(), 0);
 }
 
 /// Their ends were lost, else they could not have been declared.

@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -25,11 +25,14 @@ pub struct Broker {
     folder: PathBuf,
     lines: Receiver<String>,
     arguments: Vec<String>,
+    /// Whoever named the folder looks after it.
+    folder_stays: bool,
 }
 
 /// The line that says that the broker is ready.
 const READY: &str = "Server startup complete";
 const TIME_TO_START: Duration = Duration::from_secs(20);
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const TIME_TO_DIE: Duration = Duration::from_secs(10);
 
 impl Broker {
@@ -40,10 +43,24 @@ impl Broker {
     /// With arguments besides the addresses and the folder.
     pub fn start_with(arguments: &[&str]) -> Broker {
         let folder = scratch_folder();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let (child, lines, amqp, http) = launch(&folder, any, any, &arguments);
-        Broker { child, amqp, http, folder, lines, arguments }
+        let (child, lines, amqp, http) = launch(&folder, ANY_PORT, ANY_PORT, &arguments);
+        Broker { child, amqp, http, folder, lines, arguments, folder_stays: false }
+    }
+
+    /// On what another left in the folder `data` of `folder`, or on nothing.
+    pub fn start_on(folder: &Path, arguments: &[String]) -> Broker {
+        let arguments = arguments.to_vec();
+        let (child, lines, amqp, http) = launch(folder, ANY_PORT, ANY_PORT, &arguments);
+        Broker { child, amqp, http, folder: folder.to_owned(), lines, arguments, folder_stays: true }
+    }
+
+    /// The same, killed so long after it was started.
+    pub fn killed_while_starting(folder: &Path, arguments: &[String], life: Duration) {
+        let mut child = spawn(folder, ANY_PORT, ANY_PORT, arguments);
+        thread::sleep(life);
+        child.kill().expect("the broker is our child and not yet waited for");
+        child.wait().expect("nothing survives SIGKILL");
     }
 
     /// The address as clients take it.
@@ -110,13 +127,17 @@ impl Drop for Broker {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
+        if !self.folder_stays {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 
-/// The command line of a broker that is not started yet, without variables that could change it.
+/// The command line of a broker that is not started yet, without variables that could change it. `HAREMQ_TEST_SERVER`
+/// names another build: an optimised one, or one with a fault that tests are to see.
 pub fn haremq<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_haremq"));
+    let server = std::env::var_os("HAREMQ_TEST_SERVER");
+    let mut command = Command::new(server.unwrap_or_else(|| env!("CARGO_BIN_EXE_haremq").into()));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HAREMQ_")) {
         command.env_remove(name);
     }
@@ -133,16 +154,12 @@ pub fn scratch_folder() -> PathBuf {
     folder
 }
 
-fn launch(
-    folder: &std::path::Path,
-    amqp: SocketAddr,
-    http: SocketAddr,
-    arguments: &[String],
-) -> (Child, Receiver<String>, SocketAddr, SocketAddr) {
+/// Logs into the folder, keeps its data there.
+fn spawn(folder: &Path, amqp: SocketAddr, http: SocketAddr, arguments: &[String]) -> Child {
     let log =
         File::options().create(true).append(true).open(folder.join("log")).expect("a log in our own folder");
     // Several brokers run at once in the tests: pinned, they would all sit on the first cores.
-    let mut child = haremq(["--pin", "off"])
+    haremq(["--pin", "off"])
         .args([format!("--amqp-listen={amqp}"), format!("--http-listen={http}")])
         .arg("--data-dir")
         .arg(folder.join("data"))
@@ -150,7 +167,16 @@ fn launch(
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
-        .expect("the binary is built before its tests");
+        .expect("the binary is built before its tests")
+}
+
+fn launch(
+    folder: &Path,
+    amqp: SocketAddr,
+    http: SocketAddr,
+    arguments: &[String],
+) -> (Child, Receiver<String>, SocketAddr, SocketAddr) {
+    let mut child = spawn(folder, amqp, http, arguments);
     let lines = lines_of(child.stdout.take().expect("standard output is piped"));
     let Some(ready) = ready_line(&lines) else {
         let _ = child.kill();

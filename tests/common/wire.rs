@@ -286,10 +286,21 @@ pub fn encoded(channel: u16, method: Method<'_>) -> Vec<u8> {
 
 /// A basic.publish with its content, in frames of at most 8 KiB.
 pub fn publication(channel: u16, exchange: &str, routing_key: &str, mandatory: bool, body: &[u8]) -> Vec<u8> {
+    publication_with(channel, exchange, routing_key, mandatory, Properties::EMPTY, body)
+}
+
+pub fn publication_with(
+    channel: u16,
+    exchange: &str,
+    routing_key: &str,
+    mandatory: bool,
+    properties: Properties<'_>,
+    body: &[u8],
+) -> Vec<u8> {
     let (exchange, routing_key) = (short(exchange), short(routing_key));
     let mut out =
         encoded(channel, Method::BasicPublish { exchange, routing_key, mandatory, immediate: false });
-    out.extend(content_header(channel, body.len() as u64));
+    out.extend(content_header_with(channel, body.len() as u64, properties));
     for part in body.chunks(8184) {
         out.extend(body_frame(channel, part));
     }
@@ -297,8 +308,12 @@ pub fn publication(channel: u16, exchange: &str, routing_key: &str, mandatory: b
 }
 
 pub fn content_header(channel: u16, body_size: u64) -> Vec<u8> {
+    content_header_with(channel, body_size, Properties::EMPTY)
+}
+
+fn content_header_with(channel: u16, body_size: u64, properties: Properties<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    let header = ContentHeader { class_id: 60, weight: 0, body_size, properties: Properties::EMPTY };
+    let header = ContentHeader { class_id: 60, weight: 0, body_size, properties };
     header.encode(ChannelNumber(channel), &mut out);
     out
 }
@@ -311,6 +326,55 @@ pub fn body_frame(channel: u16, part: &[u8]) -> Vec<u8> {
 
 pub fn short(text: &str) -> ShortStr<'_> {
     ShortStr::new(text.as_bytes()).expect("names in tests are short")
+}
+
+/// Durable, with arguments.
+pub fn declare_durable<'a>(queue: &'a str, arguments: Table<'a>) -> Method<'a> {
+    Method::QueueDeclare {
+        queue: short(queue),
+        passive: false,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        nowait: false,
+        arguments,
+    }
+}
+
+/// Asks whether it is there, and how much is ready in it.
+pub fn look_at(queue: &str) -> Method<'_> {
+    Method::QueueDeclare {
+        queue: short(queue),
+        passive: true,
+        durable: false,
+        exclusive: false,
+        auto_delete: false,
+        nowait: false,
+        arguments: Table::EMPTY,
+    }
+}
+
+pub fn declare_exchange<'a>(exchange: &'a str, type_: &'a str, durable: bool) -> Method<'a> {
+    Method::ExchangeDeclare {
+        exchange: short(exchange),
+        type_: short(type_),
+        passive: false,
+        durable,
+        auto_delete: false,
+        internal: false,
+        nowait: false,
+        arguments: Table::EMPTY,
+    }
+}
+
+pub fn bind<'a>(queue: &'a str, exchange: &'a str, routing_key: &'a str) -> Method<'a> {
+    Method::QueueBind {
+        queue: short(queue),
+        exchange: short(exchange),
+        routing_key: short(routing_key),
+        nowait: false,
+        arguments: Table::EMPTY,
+    }
 }
 
 /// A declare with nothing asked for.

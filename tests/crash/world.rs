@@ -1,0 +1,305 @@
+//! One seed: a folder, and servers on it one after the other, each of which is killed.
+//!
+//! ```text
+//! start -> look at everything, compare -> acknowledge some -> load -> kill -9 (-> kill again while it starts) -> start ..
+//! ```
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::book::{Book, Ending, Round};
+use crate::client::Client;
+use crate::common::Broker;
+use crate::consumer::Consumer;
+use crate::declarer::Declarer;
+use crate::dice::Dice;
+use crate::inspector::Inspector;
+use crate::names::{Names, NamesLog, Placed, explain};
+use crate::plan::{DEAD, LEGAL, PLAIN, WORK, declare_all};
+use crate::publisher::{Fate, Publisher};
+use crate::transactor::{Transactor, TxLog};
+
+pub struct World {
+    seed: u64,
+    dice: Dice,
+    folder: PathBuf,
+    shards: u16,
+    /// Of the journals' segments: small ones turn often.
+    segment_bytes: usize,
+    clients: u16,
+    book: Book,
+    names: Names,
+    names_log: NamesLog,
+    placed: Vec<Placed>,
+    tally: Tally,
+}
+
+/// What it came to.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Tally {
+    pub kills: usize,
+    /// Of these, while it started.
+    pub kills_at_start: usize,
+    pub published: usize,
+    pub confirmed: usize,
+    pub commits: usize,
+    pub open_commits: usize,
+    pub settled: usize,
+    pub changes: usize,
+    pub open_changes: usize,
+    pub letters: usize,
+    /// Messages that were looked at after a start.
+    pub found: usize,
+    /// The longest start, ms.
+    pub start_ms: u128,
+    /// The longest that a publish or a commit waited for its answer, ms.
+    pub answer_ms: u128,
+}
+
+/// Kills under load per seed; one more follows at the end.
+const ROUNDS: usize = 5;
+pub const KILLS_PER_SEED: usize = ROUNDS + 1;
+/// Of what is wrong.
+const TOLD_MAX: usize = 15;
+const TIME_TO_STOP: Duration = Duration::from_secs(10);
+
+impl World {
+    pub fn new(seed: u64, folder: &Path) -> World {
+        let mut dice = Dice::new(seed);
+        let segment_bytes = [64 << 10, 256 << 10, 1 << 20, 64 << 20][dice.roll(4)];
+        World {
+            seed,
+            dice,
+            folder: folder.to_owned(),
+            shards: 2,
+            segment_bytes,
+            clients: 0,
+            book: Book::new(),
+            names: Names::default(),
+            names_log: NamesLog::default(),
+            placed: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    pub fn run(mut self) -> Tally {
+        for round in 0..ROUNDS {
+            let broker = self.start();
+            self.inspect(broker.amqp, round);
+            self.load_and_end(broker);
+            self.die_at_start();
+        }
+        self.stop_in_order();
+        self.die_at_rest();
+        let broker = self.start();
+        self.inspect(broker.amqp, ROUNDS + 2);
+        // Nothing that a kill leaves behind is damage.
+        let log = broker.log();
+        let worries: Vec<&str> =
+            log.lines().filter(|line| line.contains(" ERROR ") || line.contains(" WARN ")).collect();
+        assert!(worries.is_empty(), "seed {}: {worries:#?}", self.seed);
+        self.tally
+    }
+
+    /// Fresh messages, then a stop in order: all is there, and what was not delivered is not marked.
+    fn stop_in_order(&mut self) {
+        let mut broker = self.start();
+        self.inspect(broker.amqp, ROUNDS);
+        let round = self.add_some(broker.amqp);
+        let ended = broker.terminate(TIME_TO_STOP).expect("a server that nobody uses stops");
+        assert!(ended.success(), "{ended}");
+        self.book.ended(Round { ended: Instant::now(), ending: Ending::Stopped, ..round });
+    }
+
+    /// More of them, and a kill while nothing is under way.
+    fn die_at_rest(&mut self) {
+        let mut broker = self.start();
+        self.inspect(broker.amqp, ROUNDS + 1);
+        let round = self.add_some(broker.amqp);
+        broker.kill();
+        self.tally.kills += 1;
+        self.book.ended(round);
+    }
+
+    fn start(&mut self) -> Broker {
+        let began = Instant::now();
+        let broker = Broker::start_on(&self.folder, &self.arguments());
+        self.tally.start_ms = self.tally.start_ms.max(began.elapsed().as_millis());
+        broker
+    }
+
+    fn arguments(&self) -> [String; 2] {
+        [format!("--shards={}", self.shards), format!("--segment-bytes={}", self.segment_bytes)]
+    }
+
+    /// Sometimes the next server does not come far, or not even that.
+    fn die_at_start(&mut self) {
+        if self.book.ending == Some(Ending::Stopped) {
+            return;
+        }
+        while self.dice.chance(30) {
+            let arguments = self.arguments();
+            if self.dice.chance(60) {
+                let life = Duration::from_micros(self.dice.roll(60_000) as u64);
+                Broker::killed_while_starting(&self.folder, &arguments, life);
+            } else {
+                let mut broker = Broker::start_on(&self.folder, &arguments);
+                thread::sleep(Duration::from_millis(self.dice.roll(100) as u64));
+                broker.kill();
+            }
+            self.book.started();
+            self.tally.kills += 1;
+            self.tally.kills_at_start += 1;
+        }
+    }
+
+    /// Looks at everything, and acknowledges some of it.
+    fn inspect(&mut self, server: SocketAddr, round: usize) {
+        if self.book.ending.is_none() {
+            declare_all(&mut Client::open(server));
+        }
+        let mut inspector = Inspector::open(server);
+        if self.book.ending.is_some() {
+            inspector.look_for_the_transient();
+        }
+        let mut found = inspector.look_at_queues();
+        inspector.look_at_names();
+        found[DEAD] = inspector.look_at_letters(|letters| self.book.has_all_letters(&found, letters));
+
+        let mut faults = std::mem::take(&mut inspector.faults);
+        faults.extend(self.book.judge(&found));
+        faults.extend(self.judge_names(&inspector));
+        if !faults.is_empty() {
+            let first = faults.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("\n");
+            panic!("seed {}, round {round}: {} things are wrong:\n{first}\n", self.seed, faults.len());
+        }
+
+        self.tally.found += found.iter().map(Vec::len).sum::<usize>();
+        self.tally.letters += found[DEAD].len();
+        let mut acks = Vec::new();
+        for (queue, found) in found.iter().enumerate() {
+            let percent = [0, 50, 100, 100][self.dice.roll(4)];
+            acks.extend(found.iter().filter(|_| self.dice.chance(percent)).map(|it| (queue, *it)));
+        }
+        inspector.settle(acks.iter().copied());
+        acks.iter().for_each(|(queue, found)| self.book.acknowledged(*queue, found.id));
+    }
+
+    fn judge_names(&mut self, inspector: &Inspector) -> Vec<String> {
+        let log = std::mem::take(&mut self.names_log);
+        self.placed.extend(&log.placed);
+        let shown = &inspector.shown;
+        match explain(&self.names, &log, &self.placed, shown) {
+            Ok(names) => {
+                let is_there = |it: &Placed| shown.messages[it.queue].contains(&it.id);
+                self.placed.retain(is_there);
+                self.placed.iter_mut().for_each(|it| it.fate = Fate::Confirmed);
+                self.names = names;
+            }
+            Err(wrong) => return wrong,
+        }
+        if inspector.unmarked > 0 && self.book.ending == Some(Ending::Killed) {
+            return vec![format!("{} messages of names that come and go are not marked", inspector.unmarked)];
+        }
+        Vec::new()
+    }
+
+    fn client(&mut self) -> (u16, Dice) {
+        self.clients += 1;
+        (self.clients, Dice::new(self.dice.next()))
+    }
+
+    /// Everybody does what they do until the server is no more.
+    fn load_and_end(&mut self, mut broker: Broker) {
+        let server = broker.amqp;
+        let mut standing = Client::open(server);
+        declare_all(&mut standing);
+        let publishers: Vec<_> = (0..4).map(|_| self.client()).collect();
+        let publishers: Vec<_> = publishers
+            .into_iter()
+            .map(|(number, dice)| (number, Publisher::new(server, number, dice)))
+            .collect();
+        let transactors: Vec<_> = (0..2).map(|_| self.client()).collect();
+        let transactors: Vec<_> = transactors
+            .into_iter()
+            .map(|(number, dice)| (number, Transactor::new(server, number, dice)))
+            .collect();
+        let consumers = [&[PLAIN, LEGAL][..], &[WORK][..]];
+        let consumers = consumers.map(|queues| Consumer::new(server, queues, Dice::new(self.dice.next())));
+        let (number, dice) = self.client();
+        let declarer = Declarer::new(server, number, self.names.clone(), dice);
+
+        let life = Duration::from_millis(self.dice.between(50, 1_500) as u64);
+        let stops = self.dice.chance(12);
+        let (round, names_log) = thread::scope(|scope| {
+            let publishers: Vec<_> =
+                publishers.into_iter().map(|(number, it)| (number, scope.spawn(|| it.run()))).collect();
+            let transactors: Vec<_> =
+                transactors.into_iter().map(|(number, it)| (number, scope.spawn(|| it.run()))).collect();
+            let consumers = consumers.map(|it| scope.spawn(|| it.run()));
+            let declarer = scope.spawn(|| declarer.run());
+            thread::sleep(life);
+            // What was said later may not be heard.
+            let ended = Instant::now();
+            if stops {
+                broker.terminate(TIME_TO_STOP).expect("a server stops whatever is done to it");
+            } else {
+                broker.kill();
+            }
+            let published = publishers.into_iter().map(|(number, it)| (number, TxLog::from(join(it))));
+            let committed = transactors.into_iter().map(|(number, it)| (number, join(it)));
+            let round = Round {
+                logs: published.chain(committed).collect(),
+                consumed: consumers.map(join).into(),
+                ended,
+                ending: if stops { Ending::Stopped } else { Ending::Killed },
+                shards: self.shards,
+            };
+            (round, join(declarer))
+        });
+        self.tally.kills += usize::from(!stops);
+        self.end(round, names_log);
+        if self.dice.chance(40) {
+            self.shards = self.dice.between(1, 3) as u16;
+        }
+    }
+
+    fn end(&mut self, round: Round, names_log: NamesLog) {
+        let faults = round.logs.iter().flat_map(|(_, log)| &log.log.faults);
+        let faults: Vec<&String> = faults.chain(round.consumed.iter().flat_map(|log| &log.faults)).collect();
+        assert!(faults.is_empty(), "seed {}, under load:\n{faults:#?}\n", self.seed);
+        let sent = || round.logs.iter().flat_map(|(_, log)| &log.log.sent);
+        let tally = &mut self.tally;
+        let slowest = round.logs.iter().map(|(_, log)| log.log.slowest).max().unwrap_or_default();
+        tally.answer_ms = tally.answer_ms.max(slowest.as_millis());
+        tally.published += sent().count();
+        tally.confirmed += sent().filter(|sent| sent.fate == Fate::Confirmed).count();
+        tally.commits += round.logs.iter().map(|(_, log)| log.commits).sum::<usize>();
+        tally.open_commits += round.logs.iter().filter(|(_, log)| log.open.is_some()).count();
+        tally.settled += round.consumed.iter().map(|log| log.settled.len()).sum::<usize>();
+        tally.changes += names_log.oks;
+        tally.open_changes += names_log.ops.len() - names_log.oks;
+        self.names_log = names_log;
+        self.book.ended(round);
+    }
+
+    /// Messages that nobody but us will see, all of them confirmed.
+    fn add_some(&mut self, server: SocketAddr) -> Round {
+        declare_all(&mut Client::open(server));
+        let (number, dice) = self.client();
+        let log = Publisher::new(server, number, dice).publish(120);
+        Round {
+            logs: vec![(number, TxLog::from(log))],
+            consumed: Vec::new(),
+            ended: Instant::now(),
+            ending: Ending::Killed,
+            shards: self.shards,
+        }
+    }
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
