@@ -140,7 +140,7 @@ impl Store {
                 return Ok(Err(format!("{} is damaged: {:?}", report.dir, report.damage())));
             }
         }
-        if let Some(kept_out) = restored.kept_out.first() {
+        if let Some(kept_out) = restored.kept_out.first().filter(|_| !self.faulty) {
             return Ok(Err(format!("{kept_out:?} is kept out")));
         }
         let writers = flushers.into_iter();

@@ -12,6 +12,7 @@ use haremq::ids::{ChannelNumber, ShardId};
 use haremq::limits::READ_BYTES;
 use haremq::mesh;
 use haremq::shard::{Shard, ShardConfig};
+use haremq::wheel::TICK_NS;
 
 use crate::client::{Client, Phase};
 use crate::dice::{Dice, Trace};
@@ -108,7 +109,8 @@ impl World {
                 Err(text) => return Ok(violation(text)),
             }
         }
-        self.born = self.now - 1;
+        // The ticks of the wheels are those of the oracle.
+        self.born = (self.now - 1) / TICK_NS * TICK_NS;
         self.oracle.is_single = self.plan.shards == 1;
         self.hosts = shards.into_iter().map(|shard| Host::new(shard, self.born)).collect();
         let now = self.clock();
