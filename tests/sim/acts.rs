@@ -219,7 +219,7 @@ impl World {
 
     fn consume(&mut self, actor: Actor) {
         let Some(queue) = self.pick_queue(actor) else { return };
-        let no_ack = self.dice.chance(30);
+        let no_ack = self.dice.chance(self.plan.no_ack);
         let exclusive = self.dice.chance(4);
         let nowait = self.dice.chance(20);
         let tag = if nowait || self.dice.chance(70) { self.name("c") } else { Vec::new() };
@@ -432,8 +432,9 @@ impl World {
             rules: self.draw_rules(&name),
         };
         if self.store.is_some() && wanted.durable && self.dice.chance(25) {
-            wanted.rules.durability =
-                Some([Durability::Fsync, Durability::Os, Durability::Os, Durability::None][self.dice.roll(4)]);
+            wanted.rules.durability = Some(
+                [Durability::Fsync, Durability::Os, Durability::Os, Durability::None][self.dice.roll(4)],
+            );
         }
         let nowait = !name.is_empty() && self.dice.chance(20);
         let queue = self.oracle.declare(actor.channel, &name, wanted, nowait);

@@ -58,7 +58,8 @@ impl World {
         let weather = store.weather.clone();
         self.endings.due = None;
         if self.dice.chance(weather.ends) {
-            let end = [End::Stop, End::Kill, End::Kill, End::Power, End::Power, End::Power][self.dice.roll(6)];
+            let end =
+                [End::Stop, End::Kill, End::Kill, End::Power, End::Power, End::Power][self.dice.roll(6)];
             self.endings.due = Some((self.dice.roll(self.plan.steps), end));
         }
         let Some(store) = &self.store else { return };
@@ -195,6 +196,22 @@ impl World {
         violation("what was recorded at the stop does not come to the disk")
     }
 
+    /// All queues are deleted, and the power goes.
+    pub fn nothing_comes_back(&mut self) -> Verdict {
+        if self.store.is_none() {
+            return Ok(());
+        }
+        self.forget_server(End::Power);
+        self.oracle.server_ended(End::Power);
+        self.start_server()?;
+        let doubtful = self.oracle.queues_in_doubt();
+        let queues: u64 = self.hosts.iter_mut().map(|host| host.shard.counters().queues).sum();
+        if queues as usize > doubtful {
+            return violation(format!("{queues} queues are there behind the end, and {doubtful} may be"));
+        }
+        Ok(())
+    }
+
     fn forget_server(&mut self, end: End) {
         (self.is_down, self.is_stopping) = (false, false);
         self.endings.due = None;
@@ -284,8 +301,12 @@ impl World {
         self.endings.surveys += 1;
         self.oracle.connections[self.looker].drains = true;
         self.oracle.surveyed.clear();
-        let queues: Vec<QueueIx> =
-            self.oracle.sure_queues().into_iter().filter(|&at| self.oracle.queue(at).exclusive.is_none()).collect();
+        let queues: Vec<QueueIx> = self
+            .oracle
+            .sure_queues()
+            .into_iter()
+            .filter(|&at| self.oracle.queue(at).exclusive.is_none())
+            .collect();
         for &queue in &queues {
             self.get_all(queue)?;
         }

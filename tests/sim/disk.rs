@@ -28,6 +28,7 @@ pub enum Call {
     Sync,
 }
 
+#[derive(Clone)]
 struct Platter {
     dice: Dice,
     files: Vec<Inode>,
@@ -73,7 +74,7 @@ impl DiskTally {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inode {
     folder: String,
     /// As who reads it sees it.
@@ -86,6 +87,7 @@ struct Inode {
     differs: bool,
 }
 
+#[derive(Clone)]
 struct Write {
     at: usize,
     bytes: Vec<u8>,
@@ -93,6 +95,7 @@ struct Write {
     asked: bool,
 }
 
+#[derive(Clone)]
 enum Change {
     Made { folder: String, path: String },
     Named { folder: String, path: String, file: usize },
@@ -122,6 +125,14 @@ impl SimDisk {
             reading: false,
             tally: DiskTally::default(),
         })))
+    }
+
+    /// A disk with the same on it, to be read without a trace.
+    pub fn copy(&self) -> SimDisk {
+        let copy = SimDisk(Rc::new(RefCell::new(self.0.borrow().clone())));
+        copy.go_in(None);
+        copy.fail_in(None);
+        copy
     }
 
     /// The machine is gone at the call that comes behind so many others; or not at all.
@@ -519,7 +530,9 @@ impl Write {
 impl Change {
     fn folder(&self) -> &str {
         match self {
-            Change::Made { folder, .. } | Change::Named { folder, .. } | Change::Removed { folder, .. } => folder,
+            Change::Made { folder, .. } | Change::Named { folder, .. } | Change::Removed { folder, .. } => {
+                folder
+            }
         }
     }
 }

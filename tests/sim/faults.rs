@@ -446,7 +446,8 @@ impl Faults {
             Fault::NotRedelivered => {
                 let is_again = matches!(
                     method,
-                    Method::BasicDeliver { redelivered: true, .. } | Method::BasicGetOk { redelivered: true, .. }
+                    Method::BasicDeliver { redelivered: true, .. }
+                        | Method::BasicGetOk { redelivered: true, .. }
                 );
                 is_again && unit.number().is_some_and(|number| number < self.inherited)
             }

@@ -104,7 +104,8 @@ fn the_oracle_sees_every_planted_fault() {
     let meant = |fault: &Fault| only.as_ref().is_none_or(|only| *only == format!("{fault:?}"));
     let planted: Vec<Fault> = faults::ALL.into_iter().filter(meant).collect();
     let seen = on_all_cores(0..planted.len() as u64, |at| is_seen(planted[at as usize]));
-    let unseen: Vec<Fault> = planted.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(it, _)| it).collect();
+    let unseen: Vec<Fault> =
+        planted.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(it, _)| it).collect();
     assert!(unseen.is_empty(), "not seen: {unseen:?}");
 }
 

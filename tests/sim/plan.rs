@@ -38,6 +38,8 @@ pub struct Plan {
     /// Queues that are durable, and messages that are persistent for that, in percent.
     pub durable: usize,
     pub persistent: usize,
+    /// Consumers without acks, in percent.
+    pub no_ack: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,6 +142,7 @@ impl Plan {
             sparse: false,
             durable: 30,
             persistent: 0,
+            no_ack: 30,
         };
         // Not from the dice of the run itself: the seeds stay what they are.
         if dice.clone().chance(SPARSE) { plan.sparse() } else { plan }
@@ -152,10 +155,12 @@ impl Plan {
         *confirm = (*confirm).max(16);
         if weather.commits {
             // And nothing comes in between that would hide whether all of a commit counts.
-            for (act, weight) in [(Act::Select, 60), (Act::Commit, 240), (Act::Get, 0), (Act::Purge, 0)] {
+            for (act, weight) in
+                [(Act::Select, 60), (Act::Commit, 240), (Act::Get, 0), (Act::Purge, 0), (Act::Consume, 5)]
+            {
                 self.acts[act as usize] = weight;
             }
-            self.ruled = 20;
+            (self.ruled, self.no_ack) = (20, 0);
             self.channels = self.channels.max(3);
         }
     }

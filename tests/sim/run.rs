@@ -213,7 +213,7 @@ impl World {
                 return violation(format!("{id:?} still has {connections} connections and {queues} queues"));
             }
         }
-        Ok(())
+        self.nothing_comes_back()
     }
 
     fn report(&mut self, steps: u64) -> Report {

@@ -120,9 +120,8 @@ impl Store {
             self.describe();
         }
         let journals = restart::journals(&self.disk)?;
-        let read = |shard| {
-            restart::read_shard(&self.disk, &journals, shard, shards, || Pages::new(budget.clone()))
-        };
+        let read =
+            |shard| restart::read_shard(&self.disk, &journals, shard, shards, || Pages::new(budget.clone()));
         let logs = (0..shards).map(ShardId).map(read).collect::<io::Result<Vec<_>>>()?;
         let dice = &mut self.dice;
         let started = restart::start(&self.disk, self.config, logs, || dice.next());
@@ -154,7 +153,7 @@ impl Store {
         for dir in numbered.chain(["topology".to_owned()]) {
             let describe = if dir == "topology" { topology_record } else { message_record };
             let mut visit = |at, kind, body: &[u8]| println!("  {dir} {at} {}", describe(kind, body));
-            let _ = read_journal(&self.disk, &dir, &mut visit);
+            let _ = read_journal(&self.disk.copy(), &dir, &mut visit);
         }
     }
 

@@ -15,9 +15,9 @@ use haremq::shard::{Shard, ShardConfig};
 use haremq::wheel::TICK_NS;
 
 use crate::client::{Client, Phase};
+use crate::crash::Endings;
 use crate::dice::{Dice, Trace};
 use crate::faults::{Fault, Faults};
-use crate::crash::Endings;
 use crate::host::{Event, Host, wall_ms};
 use crate::oracle::{ConnectionIx, Life, Oracle, Verdict, Violation, violation};
 use crate::plan::Plan;

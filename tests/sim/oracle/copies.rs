@@ -168,7 +168,10 @@ impl Oracle {
             _ if self.publications[message].doubled => (0, true),
             Some(copy) => {
                 let given_back = matches!(copy.state, CopyState::Held(_) | CopyState::Acking(_));
-                (i64::from(copy.returns) + i64::from(given_back), copy.uncounted || self.is_vague(queue, copy))
+                (
+                    i64::from(copy.returns) + i64::from(given_back),
+                    copy.uncounted || self.is_vague(queue, copy),
+                )
             }
             None => (0, true),
         };
@@ -307,7 +310,9 @@ impl Oracle {
             // What was taken from a slow consumer may be heard of behind what became of it.
             CopyState::Held(_) | CopyState::Ready | CopyState::Acking(_) | CopyState::Gone => {}
         }
-        if copy.seen != redelivered && (copy.seen || !record.hidden.since(copy.since)) {
+        let is_vague =
+            self.publications[message].at <= self.ended_again_at || record.hidden.since(copy.since);
+        if copy.seen != redelivered && (copy.seen || !is_vague) {
             let seen = if copy.seen { "again" } else { "for the first time" };
             return violation(format!("{} comes {seen}, and redelivered is {redelivered}", what()));
         }

@@ -27,6 +27,8 @@ pub struct Commit {
     pub publishes: Vec<PublicationIx>,
     pub settled: Vec<(QueueIx, PublicationIx)>,
     pub answered: bool,
+    /// When it was written.
+    pub at: u64,
 }
 
 impl Oracle {
@@ -64,6 +66,11 @@ impl Oracle {
         }
         let lost: Vec<_> = (0..self.queues.len()).map(|queue| self.copies_behind(queue, end)).collect();
         for (queue, copies) in lost.into_iter().enumerate() {
+            if self.outlives(queue) {
+                let is_sure = |copy: &&Copy| copy.sure && copy.state == CopyState::Ready;
+                self.tally.had_to_outlive += copies.values().filter(is_sure).count() as u64;
+                self.tally.settled_for_good += copies.values().filter(|copy| copy.for_good).count() as u64;
+            }
             self.queues[queue].copies = copies;
             self.queue_behind(queue, end);
         }
@@ -83,6 +90,8 @@ impl Oracle {
 
     /// One that had not begun to serve.
     pub fn server_ended_again(&mut self, end: End) {
+        // Behind it, what nobody was given may come as redelivered, and may not.
+        self.ended_again_at = self.time;
         // What was written, and is not on disk, was there for the one that ended now, and may be gone for the next.
         if end == End::Power {
             for queue in &mut self.queues {
@@ -118,9 +127,7 @@ impl Oracle {
 
     /// Whether the message is kept in that queue at all.
     fn is_kept(&self, message: PublicationIx, queue: QueueIx) -> bool {
-        self.outlives(queue)
-            && self.publications[message].persistent
-            && self.class(queue) != Durability::None
+        self.outlives(queue) && self.publications[message].persistent && self.class(queue) != Durability::None
     }
 
     fn copies_behind(&self, queue: QueueIx, end: End) -> BTreeMap<PublicationIx, Copy> {
@@ -232,7 +239,8 @@ impl Oracle {
             }
             self.tally.open_commits += 1;
             let parts = (0..self.queues.len()).map(|queue| self.signs(commit, queue));
-            let parts: Vec<_> = if self.is_single { vec![parts.flatten().collect()] } else { parts.collect() };
+            let parts: Vec<_> =
+                if self.is_single { vec![parts.flatten().collect()] } else { parts.collect() };
             for signs in parts.into_iter().filter(|signs| signs.len() > 1) {
                 self.halves.push(Half { channel: commit.channel, signs });
             }
@@ -247,8 +255,7 @@ impl Oracle {
         let mut signs = Vec::new();
         for &message in &commit.publishes {
             let since = self.publications[message].at;
-            let untouched =
-                !record.served.since(since) && !record.getting.since(since) && !record.purging.since(since);
+            let untouched = !record.lossy.since(since) && !record.purging.since(since);
             let is_fresh = record.copies.get(&message).is_none_or(|copy| !copy.seen && !copy.maybe_gone);
             if self.is_kept(message, queue)
                 && untouched
@@ -260,7 +267,8 @@ impl Oracle {
             }
         }
         for &(of, message) in commit.settled.iter().filter(|(of, _)| *of == queue) {
-            let is_there = record.copies.get(&message).is_some_and(|copy| copy.sure && copy.state == CopyState::Ready);
+            let is_there =
+                record.copies.get(&message).is_some_and(|copy| copy.sure && copy.state == CopyState::Ready);
             let untouched = !record.purging.since(self.publications[message].at);
             let is_safe = self.publications[message].acked && self.class(queue) == Durability::Fsync;
             let safe = record.copies.get(&message).is_some_and(|copy| copy.safe) || is_safe;
@@ -296,13 +304,22 @@ impl Oracle {
 
     /// Whether somebody waits for an answer to a commit that does something.
     pub fn commits_now(&self) -> bool {
-        self.commits.iter().any(|commit| !commit.answered && commit.publishes.len() > 1)
+        let is_under_way = |commit: &Commit| {
+            !commit.answered && commit.publishes.len() > 1 && commit.at + STEPS_TO_COMMIT < self.time
+        };
+        self.commits.iter().any(is_under_way)
     }
 
     /// Durable queues of which it is to be seen whether they are there.
     pub fn queues_to_look_for(&self) -> Vec<QueueIx> {
         let named = |&queue: &QueueIx| self.outlives(queue) && !self.queues[queue].name.is_empty();
         (0..self.queues.len()).filter(named).filter(|&queue| self.queues[queue].fact.asked > 0).collect()
+    }
+
+    /// How many queues may be there that nobody saw.
+    pub fn queues_in_doubt(&self) -> usize {
+        let in_doubt = |&queue: &QueueIx| self.outlives(queue) && !self.queues[queue].fact.lost;
+        (0..self.queues.len()).filter(in_doubt).count()
     }
 
     /// Somebody asked whether the queue is there.
@@ -375,7 +392,8 @@ impl Oracle {
             let channel = self.publications[message].channel;
             let Some(&behind) = last.get(&channel).filter(|&&last| last > message) else { continue };
             let copy = Copy::new(CopyState::Ready, self.publications[message].at, Arrived::NotYet);
-            let may_be_lost = self.may_have_expired(message, queue) || self.may_have_died(message, queue, &copy);
+            let may_be_lost =
+                self.may_have_expired(message, queue) || self.may_have_died(message, queue, &copy);
             if !found.contains(&message) && !may_be_lost {
                 return violation(format!(
                     "message {behind} is in {}, and message {message} of the same channel before it is not",
@@ -475,7 +493,10 @@ impl Oracle {
             return violation(format!("{} is transient, and comes behind the end of its server", what()));
         }
         if publication.at <= self.crashed_at && !redelivered {
-            return violation(format!("{} was there before the server ended, and is not redelivered", what()));
+            return violation(format!(
+                "{} was there before the server ended, and is not redelivered",
+                what()
+            ));
         }
         Ok(())
     }
@@ -490,6 +511,8 @@ impl Copy {
     }
 }
 
+/// Things heard and told until a server may have come to a commit.
+const STEPS_TO_COMMIT: u64 = 40;
 const MS: u64 = 1_000_000;
 /// How long a settlement may wait, and some.
 const LAZY_NS: u64 = 52_000_000;

@@ -129,7 +129,8 @@ impl Oracle {
     ) -> Option<PublicationIx> {
         let (now, published) = (self.time, self.publications[message].at);
         let letter = self.letter_of(message, queue, reason);
-        let doubled = self.publications[message].doubled || self.crashed_at > 0 && published <= self.crashed_at;
+        let doubled =
+            self.publications[message].doubled || self.crashed_at > 0 && published <= self.crashed_at;
         let copy = self.queues[queue].copies.entry(message).or_insert(Copy::new(
             CopyState::Ready,
             published,
@@ -320,6 +321,7 @@ fn times(headers: Table<'_>) -> Vec<u64> {
     list.iter().filter_map(time).collect()
 }
 
-pub(super) const REASONS: [Reason; 4] = [Reason::Rejected, Reason::Expired, Reason::MaxLength, Reason::DeliveryLimit];
+pub(super) const REASONS: [Reason; 4] =
+    [Reason::Rejected, Reason::Expired, Reason::MaxLength, Reason::DeliveryLimit];
 /// Letters are published by no channel.
 pub(super) const NOBODY: ChannelIx = usize::MAX;

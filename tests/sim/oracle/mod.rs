@@ -66,6 +66,7 @@ pub struct Oracle {
     /// When the last server ended without order, and in order.
     pub crashed_at: u64,
     pub stopped_at: u64,
+    pub ended_again_at: u64,
     /// The server has one shard.
     pub is_single: bool,
     /// Since the server started.

@@ -24,13 +24,15 @@ impl Oracle {
     pub fn commit(&mut self, channel: ChannelIx) {
         let Some(transaction) = self.take_transaction(channel) else { return };
         // What is rejected settles when it has become a letter.
-        let settlements = transaction.settlements.iter().filter(|settlement| settlement.ids == super::told::ACK);
+        let settlements =
+            transaction.settlements.iter().filter(|settlement| settlement.ids == super::told::ACK);
         let settled = settlements.flat_map(|settlement| &settlement.tags);
         self.commits.push(Commit {
             channel,
             publishes: transaction.publishes.clone(),
             settled: settled.map(|(_, held)| (held.queue, held.message)).collect(),
             answered: false,
+            at: self.time,
         });
         for &message in &transaction.publishes {
             if self.tell(channel, Request::Publish(message)) {
