@@ -270,6 +270,8 @@ impl World {
 
     fn connect_looker(&mut self) -> Verdict {
         self.looker = self.connect()?;
+        self.rest()?;
+        self.actor(self.looker, 1);
         self.rest()
     }
 

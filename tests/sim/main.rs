@@ -73,6 +73,16 @@ fn saw_enough(total: &Report) {
         ("the most urgent message had to come first", tally.urgent, 50),
         ("the preferred consumer had to be served", tally.preferred, 50),
         ("queues were looked through for their dead", tally.audited, 50),
+        ("servers were killed", total.endings.kills, 300),
+        ("machines went", total.endings.powers, 300),
+        ("servers stopped in order", total.endings.stops, 300),
+        ("servers ended while they started", total.endings.again, 200),
+        ("disks failed", total.endings.failures, 20),
+        ("disks had no room", total.disk.no_room, 20),
+        ("a crash found something not synced", total.disk.unsynced, 300),
+        ("messages outlived their server", tally.outlived, 10_000),
+        ("messages had to outlive their server", tally.had_to_outlive, 5_000),
+        ("commits were under way at the end of a server", tally.halves, 20),
     ] {
         assert!(times >= least, "{what} only {times} times");
     }
@@ -208,5 +218,5 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 3_000;
 const SEEDS_FOR_A_FAULT: u64 = 2_000;

@@ -73,7 +73,7 @@ struct Writer {
 
 impl Weather {
     pub fn draw(dice: &mut Dice) -> Weather {
-        Weather {
+        let weather = Weather {
             writes: [1, 3, 10, 40][dice.roll(4)],
             segment_bytes: [64, 64, 128, 256][dice.roll(4)] * 1_024,
             ends: [0, 50, 80][dice.roll(3)],
@@ -86,7 +86,12 @@ impl Weather {
             persistent: [50, 90][dice.roll(2)],
             reshards: dice.chance(50),
             commits: dice.chance(35),
+        };
+        if !weather.commits {
+            return weather;
         }
+        // So that commits are under way when a server ends, and it is seen what became of them.
+        Weather { writes: [1, 3][dice.roll(2)], ends: 80, surveys: 90, ..weather }
     }
 }
 

@@ -61,6 +61,8 @@ impl Oracle {
         }
         if end == End::Stop {
             self.stopped_at = at;
+            self.halves.clear();
+            self.queues.iter_mut().for_each(|queue| queue.row.clear());
         } else {
             self.double_letters();
         }
