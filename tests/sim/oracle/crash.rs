@@ -142,8 +142,10 @@ impl Oracle {
 
     fn copy_behind(&self, message: PublicationIx, queue: QueueIx, copy: &Copy, end: End) -> Copy {
         let at = self.time;
+        let may_have = self.deaths_before(message, queue, copy);
         let mut copy = copy.clone();
         if !self.is_kept(message, queue) {
+            copy.may_have = may_have;
             copy.gone_for_good(at);
             return copy;
         }
@@ -175,7 +177,7 @@ impl Oracle {
             maybe_gone: !is_safe,
             safe: copy.safe,
             seen: true,
-            may_have: self.deaths_before(message, queue, &copy),
+            may_have,
             by_ns: copy.by_ns.map(|by| by + MS),
             uncounted: true,
             ..Copy::new(CopyState::Ready, at, Arrived::At(at))
@@ -514,7 +516,7 @@ impl Copy {
 }
 
 /// Things heard and told until a server may have come to a commit.
-const STEPS_TO_COMMIT: u64 = 40;
+const STEPS_TO_COMMIT: u64 = 120;
 const MS: u64 = 1_000_000;
 /// How long a settlement may wait, and some.
 const LAZY_NS: u64 = 52_000_000;
