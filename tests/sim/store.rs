@@ -91,7 +91,7 @@ impl Weather {
             return weather;
         }
         // So that commits are under way when a server ends, and it is seen what became of them.
-        Weather { writes: [1, 3][dice.roll(2)], ends: 80, surveys: 90, ..weather }
+        Weather { writes: [3, 10][dice.roll(2)], ends: 80, surveys: 90, ..weather }
     }
 }
 

@@ -253,19 +253,21 @@ impl Oracle {
 
     fn signs(&self, commit: &Commit, queue: QueueIx) -> Vec<(QueueIx, PublicationIx, bool)> {
         let record = &self.queues[queue];
-        if !self.outlives(queue) || !record.rules.is_calm() || !record.fact.is_sure() || !record.fact.kept {
+        if !self.outlives(queue) || !record.rules.is_calm() {
             return Vec::new();
         }
         let mut signs = Vec::new();
         for &message in &commit.publishes {
             let since = self.publications[message].at;
             let untouched = !record.lossy.since(since) && !record.purging.since(since);
-            let is_fresh = record.copies.get(&message).is_none_or(|copy| !copy.seen && !copy.maybe_gone);
+            let is_unsettled = |copy: &Copy| copy.state == CopyState::Ready && !copy.maybe_gone;
+            let was_there = record.copies.get(&message).is_some_and(|copy| copy.seen);
+            let is_fresh = record.copies.get(&message).is_none_or(is_unsettled);
             if self.is_kept(message, queue)
                 && untouched
                 && is_fresh
                 && self.publications[message].state != Routing::Never
-                && self.surely_reaches(message, queue)
+                && (was_there || self.surely_reaches(message, queue))
             {
                 signs.push((queue, message, true));
             }
@@ -516,7 +518,7 @@ impl Copy {
 }
 
 /// Things heard and told until a server may have come to a commit.
-const STEPS_TO_COMMIT: u64 = 120;
+const STEPS_TO_COMMIT: u64 = 40;
 const MS: u64 = 1_000_000;
 /// How long a settlement may wait, and some.
 const LAZY_NS: u64 = 52_000_000;
