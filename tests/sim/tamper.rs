@@ -168,11 +168,9 @@ impl<'a> Log<'a> {
     fn settled(&self) -> BTreeSet<(u64, u64)> {
         let mut settled = BTreeSet::new();
         for spot in self.spots() {
-            match Record::decode(spot.kind, self.body(spot)) {
-                Some(Record::Settled(of) | Record::Committed { settled: of, .. }) => {
-                    settled.extend(of.iter().map(|(queue, sequence)| (queue.0, sequence)));
-                }
-                _ => {}
+            let record = Record::decode(spot.kind, self.body(spot));
+            if let Some(Record::Settled(of) | Record::Committed { settled: of, .. }) = record {
+                settled.extend(of.iter().map(|(queue, sequence)| (queue.0, sequence)));
             }
         }
         settled
@@ -224,7 +222,7 @@ impl<'a> Log<'a> {
             match before.get(&queue) {
                 Some(&(of, earlier)) if of < life => {
                     let at = spot.len - 12;
-                    self.body_mut(spot)[at - 8 + 8..at + 8].copy_from_slice(&earlier.to_le_bytes());
+                    self.body_mut(spot)[at..at + 8].copy_from_slice(&earlier.to_le_bytes());
                     return;
                 }
                 _ => drop(before.insert(queue, (life, sequence))),
