@@ -9,8 +9,9 @@ the rest runs as it comes.
 
 Sections (all by default): acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching, and
 the group `queues` (queues.py): expiry, priorities, queue_memory, nack_loop, million_unacked, whose bars are in summary-bars.md.
-Each broker is started fresh for each run; the runs of peers are interleaved. RabbitMQ is Debian's, started by
-tests/conformance/rabbitmq.sh. PEERS=haremq-1,haremq-2 leaves some out in `queues`; REPEATS and SECONDS_EACH are what they say.
+The group `recovery` (recovery.py) runs only when it is named, since it fills disk and memory: recover_spread, recover_deep, recover_topology.
+Each broker is started fresh for each run, with a folder of its own on a disk; the runs of peers are interleaved. RabbitMQ is Debian's, started by
+tests/conformance/rabbitmq.sh. PEERS=haremq-1,haremq-2 leaves some out in the groups; REPEATS and SECONDS_EACH are what they say.
 
 agreement asks whether loadgen's rate is the one that an independent client sees: a C program on rabbitmq-c
 (loadgen/tests/independent/client.c, needs cc and librabbitmq-dev). Both load RabbitMQ through a topic exchange with 10,000 bindings, since
@@ -27,6 +28,7 @@ import time
 import bench
 import bindings
 import queues
+import recovery
 from bench import (AMQP, BIN, FIRST, LINES, OTHER_CORE, PEERS, RABBIT, REPEATS, ROOT, ROUND_ROBIN, SECONDS, HareMQ, RabbitMQ, finish,
                    interleaved, load, median, row, scheduler, start, table, under, us)
 from wire import Wire
@@ -222,18 +224,19 @@ def independent(name):
     return json.loads(report)
 
 
-SECTIONS = [acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching, *queues.SECTIONS]
-GROUPS = {"queues": [section.__name__ for section in queues.SECTIONS]}
+BY_DEFAULT = [acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching, *queues.SECTIONS]
+SECTIONS = [*BY_DEFAULT, *recovery.SECTIONS]
+GROUPS = {name: [section.__name__ for section in group.SECTIONS] for name, group in [("queues", queues), ("recovery", recovery)]}
 
 if __name__ == "__main__":
     OUT = bench.OUT = sys.argv[1]
-    wanted = [name for word in sys.argv[2:] for name in GROUPS.get(word, [word])] or [section.__name__ for section in SECTIONS]
+    wanted = [name for word in sys.argv[2:] for name in GROUPS.get(word, [word])] or [section.__name__ for section in BY_DEFAULT]
     os.makedirs(os.path.join(OUT, "raw"), exist_ok=True)
     with open(os.path.join(OUT, "versions"), "w") as file:
         file.write(bench.versions())
     with open(os.path.join(OUT, "command"), "w") as file:
         folder = os.path.relpath(os.path.abspath(OUT), ROOT)
-        settings = "".join(f"{name}={os.environ[name]} " for name in ("PEERS", "REPEATS", "SECONDS_EACH", "MIXED_SECONDS") if name in os.environ)
+        settings = "".join(f"{name}={os.environ[name]} " for name in ("PEERS", "REPEATS", "SECONDS_EACH", "MIXED_SECONDS", "RECOVERY_GIB", "RECOVERY_QUEUES") if name in os.environ)
         sections = "".join(f" {name}" for name in sys.argv[2:])
         file.write(f"cargo build --release --workspace && {settings}results/measure.py {folder}{sections}\n")
     for section in SECTIONS:

@@ -70,13 +70,23 @@ class Wire:
         while self.count(queue) < count:
             time.sleep(pause)
 
-    def declare_pipelined(self, queues, arguments):
-        declares = b"".join(frame(1, declare(queue, arguments)) for queue in queues)
-        sender = threading.Thread(target=self.socket.sendall, args=(declares,))
+    def declare_pipelined(self, queues, arguments, bits=0):
+        self.pipelined([declare(queue, arguments, bits) for queue in queues], DECLARE_OK)
+
+    def counts(self, queues):
+        """How many messages are ready in each."""
+        answers = self.pipelined([declare(queue, {}, bits=PASSIVE) for queue in queues], DECLARE_OK)
+        return [struct.unpack(">I", answer[-8:-4])[0] for answer in answers]
+
+    def pipelined(self, payloads, expected):
+        """The answers, all of that method, to methods that are sent without waiting."""
+        calls = b"".join(frame(1, payload) for payload in payloads)
+        sender = threading.Thread(target=self.socket.sendall, args=(calls,))
         sender.start()
-        for _ in queues:
-            assert self.frame()[:4] == DECLARE_OK
+        answers = [self.frame() for _ in payloads]
         sender.join()
+        assert all(answer[:4] == expected for answer in answers), next(a for a in answers if a[:4] != expected)
+        return answers
 
     def consume(self, queue, tag="c", no_ack=True):
         assert self.call(consume(queue, tag, no_ack))[:4] == CONSUME_OK
@@ -87,18 +97,14 @@ class Wire:
     def purge(self, queue):
         self.call(struct.pack(">HHH", 50, 30, 0) + short(queue) + b"\0")
 
-    def exchange(self, name, kind):
-        self.call(struct.pack(">HHH", 40, 10, 0) + short(name) + short(kind) + b"\0" + struct.pack(">I", 0))
+    def exchange(self, name, kind, bits=0):
+        self.call(struct.pack(">HHH", 40, 10, 0) + short(name) + short(kind) + bytes([bits]) + struct.pack(">I", 0))
 
     def bind_pipelined(self, queue, exchange, keys):
         """Seconds until the last bind-ok."""
-        binds = b"".join(frame(1, bind(queue, exchange, key)) for key in keys)
+        binds = [bind(queue, exchange, key) for key in keys]
         began = time.perf_counter()
-        sender = threading.Thread(target=self.socket.sendall, args=(binds,))
-        sender.start()
-        for _ in keys:
-            assert self.frame() == QUEUE_BIND_OK
-        sender.join()
+        self.pipelined(binds, QUEUE_BIND_OK)
         return time.perf_counter() - began
 
     def bind_awaited(self, queue, exchange, keys):
@@ -158,4 +164,4 @@ class Delivery:
         self.size = self.body + body_bytes + 1
 
 
-PASSIVE = 1
+PASSIVE, DURABLE = 1, 2

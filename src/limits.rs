@@ -90,7 +90,9 @@ pub const JOURNAL_WRITE_BYTES: usize = 8 * 1024 * 1024;
 /// Files kept for the next segments of a journal; one is made ahead, freed ones fill up the rest.
 pub const JOURNAL_SPARES: usize = 2;
 /// Bytes of a file made ahead that are written with zeros at a time, about 1 ms: so long may a group wait for it.
-pub const JOURNAL_ZERO_BYTES: usize = 1024 * 1024;
+pub const JOURNAL_ZERO_BYTES: u64 = 1024 * 1024;
+/// Bytes in front of the next group that should have been written before.
+pub const JOURNAL_ZERO_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// Time between two looks at the room on the disk, and between two tries to make a segment, ns.
 pub const JOURNAL_SPACE_LOOK_NS: u64 = 1_000_000_000;
 /// Rest after which a flusher writes down up to where all is synced, ns.

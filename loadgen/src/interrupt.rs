@@ -1,5 +1,5 @@
 //! The first SIGINT or SIGTERM ends the run early, with its report; a later one ends the process at once. Neither
-//! leaves a broker of ours behind.
+//! leaves a broker of ours behind, or its folder.
 
 use std::io;
 use std::process;
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::clock;
+use crate::{clock, launch};
 
 /// Begins to listen.
 pub fn listen() -> io::Result<()> {
@@ -56,6 +56,7 @@ fn end_at_once(signal: i32) -> ! {
     if let Some(broker) = Pid::from_raw(BROKER.load(Ordering::Acquire)) {
         // It may have ended by itself.
         _ = kill_process(broker, Signal::KILL);
+        launch::remove_folders();
     }
     if let Some(run) = Pid::from_raw(RUN.load(Ordering::Acquire)) {
         _ = kill_process(run, Signal::TERM);

@@ -1,9 +1,11 @@
 //! loadgen: a load generator that drives any AMQP 0-9-1 broker, measures it, and verifies every message.
 
+mod backlog;
 mod check;
 mod client;
 mod clock;
 mod compare;
+mod disk;
 mod engine;
 mod failure;
 mod interrupt;

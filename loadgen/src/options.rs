@@ -51,8 +51,9 @@ pub struct RunOptions {
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true, help_heading = "Broker")]
     pub broker_args: Option<String>,
 
-    /// A set-up of reference measurements: 1 1b 2 2b 3 3w1 4 5 5u 6 6u 7 9 9f 9f1k 9p 10 10r 11 12 13 14; other options
-    /// override it.
+    /// A set-up of reference measurements: 1 1b 2 2b 3 3w1 4 5 5u 6 6u 7 8 9 9f 9f1k 9fc 9p 10 10r 11 12 13 14; other
+    /// options override it. 8 is two runs: -C messages of each producer into a queue, then out of it, each in -z seconds at
+    /// most.
     #[arg(long, value_name = "NAME", help_heading = "Load")]
     pub scenario: Option<String>,
     /// Connections that publish (default: 1).
@@ -193,9 +194,10 @@ pub struct CompareOptions {
     /// Some of the scenarios, such as 1,5,5u,9f (default: all).
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub scenarios: Vec<String>,
-    /// Some of the peers; null is TCP alone.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum, default_values_t = [Kind::Rabbitmq, Kind::Haremq, Kind::Null])]
-    pub peers: Vec<Kind>,
+    /// Some of the peers; haremq-os is HareMQ with --durability os, where messages are persistent; null is TCP alone.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum,
+          default_values_t = [Entrant::Rabbitmq, Entrant::Haremq, Entrant::HaremqOs, Entrant::Null])]
+    pub peers: Vec<Entrant>,
     /// Numbers of shards that HareMQ is measured with (default: 1, and one per core).
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub shards: Vec<usize>,
@@ -208,10 +210,10 @@ pub struct CompareOptions {
     /// How often each is measured, peers in turn (default: 3).
     #[arg(long, value_name = "N")]
     pub repeats: Option<usize>,
-    /// Seconds that are measured each time, after one that is not (default: 5).
+    /// Seconds that are measured each time, after one that is not (default: 5); 8 takes as long as it takes.
     #[arg(short = 'z', long, value_name = "SECONDS")]
     pub time: Option<f64>,
-    /// Once for 3 seconds.
+    /// Once for 3 seconds, 8 with a tenth of its messages.
     #[arg(long)]
     pub quick: bool,
     /// How often a run that others disturbed (more than 0.15 cores) is repeated.
@@ -236,6 +238,15 @@ pub struct VerifyOptions {
     /// Arguments for the haremq that is started.
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub broker_args: Option<String>,
+}
+
+/// Whom `compare` lets run.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entrant {
+    Rabbitmq,
+    Haremq,
+    HaremqOs,
+    Null,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]

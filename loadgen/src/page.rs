@@ -2,12 +2,15 @@
 
 use std::fmt::Write;
 
-use crate::report::{Cost, MessagesReport, Percentiles, Report, Second, SessionsReport, Setup};
+use crate::report::{
+    BacklogReport, Cost, DiskReport, MessagesReport, Percentiles, Report, Second, SessionsReport, Setup,
+};
 
 impl Report {
     pub fn text(&self) -> String {
         match self {
             Report::Messages(report) => report.text(),
+            Report::Backlog(report) => report.text(),
             Report::Sessions(report) => report.text(),
         }
     }
@@ -22,6 +25,18 @@ impl SessionsReport {
         write_percentiles(&mut page, "time", &self.latency);
         self.cost.write(&mut page);
         page
+    }
+}
+
+impl BacklogReport {
+    fn text(&self) -> String {
+        format!(
+            "{}{}\n  backlog     filled at {}/s confirmed, drained at {}/s\n",
+            self.fill.text(),
+            self.drain.text(),
+            thousands(self.fill.confirmed_per_second as u64),
+            thousands(self.drain.delivered_per_second as u64)
+        )
     }
 }
 
@@ -85,6 +100,9 @@ impl MessagesReport {
         write_percentiles(page, "confirm", &self.confirm_latency);
         write_percentiles(page, "lag", &self.lag);
         write_percentiles(page, "lateness", &self.lateness);
+        if let Some(disk) = &self.disk {
+            disk.write(page, self.confirm_latency.as_ref());
+        }
         if self.setup.rate_per_producer.is_none() && self.latency.is_some() {
             _ = writeln!(
                 page,
@@ -129,7 +147,7 @@ impl MessagesReport {
     pub fn violations_text(&self) -> String {
         let v = &self.violations;
         let mut text = format!(
-            "  violations  lost {}, duplicated {}, reordered {}, corrupted {}, returned {}, early {}, left over {}, unconfirmed {}, protocol {}\n",
+            "  violations  lost {}, duplicated {}, reordered {}, corrupted {}, returned {}, early {}, left over {}, unconfirmed {}, unsynced {}, protocol {}\n",
             v.lost,
             v.duplicated,
             v.reordered,
@@ -138,12 +156,34 @@ impl MessagesReport {
             v.early,
             v.left_over,
             v.unconfirmed,
+            v.unsynced,
             v.protocol
         );
         for example in &v.examples {
             _ = writeln!(text, "    {example}");
         }
         text
+    }
+}
+
+impl DiskReport {
+    /// What it takes to sync, and what a confirm takes beyond that if it waits for one.
+    fn write(&self, page: &mut String, confirm: Option<&Percentiles>) {
+        let Percentiles { p50, p99, .. } = &self.before;
+        let after = &self.after;
+        _ = write!(
+            page,
+            "  disk        4 KiB and fdatasync on {}: p50 {}  p99 {} us before, p50 {}  p99 {} us after",
+            self.file_system,
+            micros(*p50),
+            micros(*p99),
+            micros(after.p50),
+            micros(after.p99)
+        );
+        if let Some(confirm) = confirm {
+            _ = write!(page, "; confirm p50 {:+.1} us", confirm.p50 - self.p50());
+        }
+        page.push('\n');
     }
 }
 

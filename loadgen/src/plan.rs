@@ -24,6 +24,8 @@ pub struct Run {
 #[derive(Debug)]
 pub enum Workload {
     Messages(Box<Load>),
+    /// A queue is filled while nobody takes from it, then drained.
+    Backlog(Box<Backlog>),
     /// Connect, open a channel, close; `concurrency` at a time.
     Churn {
         concurrency: usize,
@@ -48,8 +50,15 @@ pub struct Threads {
     pub cores: Vec<usize>,
 }
 
-/// Messages from producers through queues to consumers.
+/// Two loads on one queue, the second as long as the first.
 #[derive(Debug)]
+pub struct Backlog {
+    pub fill: Load,
+    pub drain: Load,
+}
+
+/// Messages from producers through queues to consumers.
+#[derive(Clone, Debug)]
 pub struct Load {
     pub body_bytes: usize,
     /// Whether what arrives is judged; the null peer delivers one message again and again.
@@ -137,6 +146,7 @@ impl Run {
         let workload = match options.scenario.as_deref() {
             Some(scenario::CHURN) => Workload::Churn { concurrency: count(options.producers)?.max(1) },
             Some(scenario::START) => Workload::Start,
+            Some(scenario::BACKLOG) => Workload::Backlog(Box::new(Backlog::resolve(&options)?)),
             _ => Workload::Messages(Box::new(Load::resolve(&options)?)),
         };
         let mut run = Run {
@@ -147,10 +157,38 @@ impl Run {
             realtime: options.realtime,
             scenario: options.scenario,
         };
-        if let Workload::Messages(load) = &mut run.workload {
-            run.threads.count = load.assign_threads(run.threads.count);
-        }
+        let threads = &mut run.threads.count;
+        *threads = match &mut run.workload {
+            Workload::Messages(load) => load.assign_threads(*threads),
+            Workload::Backlog(backlog) => {
+                backlog.fill.assign_threads(*threads).max(backlog.drain.assign_threads(*threads))
+            }
+            Workload::Churn { .. } | Workload::Start => *threads,
+        };
         Ok(run)
+    }
+
+    /// Whether the broker is to keep what it confirms.
+    pub fn keeps(&self) -> bool {
+        match &self.workload {
+            Workload::Messages(load) => load.persistent && load.confirm_window.is_some(),
+            Workload::Backlog(_) => true,
+            Workload::Churn { .. } | Workload::Start => false,
+        }
+    }
+}
+
+impl Backlog {
+    pub fn resolve(options: &RunOptions) -> Result<Backlog, String> {
+        let load = |producers, consumers| {
+            Load::resolve(&RunOptions { producers, consumers: Some(consumers), ..options.clone() })
+        };
+        let (mut fill, mut drain) = (load(options.producers, 0)?, load(Some(0), 1)?);
+        if options.consumers.is_some_and(|count| count != 1) || fill.topology.queues.len() != 1 {
+            return Err("a backlog lies in one queue and is drained by one consumer".to_owned());
+        }
+        (fill.topology.deletes, drain.topology.declares) = (false, false);
+        Ok(Backlog { fill, drain })
     }
 }
 
@@ -357,7 +395,7 @@ pub mod tests {
         let run = Run::resolve(options(line)).unwrap();
         match run.workload {
             Workload::Messages(load) => *load,
-            Workload::Churn { .. } | Workload::Start => panic!("not messages"),
+            Workload::Backlog(_) | Workload::Churn { .. } | Workload::Start => panic!("not messages"),
         }
     }
 
@@ -400,9 +438,17 @@ pub mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for line in
-            ["-s 15", "--scenario 99", "--threads 0", "-r nan", "-z 1e99", "-x 300 -X 300", "--cpus x"]
-        {
+        for line in [
+            "-s 15",
+            "--scenario 99",
+            "--scenario 8 -y 2",
+            "--scenario 8 --queue-pattern q-%d --queue-pattern-to 2",
+            "--threads 0",
+            "-r nan",
+            "-z 1e99",
+            "-x 300 -X 300",
+            "--cpus x",
+        ] {
             assert!(Run::resolve(options(line)).is_err(), "{line}");
         }
         for line in [
@@ -415,6 +461,19 @@ pub mod tests {
         ] {
             assert!(Run::resolve(options(line)).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_backlog_is_filled_without_a_consumer_and_drained_without_a_producer() {
+        let run = Run::resolve(options("--scenario 8 -C 1000 -x 2")).unwrap();
+        assert!(run.keeps());
+        let Workload::Backlog(backlog) = run.workload else { panic!("no backlog") };
+        let Backlog { fill, drain } = *backlog;
+        assert_eq!((fill.producers.len(), fill.consumers.len()), (2, 0));
+        assert_eq!((drain.producers.len(), drain.consumers.len()), (0, 1));
+        assert_eq!((fill.topology.declares, fill.topology.deletes), (true, false));
+        assert_eq!((drain.topology.declares, drain.topology.deletes), (false, true));
+        assert_eq!((fill.messages_per_producer, drain.acks), (Some(1000), Acks::Every(100)));
     }
 
     #[test]

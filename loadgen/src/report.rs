@@ -3,18 +3,19 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::violations::Violations;
+use crate::violations::{Kind, Violations};
 
 /// What came out of a `Run`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Report {
     Messages(Box<MessagesReport>),
+    Backlog(Box<BacklogReport>),
     Sessions(Box<SessionsReport>),
 }
 
 /// Rates and costs are of the measured part; counts and violations of the whole run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Default, Debug, Serialize, Deserialize)]
 pub struct MessagesReport {
     pub id: String,
     pub scenario: Option<String>,
@@ -42,12 +43,21 @@ pub struct MessagesReport {
     /// Connections times seconds under connection.blocked.
     pub blocked_seconds: f64,
     pub drain_seconds: f64,
+    /// Of a broker of ours, if it was to keep what it confirmed.
+    pub disk: Option<DiskReport>,
     pub cost: Cost,
     pub violations: Violations,
     /// No violation, if the messages were verified.
     pub intact: bool,
     pub verified: bool,
     pub seconds: Vec<Second>,
+}
+
+/// A queue that was filled while nobody took from it, then drained.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BacklogReport {
+    pub fill: MessagesReport,
+    pub drain: MessagesReport,
 }
 
 /// A run without messages. A session is a connection with an open channel.
@@ -66,7 +76,7 @@ pub struct SessionsReport {
 }
 
 /// The load, in short.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct Setup {
     pub producers: usize,
     pub consumers: usize,
@@ -94,6 +104,15 @@ pub struct Setup {
     pub realtime: bool,
     /// To declare and bind everything.
     pub declare_seconds: f64,
+}
+
+/// The disk below the broker's folder: a write of 4 KiB to a file that is all there, and its fdatasync.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DiskReport {
+    pub file_system: String,
+    /// Before the load, and after it.
+    pub before: Percentiles,
+    pub after: Percentiles,
 }
 
 /// Of the measured part of the run.
@@ -142,8 +161,47 @@ impl Report {
     pub fn is_intact(&self) -> bool {
         match self {
             Report::Messages(report) => report.intact,
+            Report::Backlog(report) => report.fill.intact && report.drain.intact,
             Report::Sessions(_) => true,
         }
+    }
+
+    /// The part of it that confirms are in, if messages were published.
+    pub fn of_publishing(&mut self) -> Option<&mut MessagesReport> {
+        match self {
+            Report::Messages(report) => Some(report),
+            Report::Backlog(report) => Some(&mut report.fill),
+            Report::Sessions(_) => None,
+        }
+    }
+
+    /// Those of messages in it.
+    pub fn of_messages(&self) -> Vec<&MessagesReport> {
+        match self {
+            Report::Messages(report) => vec![report],
+            Report::Backlog(report) => vec![&report.fill, &report.drain],
+            Report::Sessions(_) => Vec::new(),
+        }
+    }
+}
+
+impl MessagesReport {
+    /// Takes back that all was well.
+    pub fn violate(&mut self, kind: Kind, count: u64, describe: impl FnOnce() -> String) {
+        self.violations.add_many(kind, count, describe);
+        self.intact = self.violations.total() == 0;
+    }
+}
+
+impl DiskReport {
+    /// Microseconds, as below: the lower of the two medians, since what a load leaves to be written delays the later one.
+    pub fn p50(&self) -> f64 {
+        self.before.p50.min(self.after.p50)
+    }
+
+    /// The higher of the two.
+    pub fn p99(&self) -> f64 {
+        self.before.p99.max(self.after.p99)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::options::{Flag, RunOptions};
 use crate::pairs::{pairs, table};
 
 /// What is declared before the run and deleted after it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Topology {
     pub queues: Vec<String>,
     pub exchange: Option<Exchange>,
@@ -16,7 +16,10 @@ pub struct Topology {
     /// A queue that gets what expires in, or is refused from, the only one of `queues`, and is consumed from in its place.
     pub dead_letters: Option<String>,
     pub durable: bool,
-    pub predeclared: bool,
+    /// Else all is there already.
+    pub declares: bool,
+    /// Else all stays.
+    pub deletes: bool,
     /// Every message reaches every queue.
     copies_to_all: bool,
     pub matching: Matching,
@@ -77,7 +80,8 @@ impl Topology {
             exchange,
             bindings,
             durable: options.has_flag(Flag::Persistent),
-            predeclared: options.predeclared,
+            declares: !options.predeclared,
+            deletes: !options.predeclared,
             copies_to_all,
             matching,
         })

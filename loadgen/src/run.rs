@@ -81,6 +81,7 @@ struct Conductor<'a> {
 
 impl Conductor<'_> {
     fn conduct(&mut self) -> Phases {
+        let opened = self.observer.sample(&self.shared);
         self.wait_for_consumers();
         let timing = self.run.timing;
         let before = self.observer.sample(&self.shared);
@@ -93,8 +94,10 @@ impl Conductor<'_> {
         self.shared.ring_all();
         self.wait_until(measure_from, |_| interrupt::requested());
         // Thousands of messages are on their way before a sample at the very start is taken.
-        let begin = match timing.warmup_ns {
-            0 => before.moved_to(start_at),
+        let begin = match (timing.warmup_ns, self.load.producers.is_empty()) {
+            (0, false) => before.moved_to(start_at),
+            // What lies in the queues comes as soon as it is asked for.
+            (0, true) => opened,
             _ => self.observer.sample(&self.shared),
         };
         self.wait_until(stop_at, Conductor::is_over);

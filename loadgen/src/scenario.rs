@@ -9,21 +9,20 @@ pub fn apply(name: &str, options: &mut RunOptions) -> bool {
         "1b" => limited(auto_ack(options, 16)),
         "2" => _ = auto_ack(options, KIB),
         "2b" => limited(auto_ack(options, KIB)),
-        "3" => persistent_with_confirms(options, 1000, 100),
-        "3w1" => persistent_with_confirms(options, 1, 1),
+        "3" => _ = persistent_with_confirms(options, 1000, 100),
+        "3w1" => _ = persistent_with_confirms(options, 1, 1),
         "4" => fanout(options),
         "5" => many_bindings(options, "topic", "bench.%d.event", 10_000),
         "5u" => many_bindings(unique(options), "topic", "bench.%d", 10_000),
         "6" => many_bindings(options, "headers", "%d", 100),
         "6u" => many_bindings(unique(options), "headers", "%d", 10_000),
         "7" => many_bindings(options, "direct", "key-%d", 10_000),
+        BACKLOG => million(persistent_with_confirms(options, 1000, 100)),
         "9" => paced(auto_ack(options, 16), 20_000.0),
         "9f" => paced(realtime(auto_ack(options, 16)), 20_000.0),
         "9f1k" => paced(realtime(auto_ack(options, 16)), 1_000.0),
-        "9p" => {
-            paced(options, 20_000.0);
-            persistent_with_confirms(options, 1000, 100);
-        }
+        "9p" => paced(persistent_with_confirms(options, 1000, 100), 20_000.0),
+        "9fc" => paced(realtime(persistent_with_confirms(options, 1000, 100)), 20_000.0),
         "10" => limited(many_connections(options)),
         "10r" => paced(many_connections(options), 40.0),
         "11" => _ = auto_ack(options, 16 * KIB),
@@ -35,6 +34,8 @@ pub fn apply(name: &str, options: &mut RunOptions) -> bool {
     true
 }
 
+/// A queue is filled, then drained.
+pub const BACKLOG: &str = "8";
 /// Connections opened and closed as fast as it goes.
 pub const CHURN: &str = "12";
 /// From the start of the broker's process to the first open connection.
@@ -56,7 +57,7 @@ fn auto_ack(options: &mut RunOptions, body_bytes: usize) -> &mut RunOptions {
     options
 }
 
-fn persistent_with_confirms(options: &mut RunOptions, window: u32, multi_ack: u32) {
+fn persistent_with_confirms(options: &mut RunOptions, window: u32, multi_ack: u32) -> &mut RunOptions {
     options.size.get_or_insert(KIB);
     options.confirm.get_or_insert(window);
     options.multi_ack.get_or_insert(multi_ack);
@@ -64,6 +65,13 @@ fn persistent_with_confirms(options: &mut RunOptions, window: u32, multi_ack: u3
     if !options.has_flag(Flag::Persistent) {
         options.flag.push(Flag::Persistent);
     }
+    options
+}
+
+/// As many messages of each producer, however long they take within reason.
+fn million(options: &mut RunOptions) {
+    options.pmessages.get_or_insert(1_000_000);
+    options.time.get_or_insert(600.0);
 }
 
 /// One producer, a fanout exchange, ten queues with a consumer each. Limited in flight, because nothing else bounds the
@@ -149,6 +157,25 @@ mod tests {
         assert_eq!(applied("5u"), (Some("topic".into()), Some(10_000), true));
         assert_eq!(applied("6"), (Some("headers".into()), Some(100), false));
         assert_eq!(applied("6u"), (Some("headers".into()), Some(10_000), true));
+    }
+
+    #[test]
+    fn what_is_to_be_kept_is_confirmed() {
+        for (name, rate, realtime, count) in [
+            ("3", None, false, None),
+            ("9p", Some(20_000.0), false, None),
+            ("9fc", Some(20_000.0), true, None),
+            ("8", None, false, Some(1_000_000)),
+        ] {
+            let mut options = RunOptions::default();
+            assert!(apply(name, &mut options), "{name}");
+            assert!(options.has_flag(Flag::Persistent) && !options.autoack, "{name}");
+            assert_eq!(
+                (options.size, options.confirm, options.multi_ack),
+                (Some(KIB), Some(1000), Some(100))
+            );
+            assert_eq!((options.rate, options.realtime, options.pmessages), (rate, realtime, count));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::disk::Probe;
 use crate::failure::Failure;
 use crate::launch::Recipe;
 use crate::options::{Format, RunOptions};
@@ -9,7 +10,7 @@ use crate::plan::{Run, Workload};
 use crate::report::{Report, Second};
 use crate::run::Target;
 use crate::uri::Uri;
-use crate::{process, realtime, run, sessions};
+use crate::{backlog, process, realtime, run, sessions};
 
 /// Runs, shows the report, and says whether all was intact.
 pub fn run(options: &RunOptions) -> Result<bool, Failure> {
@@ -41,7 +42,14 @@ fn with_own_broker(run: &Run, options: &RunOptions) -> Result<Report, Failure> {
     let recipe = Recipe::of(options).map_err(Failure::unreachable)?;
     let broker = recipe.start().map_err(Failure::unreachable)?;
     let target = Target { uri: broker.uri(), pid: Some(broker.pid().map_err(Failure::internal)?) };
-    let report = measure(run, options, &target);
+    let probe = broker.folder().filter(|_| run.keeps()).map(Probe::begin).transpose();
+    let report = probe.map_err(Failure::internal).and_then(|probe| {
+        let mut report = measure(run, options, &target)?;
+        if let (Some(probe), Some(part)) = (probe, report.of_publishing()) {
+            part.disk = Some(probe.end().map_err(Failure::internal)?);
+        }
+        Ok(report)
+    });
     let stopped = broker.stop().map_err(Failure::internal);
     match report {
         Ok(report) => stopped.map(|()| report),
@@ -59,6 +67,9 @@ fn measure(run: &Run, options: &RunOptions, target: &Target) -> Result<Report, F
         Workload::Messages(load) => {
             Report::Messages(Box::new(run::messages(run, load, target, &mut each_second)?))
         }
+        Workload::Backlog(backlog) => {
+            Report::Backlog(Box::new(backlog::run(run, backlog, target, &mut each_second)?))
+        }
         Workload::Churn { concurrency } => {
             Report::Sessions(Box::new(sessions::churn(run, *concurrency, target)?))
         }
@@ -71,8 +82,10 @@ fn show(options: &RunOptions, report: &Report) -> Result<(), Failure> {
     match (options.format, report) {
         (Format::Live, _) => say(&report.text()),
         (Format::Json, _) => say(&(json.clone() + "\n")),
-        (Format::Quiet, Report::Messages(report)) if !report.intact => say(&report.violations_text()),
-        (Format::Quiet, _) => {}
+        (Format::Quiet, report) => {
+            let broken = report.of_messages().into_iter().filter(|report| !report.intact);
+            broken.for_each(|report| say(&report.violations_text()));
+        }
     }
     let Some(path) = &options.json else { return Ok(()) };
     std::fs::write(path, json + "\n")

@@ -116,6 +116,7 @@ impl Findings {
             blocked_seconds: self.outcomes.iter().map(|o| o.blocked_ns).sum::<u64>() as f64
                 / NS_PER_SECOND as f64,
             drain_seconds: drain_ns as f64 / NS_PER_SECOND as f64,
+            disk: None,
             cost: observer.cost(&begin, &end),
             intact: violations.total() == 0,
             verified: load.verified,

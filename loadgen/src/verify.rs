@@ -67,6 +67,7 @@ fn verdict(trial: &Trial, target: &Target) -> Result<String, String> {
             let report = sessions::churn(&run, *concurrency, target).map_err(failed)?;
             Ok(format!("{} connections", thousands(report.sessions)))
         }
+        Workload::Backlog(_) => Err("a backlog is two runs".to_owned()),
         Workload::Start => Err("a start is no trial of a broker that runs".to_owned()),
     }
 }

@@ -17,6 +17,8 @@ pub enum Kind {
     LeftOver,
     /// Not confirmed in time.
     Unconfirmed,
+    /// Confirmed as kept sooner than the disk could keep it.
+    Unsynced,
     /// The broker broke the protocol, or closed a channel or connection.
     Protocol,
 }
@@ -31,6 +33,7 @@ pub struct Violations {
     pub early: u64,
     pub left_over: u64,
     pub unconfirmed: u64,
+    pub unsynced: u64,
     pub protocol: u64,
     /// Not a violation: repeated deliveries that were marked as such.
     pub redelivered: u64,
@@ -79,12 +82,13 @@ impl Violations {
             Kind::Early => &mut self.early,
             Kind::LeftOver => &mut self.left_over,
             Kind::Unconfirmed => &mut self.unconfirmed,
+            Kind::Unsynced => &mut self.unsynced,
             Kind::Protocol => &mut self.protocol,
         }
     }
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Lost,
     Kind::Duplicated,
     Kind::Reordered,
@@ -93,6 +97,7 @@ const KINDS: [Kind; 9] = [
     Kind::Early,
     Kind::LeftOver,
     Kind::Unconfirmed,
+    Kind::Unsynced,
     Kind::Protocol,
 ];
 /// The rest is only counted: a broken run must not fill the screen.

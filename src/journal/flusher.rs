@@ -25,7 +25,10 @@ use super::disk::Disk;
 use super::layout::{self, GROUPS_AT, STAMP_AT, Stamp};
 use super::link::{Group, Link};
 use super::position::Position;
-use crate::limits::{JOURNAL_SPACE_LOOK_NS, JOURNAL_STAMP_AFTER_NS, JOURNAL_WRITE_BYTES};
+use crate::limits::{
+    JOURNAL_SPACE_LOOK_NS, JOURNAL_STAMP_AFTER_NS, JOURNAL_WRITE_BYTES, JOURNAL_ZERO_AHEAD_BYTES,
+    JOURNAL_ZERO_BYTES,
+};
 use folder::Folder;
 
 pub struct FlusherConfig {
@@ -75,6 +78,8 @@ struct Current<F> {
     segment: u32,
     path: String,
     file: F,
+    /// Up to where it was written before, with zeros or in an earlier life.
+    zeroed: u64,
 }
 
 impl<D: Disk> Flusher<D> {
@@ -220,9 +225,9 @@ impl<D: Disk> Flusher<D> {
         self.sync()?;
         let made = self.folder.begin(segment, self.previous, bytes);
         self.no_room_until = match made {
-            Ok(file) => {
+            Ok((file, zeroed)) => {
                 assert!(self.taken.front().is_some_and(|group| group.at.offset() == GROUPS_AT));
-                self.current = Some(Current { segment, path: self.folder.path_of(segment), file });
+                self.current = Some(Current { segment, path: self.folder.path_of(segment), file, zeroed });
                 None
             }
             Err(failure) if failure.is_no_room() => Some(now + JOURNAL_SPACE_LOOK_NS),
@@ -262,19 +267,38 @@ impl<D: Disk> Flusher<D> {
     }
 
     /// What can be done while nobody waits.
+    /// Writes zeros in front of the next groups, if little is left that was written before.
+    fn zero_ahead(&mut self) -> Result<bool, Failure> {
+        let Some(current) = &mut self.current else { return Ok(false) };
+        let written = u64::from(self.written.offset());
+        let from = current.zeroed.max(written);
+        if self.written.segment() != current.segment
+            || from >= (written + JOURNAL_ZERO_AHEAD_BYTES / 2).min(self.folder.segment_bytes())
+        {
+            return Ok(false);
+        }
+        let to = self.folder.segment_bytes().min(from + JOURNAL_ZERO_BYTES / 4);
+        self.folder.zero(&current.file, &current.path, from..to)?;
+        current.zeroed = to;
+        Ok(true)
+    }
+
+    /// A server that is hardly used takes no room ahead.
+    fn make_ahead(&mut self) -> Result<bool, Failure> {
+        let is_early = u64::from(self.written.offset()) < self.folder.segment_bytes() / 2;
+        if self.current.is_none() || is_early { Ok(false) } else { self.folder.make_ahead() }
+    }
+
     fn rest(&mut self, now: u64) -> Result<bool, Failure> {
         if self.stamped < self.synced && now >= self.stamp_at {
             self.stamp()?;
             return Ok(true);
         }
-        // A server that is hardly used takes no room ahead.
-        if self.low
-            || self.current.is_none()
-            || u64::from(self.written.offset()) < self.folder.segment_bytes() / 2
-        {
+        if self.low {
             return Ok(false);
         }
-        match self.folder.make_ahead() {
+        let ahead = self.zero_ahead().and_then(|done| if done { Ok(true) } else { self.make_ahead() });
+        match ahead {
             Err(failure) if failure.is_no_room() => {
                 self.set_low(true);
                 Ok(false)

@@ -8,7 +8,7 @@ use crate::routing::{Binding, ID_HEADER, Topology};
 /// Declares and binds everything, and empties queues that were there before.
 pub fn declare(session: &mut Session, topology: &Topology) -> Result<(), ClientError> {
     session.open_channel(CHANNEL)?;
-    if topology.predeclared {
+    if !topology.declares {
         return Ok(());
     }
     declare_exchange(session, topology)?;
@@ -55,7 +55,7 @@ pub fn left_over(session: &mut Session, topology: &Topology) -> Result<u64, Clie
 
 /// Deletes what [`declare`] made.
 pub fn delete(session: &mut Session, topology: &Topology) -> Result<(), ClientError> {
-    if topology.predeclared {
+    if !topology.deletes {
         return Ok(());
     }
     let deletes = each_queue(topology)?.map(|queue| Method::QueueDelete {

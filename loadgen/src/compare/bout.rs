@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::course::Peer;
 use super::scenarios::{Scenario, Shows};
 use crate::interrupt;
 use crate::page::thousands;
 use crate::report::{Cost, Report};
+use crate::violations::Kind;
 
 /// All attempts at one run. The one that the others of the machine disturbed least counts.
 pub struct Bout {
@@ -45,7 +47,7 @@ impl Ring {
     pub fn fight(
         &self,
         scenario: &Scenario,
-        peer: &str,
+        peer: &Peer,
         name: &str,
         arguments: &[String],
     ) -> Result<Bout, String> {
@@ -53,7 +55,11 @@ impl Ring {
         let mut disturbed = true;
         for attempt in 0..=self.again {
             let name = if attempt == 0 { name.to_owned() } else { format!("{name}-again{attempt}") };
-            attempts.push(self.attempt(name, arguments)?);
+            let mut attempt = self.attempt(name, arguments)?;
+            if let (Ok(report), true) = (&mut attempt.report, peer.is_synced()) {
+                doubt(report);
+            }
+            attempts.push(attempt);
             // A run that failed fails again; a start is over before anybody could disturb it.
             let report = attempts.last().and_then(|attempt| attempt.report.as_ref().ok());
             let Some(report) = report.filter(|_| scenario.shows != Shows::Start) else {
@@ -65,7 +71,7 @@ impl Ring {
                 break;
             }
         }
-        let peer = peer.to_owned();
+        let peer = peer.name.clone();
         Ok(Bout { scenario: scenario.name, shows: scenario.shows, peer, attempts, disturbed })
     }
 
@@ -109,11 +115,19 @@ impl Bout {
         };
         let mut line = match report {
             Report::Messages(report) => format!("{}/s", thousands(report.delivered_per_second as u64)),
+            Report::Backlog(report) => format!(
+                "{}/s in, {}/s out",
+                thousands(report.fill.confirmed_per_second as u64),
+                thousands(report.drain.delivered_per_second as u64)
+            ),
             Report::Sessions(report) => format!("{:.1}/s", report.sessions_per_second),
         };
         let latency = latency(report).filter(|_| self.shows != Shows::Rate);
         if let Some(latency) = latency {
             line.push_str(&format!(", p50 {:.0} us, p99 {:.0} us", latency.p50, latency.p99));
+        }
+        if let Some((confirm, disk)) = confirm_and_disk(report) {
+            line.push_str(&format!(", confirm p50 {confirm:.0} us beside a sync of {disk:.0} us"));
         }
         if let Some(us) = cpu_us(report) {
             line.push_str(&format!(", CPU {us:.3} us each"));
@@ -124,14 +138,39 @@ impl Bout {
         }
         if !self.is_intact() {
             line.push_str(", NOT INTACT");
+            line.extend(self.examples().map(|example| format!("; {example}")));
         }
         line
     }
+
+    /// Words for what was not intact.
+    fn examples(&self) -> impl Iterator<Item = &String> {
+        let reports = self.attempts.iter().filter_map(|attempt| attempt.report.as_ref().ok());
+        reports.flat_map(Report::of_messages).flat_map(|report| &report.violations.examples)
+    }
 }
 
+/// A confirm that says of a message that the disk has it takes as long as it takes to bring it there.
+fn doubt(report: &mut Report) {
+    let medians = confirm_and_disk(report);
+    if let (Some((confirm, disk)), Some(part)) = (medians, report.of_publishing()) {
+        part.violate(Kind::Unsynced, u64::from(confirm < disk), || {
+            format!("confirm p50 {confirm:.0} us, but writing and syncing 4 KiB takes this disk {disk:.0} us")
+        });
+    }
+}
+
+/// The median of the confirms, and of a sync of the disk beside them.
+pub fn confirm_and_disk(report: &Report) -> Option<(f64, f64)> {
+    let part = *report.of_messages().first()?;
+    Some((part.confirm_latency.as_ref()?.p50, part.disk.as_ref()?.p50()))
+}
+
+/// Of a backlog, that of the filling.
 pub fn cost(report: &Report) -> &Cost {
     match report {
         Report::Messages(report) => &report.cost,
+        Report::Backlog(report) => &report.fill.cost,
         Report::Sessions(report) => &report.cost,
     }
 }
@@ -139,21 +178,30 @@ pub fn cost(report: &Report) -> &Cost {
 pub fn latency(report: &Report) -> Option<&crate::report::Percentiles> {
     match report {
         Report::Messages(report) => report.latency.as_ref(),
+        // How long messages lay there.
+        Report::Backlog(_) => None,
         Report::Sessions(report) => report.latency.as_ref(),
     }
 }
 
-/// The broker's, per delivery or per session.
+/// The broker's, per delivery, per message in and out, or per session.
 pub fn cpu_us(report: &Report) -> Option<f64> {
     match report {
         Report::Messages(report) => report.cost.broker_cpu_us_per_deliver,
+        Report::Backlog(report) => {
+            Some(report.fill.cost.broker_cpu_us_per_publish? + report.drain.cost.broker_cpu_us_per_deliver?)
+        }
         Report::Sessions(report) => report.cost.broker_cpu_us_per_publish,
     }
 }
 
-/// Unknown is none.
+/// Unknown is none; of a backlog, in the worse of its two runs.
 pub fn foreign_cores(report: &Report) -> f64 {
-    cost(report).foreign_cores.unwrap_or(0.0)
+    let drain = match report {
+        Report::Backlog(report) => report.drain.cost.foreign_cores,
+        Report::Messages(_) | Report::Sessions(_) => None,
+    };
+    cost(report).foreign_cores.unwrap_or(0.0).max(drain.unwrap_or(0.0))
 }
 
 /// Until it ends; an interrupt is passed on, so that it ends its broker and reports what it has.
@@ -190,3 +238,37 @@ fn take(errors: &Path) -> String {
 }
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{DiskReport, MessagesReport, Percentiles};
+
+    fn percentiles(p50: f64) -> Percentiles {
+        Percentiles { p50, p90: p50, p99: p50, p999: p50, p9999: p50, max: p50, count: 1 }
+    }
+
+    fn report(confirm: f64, disk: [f64; 2]) -> Report {
+        let [before, after] = disk.map(percentiles);
+        let disk = Some(DiskReport { file_system: "ext4".to_owned(), before, after });
+        let part =
+            MessagesReport { confirm_latency: Some(percentiles(confirm)), disk, ..MessagesReport::default() };
+        Report::Messages(Box::new(MessagesReport { intact: true, ..part }))
+    }
+
+    #[test]
+    fn nothing_is_kept_sooner_than_the_disk_keeps_it() {
+        for (confirm, disk, intact) in [
+            (150.0, [145.0, 160.0], true),
+            (150.0, [160.0, 145.0], true),
+            (150.0, [150.0, 900.0], true),
+            (60.0, [145.0, 160.0], false),
+        ] {
+            let mut report = report(confirm, disk);
+            doubt(&mut report);
+            assert_eq!(report.is_intact(), intact, "{confirm} {disk:?}");
+            let examples = &report.of_messages()[0].violations.examples;
+            assert_eq!(examples.iter().any(|text| text.starts_with("Unsynced: confirm p50 60 us")), !intact);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The comparison that was asked for: scenarios, peers, repeats, and the command line of each run.
 
+use std::env;
 use std::path::PathBuf;
 use std::thread;
 
@@ -7,13 +8,15 @@ use super::Scenario;
 use super::scenarios::{self, Shows};
 use crate::failure::Failure;
 use crate::launch::Kind;
-use crate::options::CompareOptions;
+use crate::options::{CompareOptions, Entrant};
 
 pub struct Course {
     pub scenarios: Vec<&'static Scenario>,
     pub peers: Vec<Peer>,
     pub repeats: usize,
     pub seconds: f64,
+    /// Of a backlog.
+    pub messages: u64,
     /// How often a disturbed run is repeated.
     pub again: usize,
     /// Whether 9f runs under SCHED_RR, and if not, why.
@@ -29,6 +32,18 @@ pub struct Peer {
     pub kind: Kind,
     pub broker_args: String,
     pub haremq: Option<PathBuf>,
+    /// A variant that differs only in how it keeps messages.
+    pub only_kept: bool,
+}
+
+impl Peer {
+    /// Whether it confirms a persistent message when the disk has it, as HareMQ does unless it is told otherwise.
+    pub fn is_synced(&self) -> bool {
+        let words = self.broker_args.replace('=', " ");
+        let mut words = words.split_whitespace().skip_while(|&word| word != DURABILITY).skip(1);
+        let told = words.next().map(str::to_owned).or_else(|| env::var("HAREMQ_DURABILITY").ok());
+        self.kind == Kind::Haremq && told.is_none_or(|class| class == "fsync")
+    }
 }
 
 impl Course {
@@ -43,6 +58,7 @@ impl Course {
             peers: peers(options)?,
             repeats: options.repeats.unwrap_or(repeats).max(1),
             seconds,
+            messages: if options.quick { 100_000 } else { 1_000_000 },
             again: options.again,
             realtime: Ok(()),
             configurations: String::new(),
@@ -54,8 +70,8 @@ impl Course {
     }
 
     pub fn peers_of(&self, scenario: &Scenario) -> impl Iterator<Item = &Peer> {
-        let null = scenario.null;
-        self.peers.iter().filter(move |peer| null || peer.kind != Kind::Null)
+        let (null, kept) = (scenario.null, scenario.kept);
+        self.peers.iter().filter(move |peer| (null || peer.kind != Kind::Null) && (kept || !peer.only_kept))
     }
 
     /// How many runs there are, those apart that will be repeated.
@@ -97,13 +113,23 @@ impl Course {
         }
         arguments
             .extend(scenario.options(peer.kind, self.realtime.is_ok()).iter().map(|&word| word.to_owned()));
-        arguments.extend(["-z".to_owned(), self.seconds.to_string()]);
+        let (option, value) = match scenario.shows {
+            Shows::Backlog => ("-C", self.messages.to_string()),
+            Shows::Rate | Shows::Latency | Shows::Connections | Shows::Start => {
+                ("-z", self.seconds.to_string())
+            }
+        };
+        arguments.extend([option.to_owned(), value]);
         arguments
     }
 
     fn seconds_of(&self, scenario: &Scenario, kind: Kind) -> f64 {
         let to_start_and_stop = if kind == Kind::Rabbitmq { RABBITMQ_SECONDS } else { OTHER_SECONDS };
         match scenario.shows {
+            Shows::Backlog => {
+                let seconds_each = if kind == Kind::Rabbitmq { RABBITMQ_KEEP_SECONDS } else { KEEP_SECONDS };
+                to_start_and_stop + self.messages as f64 * seconds_each
+            }
             Shows::Start => (STARTS_MIN * to_start_and_stop).max(self.seconds),
             Shows::Rate | Shows::Latency | Shows::Connections => {
                 to_start_and_stop + scenario.seconds_to_bind() + 1.0 + self.seconds
@@ -113,28 +139,40 @@ impl Course {
 }
 
 fn peers(options: &CompareOptions) -> Result<Vec<Peer>, Failure> {
-    let plain =
-        |name: &str, kind| Peer { name: name.to_owned(), kind, broker_args: String::new(), haremq: None };
+    let plain = |name: &str, kind| Peer { kind, ..haremq(name.to_owned(), String::new(), None) };
     let mut peers = Vec::new();
-    for kind in [Kind::Rabbitmq, Kind::Haremq, Kind::Null] {
-        if !options.peers.contains(&kind) {
+    for entrant in [Entrant::Rabbitmq, Entrant::Haremq, Entrant::HaremqOs, Entrant::Null] {
+        if !options.peers.contains(&entrant) {
             continue;
         }
-        match kind {
-            Kind::Rabbitmq => peers.push(plain("rabbitmq", kind)),
-            Kind::Null => peers.push(plain("null", kind)),
-            Kind::Haremq => {
+        match entrant {
+            Entrant::Rabbitmq => peers.push(plain("rabbitmq", Kind::Rabbitmq)),
+            Entrant::Null => peers.push(plain("null", Kind::Null)),
+            Entrant::Haremq => {
                 let binary = super::haremq(options)?;
-                peers.extend(shards(options).into_iter().map(|shards| Peer {
-                    name: format!("haremq-{shards}"),
-                    kind,
-                    broker_args: format!("--shards {shards} {}", options.haremq_args).trim().to_owned(),
-                    haremq: Some(binary.clone()),
+                peers.extend(shards(options).into_iter().map(|shards| {
+                    let arguments = format!("--shards {shards} {}", options.haremq_args);
+                    haremq(format!("haremq-{shards}"), arguments, Some(binary.clone()))
+                }));
+            }
+            // Whoever says how all of them keep messages has no use for a variant.
+            Entrant::HaremqOs if options.haremq_args.contains(DURABILITY) => {}
+            Entrant::HaremqOs => {
+                let binary = super::haremq(options)?;
+                peers.extend(shards(options).into_iter().map(|shards| {
+                    let arguments = format!("--shards {shards} {DURABILITY} os {}", options.haremq_args);
+                    let name = format!("haremq-{shards}-os");
+                    Peer { only_kept: true, ..haremq(name, arguments, Some(binary.clone())) }
                 }));
             }
         }
     }
     Ok(peers)
+}
+
+fn haremq(name: String, arguments: String, binary: Option<PathBuf>) -> Peer {
+    let broker_args = arguments.trim().to_owned();
+    Peer { name, kind: Kind::Haremq, broker_args, haremq: binary, only_kept: false }
 }
 
 fn shards(options: &CompareOptions) -> Vec<usize> {
@@ -148,6 +186,10 @@ fn shards(options: &CompareOptions) -> Vec<usize> {
 /// Seconds that a broker takes to start and to stop.
 const RABBITMQ_SECONDS: f64 = 9.0;
 const OTHER_SECONDS: f64 = 0.7;
+/// That a message takes into a queue and out of it.
+const RABBITMQ_KEEP_SECONDS: f64 = 60e-6;
+const KEEP_SECONDS: f64 = 5e-6;
+const DURABILITY: &str = "--durability";
 /// Of the scenario that only starts (sessions.rs).
 const STARTS_MIN: f64 = 3.0;
 
@@ -171,13 +213,26 @@ pub mod tests {
 
     #[test]
     fn the_null_peer_takes_part_where_it_can() {
-        let course = course("--quick --scenarios 1,5 --shards 1,2");
+        let course = course("--quick --scenarios 1,3,5 --shards 1,2");
         let names = |at: usize| -> Vec<&str> {
             course.peers_of(course.scenarios[at]).map(|peer| peer.name.as_str()).collect()
         };
         assert_eq!(names(0), ["rabbitmq", "haremq-1", "haremq-2", "null"]);
         assert_eq!(names(1), ["rabbitmq", "haremq-1", "haremq-2"]);
-        assert_eq!((course.bouts(), course.repeats, course.seconds), (7, 1, 3.0));
+        assert_eq!(names(2), ["rabbitmq", "haremq-1", "haremq-2", "haremq-1-os", "haremq-2-os"]);
+        assert_eq!((course.bouts(), course.repeats, course.seconds), (12, 1, 3.0));
+    }
+
+    #[test]
+    fn only_haremq_as_it_comes_promises_to_sync() {
+        let synced = |line: &str| -> Vec<String> {
+            let course = course(&format!("--scenarios 3 --shards 1 {line}"));
+            course.peers.iter().filter(|peer| peer.is_synced()).map(|peer| peer.name.clone()).collect()
+        };
+        assert_eq!(synced(""), ["haremq-1"]);
+        assert_eq!(synced("--haremq-args=--durability=fsync"), ["haremq-1"]);
+        assert_eq!(synced("--haremq-args=--durability=none"), [""; 0]);
+        assert_eq!(course("--scenarios 3 --shards 1 --haremq-args=--durability=os").peers.len(), 3);
     }
 
     #[test]
@@ -192,11 +247,18 @@ pub mod tests {
                     let words = words.chain(course.arguments(scenario, peer));
                     let cli = crate::options::Cli::try_parse_from(words).unwrap();
                     let Some(crate::options::Command::Run(options)) = cli.command else { panic!() };
-                    assert_eq!((options.broker, options.time), (peer.kind, Some(0.5)));
-                    let haremq = peer.kind == Kind::Haremq;
-                    assert_eq!(options.broker_args.as_deref(), haremq.then_some("--shards 2 --pin=off"));
+                    let backlog = scenario.shows == Shows::Backlog;
+                    assert_eq!((options.broker, options.time), (peer.kind, (!backlog).then_some(0.5)));
+                    assert_eq!(options.pmessages, backlog.then_some(1_000_000));
+                    let told = match (peer.kind, peer.only_kept) {
+                        (Kind::Haremq, false) => Some("--shards 2 --pin=off"),
+                        (Kind::Haremq, true) => Some("--shards 2 --durability os --pin=off"),
+                        (Kind::Rabbitmq | Kind::Null, _) => None,
+                    };
+                    assert_eq!(options.broker_args.as_deref(), told);
                     let run = crate::plan::Run::resolve(*options).unwrap();
                     assert!(!run.realtime || course.realtime.is_ok());
+                    assert_eq!(run.keeps(), scenario.kept);
                 }
             }
         }

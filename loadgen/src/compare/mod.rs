@@ -1,4 +1,4 @@
-//! The command `compare`: HareMQ beside RabbitMQ and beside TCP alone, in turn, each run with a fresh broker.
+//! The command `compare`: HareMQ beside RabbitMQ and beside TCP alone, in turn, each run with a fresh broker and folder.
 //!
 //! ```text
 //!  for each repeat, scenario, peer:  loadgen run --broker PEER --scenario S --json raw/S-PEER-REPEAT.json
@@ -32,7 +32,7 @@ pub fn run(options: &CompareOptions) -> Result<bool, Failure> {
     course.configurations = configurations(options, &course)?;
     say(&course.configurations);
     if let Err(why) = realtime::permitted() {
-        say(&format!("{why}; 9f runs under the usual scheduler"));
+        say(&format!("{why}; 9f and its like run under the usual scheduler"));
         course.realtime = Err(why);
     }
     folder.write_what_is_known(&course)?;
@@ -60,7 +60,7 @@ fn fight(course: &Course, ring: &Ring) -> Result<Vec<Bout>, Failure> {
                 }
                 let name = format!("{}-{}-{repeat}", scenario.name, peer.name);
                 let arguments = course.arguments(scenario, peer);
-                let bout = ring.fight(scenario, &peer.name, &name, &arguments).map_err(Failure::internal)?;
+                let bout = ring.fight(scenario, peer, &name, &arguments).map_err(Failure::internal)?;
                 bouts.push(bout);
                 let last = &bouts[bouts.len() - 1];
                 say(&format!("[{}/{total}] {name}: {}", bouts.len(), last.line()));

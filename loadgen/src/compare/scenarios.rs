@@ -11,6 +11,8 @@ pub struct Scenario {
     pub shows: Shows,
     /// Whether the null peer can take part: one producer with one routing key.
     pub null: bool,
+    /// Whether messages are persistent, and confirmed.
+    pub kept: bool,
 }
 
 /// What it is about.
@@ -18,6 +20,8 @@ pub struct Scenario {
 pub enum Shows {
     Rate,
     Latency,
+    /// Two rates: into a queue, and out of it.
+    Backlog,
     Connections,
     Start,
 }
@@ -28,6 +32,7 @@ impl Scenario {
         match (self.name, realtime) {
             ("9f", false) => vec!["--scenario", "9"],
             ("9f1k", false) => vec!["--scenario", "9", "-r", "1000"],
+            ("9fc", false) => vec!["--scenario", "9p"],
             // RabbitMQ looks at all 10,000 bindings, which takes it some 10 ms a message: the scenario's 20,000 in
             // flight would take it minutes to deliver, and keep it no busier than these do.
             ("6u", _) if peer == Kind::Rabbitmq => vec!["--scenario", "6u", "--in-flight", "300"],
@@ -43,9 +48,8 @@ impl Scenario {
 
 /// Those that were asked for, in the order of the table; all if none was. `9f` is both of its rates.
 pub fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>, String> {
-    let asks = |name: &str, scenario: &Scenario| {
-        name == scenario.name || (name == "9f" && scenario.name.starts_with(name))
-    };
+    let asks =
+        |name: &str, scenario: &Scenario| name == scenario.name || (name == "9f" && scenario.name == "9f1k");
     if let Some(name) = names.iter().find(|name| !SCENARIOS.iter().any(|scenario| asks(name, scenario))) {
         return Err(format!("no scenario that is compared is called {name}"));
     }
@@ -54,7 +58,7 @@ pub fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>, String> {
 }
 
 const fn rate(name: &'static str, words: &'static str) -> Scenario {
-    Scenario { name, words, shows: Shows::Rate, null: false }
+    Scenario { name, words, shows: Shows::Rate, null: false, kept: false }
 }
 
 const fn beside_null(scenario: Scenario) -> Scenario {
@@ -62,7 +66,11 @@ const fn beside_null(scenario: Scenario) -> Scenario {
 }
 
 const fn latency(name: &'static str, words: &'static str) -> Scenario {
-    Scenario { name, words, shows: Shows::Latency, null: false }
+    Scenario { shows: Shows::Latency, ..rate(name, words) }
+}
+
+const fn kept(scenario: Scenario) -> Scenario {
+    Scenario { kept: true, ..scenario }
 }
 
 const SCENARIOS: &[Scenario] = &[
@@ -77,11 +85,18 @@ const SCENARIOS: &[Scenario] = &[
     rate("10", "500 connections with a queue each"),
     beside_null(rate("11", "16 KB")),
     rate("14", "8 producers, 8 consumers, 8 queues"),
+    kept(rate("3", "1 KB, persistent, confirm window 1000, ack of 100")),
+    kept(rate("3w1", "1 KB, persistent, confirm window 1, ack each")),
+    kept(Scenario {
+        shows: Shows::Backlog,
+        ..rate("8", "1,000,000 x 1 KB, persistent, confirm window 1000, ack of 100")
+    }),
     latency("9f", "20,000/s at planned times"),
     latency("9f1k", "1,000/s at planned times"),
+    kept(latency("9fc", "20,000/s at planned times, 1 KB, persistent, confirm window 1000, ack of 100")),
     latency("10r", "500 connections at 40/s each"),
-    Scenario { name: "12", words: "connect, open a channel, close", shows: Shows::Connections, null: false },
-    Scenario { name: "13", words: "start to the first open connection", shows: Shows::Start, null: false },
+    Scenario { shows: Shows::Connections, ..rate("12", "connect, open a channel, close") },
+    Scenario { shows: Shows::Start, ..rate("13", "start to the first open connection") },
 ];
 
 #[cfg(test)]
@@ -99,8 +114,9 @@ mod tests {
     fn some_can_be_chosen_and_9f_is_both_rates() {
         assert_eq!(names(&["9f", "2"]), ["2", "9f", "9f1k"]);
         assert_eq!(names(&["9f1k", "5"]), ["5", "9f1k"]);
+        assert_eq!(names(&["9fc", "3"]), ["3", "9fc"]);
         assert_eq!(names(&[]).len(), SCENARIOS.len());
-        assert!(chosen(&["3".to_owned()]).is_err());
+        assert!(chosen(&["3x".to_owned()]).is_err());
     }
 
     #[test]
@@ -109,6 +125,7 @@ mod tests {
             let options = RunOptions { scenario: Some(scenario.name.to_owned()), ..RunOptions::default() };
             let run = Run::resolve(options).unwrap();
             assert_eq!(run.realtime, scenario.name.starts_with("9f"));
+            assert_eq!(run.keeps(), scenario.kept, "{}", scenario.name);
             if let (true, Workload::Messages(load)) = (scenario.null, &run.workload) {
                 assert_eq!((load.producers.len(), load.producers[0].keys.len()), (1, 1), "{}", scenario.name);
             }

@@ -6,7 +6,7 @@ use super::bout::{self, Bout};
 use super::course::Course;
 use super::scenarios::{Scenario, Shows};
 use crate::page::thousands;
-use crate::report::Report;
+use crate::report::{BacklogReport, DiskReport, MessagesReport, Percentiles, Report};
 
 /// summary.md.
 pub fn summary(course: &Course, bouts: &[Bout]) -> String {
@@ -14,6 +14,8 @@ pub fn summary(course: &Course, bouts: &[Bout]) -> String {
     let mut page = Page { course, bouts, text: title };
     page.rates();
     page.latencies();
+    page.backlogs();
+    page.confirms();
     page.connections();
     page.starts();
     page.remarks();
@@ -43,15 +45,62 @@ impl<'a> Figures<'a> {
     pub fn rate(&self) -> Option<Spread> {
         self.spread(|report| match report {
             Report::Messages(report) => Some(report.delivered_per_second),
+            Report::Backlog(_) => None,
             Report::Sessions(report) => Some(report.sessions_per_second),
         })
+    }
+
+    /// Into a queue: confirmed messages per second.
+    pub fn filled(&self) -> Option<Spread> {
+        self.backlog(|report| Some(report.fill.confirmed_per_second))
+    }
+
+    /// Out of it.
+    pub fn drained(&self) -> Option<Spread> {
+        self.backlog(|report| Some(report.drain.delivered_per_second))
+    }
+
+    pub fn fill_cpu_us(&self) -> Option<Spread> {
+        self.backlog(|report| report.fill.cost.broker_cpu_us_per_publish)
+    }
+
+    pub fn drain_cpu_us(&self) -> Option<Spread> {
+        self.backlog(|report| report.drain.cost.broker_cpu_us_per_deliver)
+    }
+
+    fn backlog(&self, figure: impl Fn(&BacklogReport) -> Option<f64>) -> Option<Spread> {
+        self.spread(|report| match report {
+            Report::Backlog(report) => figure(report),
+            Report::Messages(_) | Report::Sessions(_) => None,
+        })
+    }
+
+    pub fn confirms(&self, of: impl Fn(&Percentiles) -> f64) -> Option<Spread> {
+        self.publishing(|report| report.confirm_latency.as_ref().map(&of))
+    }
+
+    pub fn disk(&self, of: impl Fn(&DiskReport) -> f64) -> Option<Spread> {
+        self.publishing(|report| report.disk.as_ref().map(&of))
+    }
+
+    /// By how much the median of the confirms is above that of the disk beside them.
+    pub fn above_disk(&self) -> Option<Spread> {
+        self.spread(|report| bout::confirm_and_disk(report).map(|(confirm, disk)| confirm - disk))
+    }
+
+    fn publishing(&self, figure: impl Fn(&MessagesReport) -> Option<f64>) -> Option<Spread> {
+        self.spread(|report| report.of_messages().first().and_then(|part| figure(part)))
+    }
+
+    fn peak_megabytes(&self) -> Option<Spread> {
+        self.spread(|report| bout::cost(report).broker_peak_bytes.map(|bytes| bytes as f64 / 1e6))
     }
 
     pub fn cpu_us(&self) -> Option<Spread> {
         self.spread(bout::cpu_us)
     }
 
-    pub fn latency(&self, of: impl Fn(&crate::report::Percentiles) -> f64) -> Option<Spread> {
+    pub fn latency(&self, of: impl Fn(&Percentiles) -> f64) -> Option<Spread> {
         self.spread(|report| bout::latency(report).map(&of))
     }
 
@@ -61,7 +110,7 @@ impl<'a> Figures<'a> {
 
     /// A word for the column that says whether all is well.
     pub fn verdict(&self) -> &'static str {
-        let verified = |report: &&Report| !matches!(report, Report::Messages(m) if !m.verified);
+        let verified = |report: &&Report| report.of_messages().iter().all(|part| part.verified);
         match (self.bouts.iter().all(|bout| bout.is_intact()), self.reports.iter().all(verified)) {
             (true, true) => "yes",
             (true, false) => "unverified",
@@ -117,7 +166,8 @@ impl<'a> Page<'a> {
             "foreign cores",
             "intact",
         ];
-        self.table(Shows::Rate, "Rate", &heads, |page, scenario, peer| {
+        let is_shown = |scenario: &Scenario| scenario.shows == Shows::Rate;
+        self.table(is_shown, "Rate", &heads, |page, scenario, peer| {
             let figures = page.figures(scenario, peer);
             vec![
                 spread(figures.rate(), whole),
@@ -126,11 +176,7 @@ impl<'a> Page<'a> {
                 page.times(scenario, peer, "null", Figures::cpu_us),
                 middle(figures.spread(|report| bout::cost(report).broker_cores), 2),
                 middle(figures.spread(|report| bout::cost(report).loadgen_cpu_us_per_message), 3),
-                most(
-                    figures.spread(|report| {
-                        bout::cost(report).broker_peak_bytes.map(|bytes| bytes as f64 / 1e6)
-                    }),
-                ),
+                most(figures.peak_megabytes()),
                 middle(figures.spread(declare_seconds), 3),
                 middle(figures.foreign(), 2) + figures.mark(),
                 figures.verdict().to_owned(),
@@ -140,13 +186,14 @@ impl<'a> Page<'a> {
 
     fn latencies(&mut self) {
         let scheduler = match &self.course.realtime {
-            Ok(()) => "9f and 9f1k: broker and generator under SCHED_RR".to_owned(),
-            Err(why) => format!("9f and 9f1k not under SCHED_RR: {why}"),
+            Ok(()) => "9f and its like: broker and generator under SCHED_RR".to_owned(),
+            Err(why) => format!("9f and its like not under SCHED_RR: {why}"),
         };
         let title = format!("Latency from the planned time, us ({scheduler})");
         let heads =
             ["scenario", "peer", "p50", "p99", "p99.9", "max", "CPU us/delivery", "foreign cores", "intact"];
-        self.table(Shows::Latency, &title, &heads, |page, scenario, peer| {
+        let is_shown = |scenario: &Scenario| scenario.shows == Shows::Latency;
+        self.table(is_shown, &title, &heads, |page, scenario, peer| {
             let figures = page.figures(scenario, peer);
             vec![
                 spread(figures.latency(|latency| latency.p50), whole),
@@ -158,6 +205,80 @@ impl<'a> Page<'a> {
                 figures.verdict().to_owned(),
             ]
         });
+    }
+
+    fn backlogs(&mut self) {
+        let heads = [
+            "scenario",
+            "peer",
+            "in: confirmed/s",
+            "times RabbitMQ",
+            "out: deliveries/s",
+            "times RabbitMQ",
+            "CPU us/message in",
+            "out",
+            "peak RSS MB",
+            "foreign cores",
+            "intact",
+        ];
+        let is_shown = |scenario: &Scenario| scenario.shows == Shows::Backlog;
+        let title = format!("{} messages into a queue, then out of it", thousands(self.course.messages));
+        self.table(is_shown, &title, &heads, |page, scenario, peer| {
+            let figures = page.figures(scenario, peer);
+            vec![
+                spread(figures.filled(), whole),
+                page.times(scenario, peer, "rabbitmq", Figures::filled),
+                spread(figures.drained(), whole),
+                page.times(scenario, peer, "rabbitmq", Figures::drained),
+                spread(figures.fill_cpu_us(), micros),
+                spread(figures.drain_cpu_us(), micros),
+                most(figures.peak_megabytes()),
+                middle(figures.foreign(), 2) + figures.mark(),
+                figures.verdict().to_owned(),
+            ]
+        });
+    }
+
+    /// Beside the disk: a confirm that waits for it cannot be sooner.
+    fn confirms(&mut self) {
+        let heads = [
+            "scenario",
+            "peer",
+            "p50",
+            "p99",
+            "times RabbitMQ",
+            "max",
+            "delivery p50",
+            "p99",
+            "times RabbitMQ",
+            "disk p50",
+            "disk p99",
+            "p50 - disk p50",
+            "intact",
+        ];
+        let title =
+            "Confirms of persistent messages, us, beside writes and syncs of 4 KiB in the same folder";
+        self.table(
+            |scenario| scenario.kept,
+            title,
+            &heads,
+            |page, scenario, peer| {
+                let figures = page.figures(scenario, peer);
+                vec![
+                    spread(figures.confirms(|confirm| confirm.p50), whole),
+                    spread(figures.confirms(|confirm| confirm.p99), whole),
+                    page.times(scenario, peer, "rabbitmq", |figures| figures.confirms(|confirm| confirm.p99)),
+                    spread(figures.confirms(|confirm| confirm.max), whole),
+                    spread(figures.latency(|latency| latency.p50), whole),
+                    spread(figures.latency(|latency| latency.p99), whole),
+                    page.times(scenario, peer, "rabbitmq", |figures| figures.latency(|latency| latency.p99)),
+                    spread(figures.disk(DiskReport::p50), whole),
+                    spread(figures.disk(DiskReport::p99), whole),
+                    middle(figures.above_disk(), 0),
+                    figures.verdict().to_owned(),
+                ]
+            },
+        );
     }
 
     fn connections(&mut self) {
@@ -172,7 +293,7 @@ impl<'a> Page<'a> {
             "foreign cores",
         ];
         self.table(
-            Shows::Connections,
+            |scenario| scenario.shows == Shows::Connections,
             "Connections opened and closed, 8 at a time",
             &heads,
             |page, scenario, peer| {
@@ -192,7 +313,7 @@ impl<'a> Page<'a> {
     fn starts(&mut self) {
         let heads = ["scenario", "peer", "ready after ms", "idle RSS MB"];
         self.table(
-            Shows::Start,
+            |scenario| scenario.shows == Shows::Start,
             "From the start of the process to the first open connection",
             &heads,
             |page, scenario, peer| {
@@ -210,13 +331,19 @@ impl<'a> Page<'a> {
         );
     }
 
-    /// Runs that were repeated, and runs that failed.
+    /// Runs that were repeated, and runs that failed or were not intact.
     fn remarks(&mut self) {
         let mut lines = Vec::new();
         for bout in self.bouts {
             for attempt in &bout.attempts {
                 match &attempt.report {
                     Err(why) => lines.push(format!("- {} failed: {}", attempt.name, why.replace('\n', "; "))),
+                    Ok(report) if !report.is_intact() => {
+                        let examples =
+                            report.of_messages().into_iter().flat_map(|part| &part.violations.examples);
+                        let examples: Vec<&str> = examples.map(String::as_str).collect();
+                        lines.push(format!("- {} not intact: {}", attempt.name, examples.join("; ")));
+                    }
                     Ok(report) if bout.attempts.len() > 1 => {
                         let counts = bout.report().is_some_and(|counted| std::ptr::eq(counted, report));
                         let word = if counts { "counts" } else { "does not count" };
@@ -242,25 +369,25 @@ impl<'a> Page<'a> {
 
     fn table(
         &mut self,
-        shows: Shows,
+        is_shown: impl Fn(&Scenario) -> bool,
         title: &str,
         heads: &[&str],
         cells: impl Fn(&Self, &Scenario, &str) -> Vec<String>,
     ) {
         let scenarios: Vec<&Scenario> =
-            self.course.scenarios.iter().copied().filter(|scenario| scenario.shows == shows).collect();
+            self.course.scenarios.iter().copied().filter(|scenario| is_shown(scenario)).collect();
         if scenarios.is_empty() {
             return;
         }
         _ = write!(self.text, "\n## {title}\n\n| {} |\n|{}\n", heads.join(" | "), "---|".repeat(heads.len()));
-        for scenario in scenarios {
+        for scenario in &scenarios {
             for peer in self.course.peers_of(scenario) {
                 let cells = cells(self, scenario, &peer.name);
                 _ = writeln!(self.text, "| {} | {} | {} |", scenario.name, peer.name, cells.join(" | "));
             }
         }
         self.text.push('\n');
-        for scenario in self.course.scenarios.iter().filter(|scenario| scenario.shows == shows) {
+        for scenario in scenarios {
             _ = writeln!(self.text, "- `{}`: {}", scenario.name, scenario.words);
         }
     }
@@ -315,7 +442,7 @@ fn micros(us: f64) -> String {
 fn declare_seconds(report: &Report) -> Option<f64> {
     match report {
         Report::Messages(report) => Some(report.setup.declare_seconds),
-        Report::Sessions(_) => None,
+        Report::Backlog(_) | Report::Sessions(_) => None,
     }
 }
 

@@ -1,10 +1,9 @@
 //! A broker that is a child of ours and says on its standard output when it is ready.
 
 use std::env;
-use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::scratch::Scratch;
 use crate::interrupt;
 
 pub struct Child {
@@ -19,11 +19,8 @@ pub struct Child {
     name: String,
     /// How it ended, once it did.
     status: Option<ExitStatus>,
-    _folder: Option<Scratch>,
+    folder: Option<Scratch>,
 }
-
-/// A folder that goes when it is dropped.
-pub struct Scratch(pub PathBuf);
 
 impl Child {
     pub fn spawn(program: &Path, arguments: &[String], folder: Option<Scratch>) -> Result<Child, String> {
@@ -40,11 +37,15 @@ impl Child {
         let child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
         interrupt::protect(Some(child.id()));
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Child { child, name, status: None, _folder: folder })
+        Ok(Child { child, name, status: None, folder })
     }
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(Scratch::path)
     }
 
     pub fn wait_until_ready(&mut self) -> Result<(), String> {
@@ -100,20 +101,6 @@ impl Child {
         }
         self.child.kill()?;
         self.child.wait()
-    }
-}
-
-impl Scratch {
-    pub fn new(port: u16) -> io::Result<Scratch> {
-        let folder = env::temp_dir().join(format!("loadgen-{}-{port}", process::id()));
-        fs::create_dir_all(&folder)?;
-        Ok(Scratch(folder))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -3,11 +3,12 @@
 mod child;
 mod own;
 mod rabbitmq;
+mod scratch;
 
 use std::env;
 use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
@@ -20,6 +21,7 @@ use rabbitmq::RabbitMq;
 pub use child::READY;
 pub use own::binary;
 pub use rabbitmq::settings as rabbitmq_settings;
+pub use scratch::remove_folders;
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Kind {
@@ -111,6 +113,14 @@ impl Broker {
         match &self.process {
             Process::Child(child) => Ok(child.pid()),
             Process::RabbitMq(rabbitmq) => rabbitmq.pid(),
+        }
+    }
+
+    /// Where it keeps what it is to keep; the null peer keeps nothing.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.process {
+            Process::Child(child) => child.folder(),
+            Process::RabbitMq(rabbitmq) => Some(rabbitmq.folder()),
         }
     }
 

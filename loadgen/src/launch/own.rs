@@ -5,15 +5,16 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::child::{Child, Scratch};
+use super::child::Child;
 use super::free_port;
+use super::scratch::Scratch;
 
 pub fn spawn(binary: &Path, arguments: &[String], port: u16) -> Result<Child, String> {
     let folder = Scratch::new(port).map_err(|error| format!("no scratch folder: {error}"))?;
     let mut all = vec![
         format!("--amqp-listen=127.0.0.1:{port}"),
         format!("--http-listen=127.0.0.1:{}", free_port()?),
-        format!("--data-dir={}", folder.0.display()),
+        format!("--data-dir={}", folder.path().join("data").display()),
     ];
     all.extend_from_slice(arguments);
     Child::spawn(binary, &all, Some(folder))

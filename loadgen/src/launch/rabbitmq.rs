@@ -3,10 +3,10 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::child::Scratch;
+use super::scratch::Scratch;
 
 /// From spawn to end. The script starts the server and waits for it; the server is nobody's child.
 pub struct RabbitMq {
@@ -27,6 +27,10 @@ impl RabbitMq {
         Ok(RabbitMq { port, starting: Some(starting), ended: false, folder })
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn wait_until_ready(&mut self) -> Result<(), String> {
         let Some(starting) = self.starting.take() else { return Ok(()) };
         let output = starting.wait_with_output().map_err(|error| format!("bash: {error}"))?;
@@ -35,7 +39,7 @@ impl RabbitMq {
             // The folder with the log goes with us, so what it says last is told here.
             false => {
                 let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                let log = fs::read_to_string(self.folder.0.join("log/console")).unwrap_or_default();
+                let log = fs::read_to_string(self.folder.path().join("log/console")).unwrap_or_default();
                 let last = log.lines().rev().take(LOG_LINES_TOLD).collect::<Vec<_>>();
                 let lines = said.trim().lines().chain(last.into_iter().rev());
                 Err(lines.collect::<Vec<_>>().join("\n"))
@@ -45,7 +49,7 @@ impl RabbitMq {
 
     /// Of the Erlang VM.
     pub fn pid(&self) -> Result<u32, String> {
-        let file = self.folder.0.join("pid");
+        let file = self.folder.path().join("pid");
         let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         text.trim().parse().map_err(|_| format!("{}: no process id", file.display()))
     }
@@ -90,7 +94,7 @@ pub fn free_port() -> Result<u16, String> {
 fn script(port: u16, folder: &Scratch, what: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", SCRIPT, "rabbitmq.sh", what]).stdin(Stdio::null());
-    command.env("RABBIT_PORT", port.to_string()).env("RABBIT_DIR", PathBuf::from(&folder.0));
+    command.env("RABBIT_PORT", port.to_string()).env("RABBIT_DIR", folder.path());
     command
 }
 

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 
 use super::{Failure, failed};
 use crate::journal::disk::{Disk, parent, read_full};
@@ -62,10 +63,11 @@ impl<D: Disk> Folder<D> {
         }
     }
 
-    /// Makes a segment of at least `bytes` that continues the group with the crc `previous`. When this returns, its header and its name are on disk.
+    /// Makes a segment of at least `bytes` that continues the group with the crc `previous`. When this returns, its header and
+    /// its name are on disk. Answers the file, and how much of it was written before.
     ///
     /// A failure for want of room leaves no file of that name, so it can be tried again.
-    pub fn begin(&mut self, segment: u32, previous: u32, bytes: u64) -> Result<D::File, Failure> {
+    pub fn begin(&mut self, segment: u32, previous: u32, bytes: u64) -> Result<(D::File, u64), Failure> {
         self.look_around()?;
         let path = self.path_of(segment);
         let header = SegmentHeader {
@@ -105,14 +107,15 @@ impl<D: Disk> Folder<D> {
             self.spares.push(Spare { path, file, zeroed: 0 });
             return Ok(true);
         };
-        let count = (self.segment_bytes - spare.zeroed).min(JOURNAL_ZERO_BYTES as u64);
-        let zeros = vec![0; count as usize];
-        let written = self.disk.write_at(&spare.file, spare.zeroed, &[IoSlice::new(&zeros)]);
-        written.map_err(failed("write", &spare.path))?;
-        // At once: left to the first sync of the segment, all of the file would be written while somebody waits.
-        self.disk.sync(&spare.file).map_err(failed("fdatasync", &spare.path))?;
-        spare.zeroed += count;
+        let to = self.segment_bytes.min(spare.zeroed + JOURNAL_ZERO_BYTES);
+        zero(&self.disk, &spare.file, &spare.path, spare.zeroed..to)?;
+        spare.zeroed = to;
         Ok(true)
+    }
+
+    /// Writes zeros where nothing was written so far: a sync of what is written there later need not tell the file system.
+    pub fn zero(&self, file: &D::File, path: &str, range: Range<u64>) -> Result<(), Failure> {
+        zero(&self.disk, file, path, range)
     }
 
     /// Segments with lower numbers become spare files, or go.
@@ -130,25 +133,25 @@ impl<D: Disk> Folder<D> {
         format!("{}/{}", self.dir, segment_name(segment))
     }
 
-    fn make(&mut self, header: SegmentHeader, path: &str) -> Result<D::File, Failure> {
-        let file = if header.bytes == self.segment_bytes && !self.spares.is_empty() {
+    fn make(&mut self, header: SegmentHeader, path: &str) -> Result<(D::File, u64), Failure> {
+        let (file, zeroed) = if header.bytes == self.segment_bytes && !self.spares.is_empty() {
             self.rename_spare(path)?
         } else {
-            self.disk.create(path, header.bytes).map_err(failed("create", path))?
+            (self.disk.create(path, header.bytes).map_err(failed("create", path))?, 0)
         };
         let written = self.disk.write_at(&file, 0, &[IoSlice::new(&header.to_page())]);
         written.map_err(failed("write", path))?;
         self.disk.sync(&file).map_err(failed("fdatasync", path))?;
         self.disk.sync_dir(&self.dir).map_err(failed("fsync", &self.dir))?;
-        Ok(file)
+        Ok((file, zeroed))
     }
 
     /// The spare file of which most was written once becomes that segment.
-    fn rename_spare(&mut self, path: &str) -> Result<D::File, Failure> {
+    fn rename_spare(&mut self, path: &str) -> Result<(D::File, u64), Failure> {
         self.spares.sort_by_key(|spare| spare.zeroed);
         let spare = self.spares.pop().expect("there is a spare file");
         match self.disk.rename(&spare.path, path) {
-            Ok(()) => Ok(spare.file),
+            Ok(()) => Ok((spare.file, spare.zeroed)),
             Err(error) => {
                 self.spares.push(spare);
                 Err(failed("rename", path)(error))
@@ -223,6 +226,13 @@ impl<D: Disk> Folder<D> {
     fn spare_path(&self, spare: u64) -> String {
         format!("{}/{SPARE}{spare}", self.dir)
     }
+}
+
+fn zero<D: Disk>(disk: &D, file: &D::File, path: &str, range: Range<u64>) -> Result<(), Failure> {
+    let zeros = vec![0; (range.end - range.start) as usize];
+    disk.write_at(file, range.start, &[IoSlice::new(&zeros)]).map_err(failed("write", path))?;
+    // At once: left to the next sync for somebody, all of it would be written while they wait.
+    disk.sync(file).map_err(failed("fdatasync", path))
 }
 
 /// The number of a spare file by its name.
