@@ -25,6 +25,8 @@ pub struct Recovery {
     open: BTreeMap<u64, Vec<Uncommitted>>,
     /// What was settled and is not held, while some transaction is not committed: it may be of that one.
     early: BTreeSet<(QueueUid, u64)>,
+    /// The first record that is still there.
+    begin: Option<Position>,
     /// The message that was recorded last: further places of it may follow.
     last: Option<(Position, Kept)>,
     stopped: bool,
@@ -112,6 +114,7 @@ impl Recovery {
             queues: BTreeMap::new(),
             open: BTreeMap::new(),
             early: BTreeSet::new(),
+            begin: None,
             last: None,
             stopped: true,
             senseless: 0,
@@ -120,6 +123,7 @@ impl Recovery {
 
     /// The next record of the log.
     pub fn record(&mut self, at: Position, kind: u8, body: &[u8]) {
+        let begin = *self.begin.get_or_insert(at);
         let Some(record) = Record::decode(kind, body) else {
             self.senseless += 1;
             return;
@@ -134,6 +138,8 @@ impl Recovery {
                 let message = Uncommitted::Message { at, stamp_ms, record: message.to_vec(), places };
                 self.open.entry(tx).or_default().push(message);
             }
+            // Of a message whose segment was freed, as it was settled, or recorded again with all its places.
+            Record::Place { of, .. } if of < begin => {}
             Record::Place { tx: 0, of, place } => self.place(of, place),
             Record::Place { tx, of, place } => {
                 self.open.entry(tx).or_default().push(Uncommitted::Place { of, place });
@@ -308,8 +314,13 @@ mod tests {
             record::put_settlement(out, QUEUE, 4);
         });
         record(&mut recovery, 8, kind::SETTLED, &settled(3));
+        record(&mut recovery, 9, kind::PLACE, &|out| {
+            record::put_place_of(out, 0, Position::new(0, 8_192));
+            let place = Place { queue: QUEUE, sequence: 5, returns: 0, letter: false, redelivered: false };
+            record::put_place(out, &place);
+        });
         let recovered = recovery.finish(|_| true);
-        assert_eq!(recovered.senseless, 0);
+        assert_eq!(recovered.senseless, 0, "the last is of what was freed");
         assert_eq!(recovered.queues[&QUEUE].messages.keys().copied().collect::<Vec<_>>(), [1]);
         assert_eq!(recovered.keeps.len(), 1);
     }
