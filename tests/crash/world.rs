@@ -33,6 +33,8 @@ pub struct World {
     names: Names,
     names_log: NamesLog,
     placed: Vec<Placed>,
+    /// How long the last start took.
+    start: Duration,
     tally: Tally,
 }
 
@@ -80,6 +82,7 @@ impl World {
             names: Names::default(),
             names_log: NamesLog::default(),
             placed: Vec::new(),
+            start: Duration::ZERO,
             tally: Tally::default(),
         }
     }
@@ -131,7 +134,8 @@ impl World {
     fn start(&mut self) -> Broker {
         let began = Instant::now();
         let broker = Broker::start_on(&self.folder, &self.arguments());
-        self.tally.start_ms = self.tally.start_ms.max(began.elapsed().as_millis());
+        self.start = began.elapsed();
+        self.tally.start_ms = self.tally.start_ms.max(self.start.as_millis());
         broker
     }
 
@@ -147,7 +151,7 @@ impl World {
         while self.dice.chance(30) {
             let arguments = self.arguments();
             if self.dice.chance(60) {
-                let life = Duration::from_micros(self.dice.roll(60_000) as u64);
+                let life = self.start.mul_f64(self.dice.roll(120) as f64 / 100.0);
                 Broker::killed_while_starting(&self.folder, &arguments, life);
             } else {
                 let mut broker = Broker::start_on(&self.folder, &arguments);
