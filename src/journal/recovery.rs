@@ -29,6 +29,8 @@ pub struct Recovery {
     begin: Option<Position>,
     /// The message that was recorded last: further places of it may follow.
     last: Option<(Position, Kept)>,
+    /// The numbers of journals whose messages are here now.
+    adopted: Vec<u64>,
     stopped: bool,
     senseless: u64,
 }
@@ -64,9 +66,15 @@ pub struct HeldMessage {
 }
 
 impl Recovered {
-    /// Takes over what another journal held, recorded in this one as one transaction: all of it counts, or nothing does.
-    /// `written` is called now and then, so that what gathers is written.
-    pub fn adopt(&mut self, other: &Recovered, journal: &mut Journal, mut written: impl FnMut(&mut Journal)) {
+    /// Takes over what the journal of that number held, recorded in this one as one transaction: all of it counts, and what
+    /// is still there does not, or nothing does. `written` is called now and then, so that what gathers is written.
+    pub fn adopt(
+        &mut self,
+        number: u64,
+        other: &Recovered,
+        journal: &mut Journal,
+        mut written: impl FnMut(&mut Journal),
+    ) {
         for (&queue, others) in &other.queues {
             let held = self.queues.entry(queue).or_default();
             held.last_sequence = held.last_sequence.max(others.last_sequence);
@@ -88,7 +96,7 @@ impl Recovered {
                 written(journal);
             }
         }
-        journal.record(kind::COMMITTED, Urgency::Sync, |out| record::put_tx(out, ADOPTION));
+        journal.record(kind::ADOPTED, Urgency::Sync, |out| record::put_journal(out, number));
     }
 
     /// The queues that have something here.
@@ -116,6 +124,7 @@ impl Recovery {
             early: BTreeSet::new(),
             begin: None,
             last: None,
+            adopted: Vec::new(),
             stopped: true,
             senseless: 0,
         }
@@ -150,12 +159,33 @@ impl Recovery {
                 self.commit(tx);
                 settled.iter().for_each(|(queue, at)| self.settle(queue, at));
             }
+            Record::Adopted { journal } => {
+                self.commit(ADOPTION);
+                self.adopted.push(journal);
+            }
             // Whatever was not committed then never will be.
             Record::Start | Record::Stop => {
                 self.open.clear();
                 self.early.clear();
             }
         }
+    }
+
+    /// The numbers of journals whose messages are here: what is left of these counts no more.
+    pub fn adopted(&self) -> &[u64] {
+        &self.adopted
+    }
+
+    /// Lets go of all messages: they are elsewhere.
+    pub fn forget(&mut self) {
+        for (queue, held) in std::mem::take(&mut self.queues) {
+            for held in held.messages.into_values() {
+                self.keeps.settle(held.kept, queue);
+                self.pages.release(held.message);
+            }
+        }
+        self.open.clear();
+        self.last = None;
     }
 
     /// Queues that were spoken of, whether they exist or not.
