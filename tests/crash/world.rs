@@ -133,14 +133,21 @@ impl World {
 
     fn start(&mut self) -> Broker {
         let began = Instant::now();
-        let broker = Broker::start_on(&self.folder, &self.arguments());
+        let arguments = self.arguments();
+        let broker = Broker::start_on(&self.folder, &arguments);
         self.start = began.elapsed();
         self.tally.start_ms = self.tally.start_ms.max(self.start.as_millis());
         broker
     }
 
-    fn arguments(&self) -> [String; 2] {
-        [format!("--shards={}", self.shards), format!("--segment-bytes={}", self.segment_bytes)]
+    fn arguments(&mut self) -> [String; 3] {
+        // Queues keep the class that they were declared with, and either survives a kill.
+        let durability = if self.dice.chance(25) { "os" } else { "fsync" };
+        [
+            format!("--shards={}", self.shards),
+            format!("--segment-bytes={}", self.segment_bytes),
+            format!("--durability={durability}"),
+        ]
     }
 
     /// Sometimes the next server does not come far, or not even that.
@@ -149,6 +156,9 @@ impl World {
             return;
         }
         while self.dice.chance(30) {
+            if self.dice.chance(50) {
+                self.shards = self.dice.between(1, 3) as u16;
+            }
             let arguments = self.arguments();
             if self.dice.chance(60) {
                 let life = self.start.mul_f64(self.dice.roll(120) as f64 / 100.0);
