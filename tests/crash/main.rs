@@ -10,6 +10,7 @@ mod common;
 #[path = "../sim/dice.rs"]
 mod dice;
 
+mod adoption;
 mod body;
 mod book;
 mod client;
