@@ -166,6 +166,7 @@ fn shown(kind: u8, body: &[u8]) -> String {
             let count = settled.iter().count();
             write!(line, "committed{}, with {count} settled", of_tx(tx))
         }
+        Record::Adopted { journal } => write!(line, "journal {journal:016x} was taken over"),
         Record::Start => write!(line, "the server started"),
         Record::Stop => write!(line, "the server stopped in order"),
     };

@@ -6,6 +6,7 @@
 //! Settled    (uid | sequence) ...                              acknowledged, dropped, dead-lettered
 //! Returned   place ...                                         came back, how often
 //! Committed  tx | (uid | sequence) ...                         the transaction counts, with what it settled
+//! Adopted    journal                                           what another held counts from here on, and there no more
 //! Start, Stop                                                  of the server; before a Stop all was said
 //!
 //! place      uid | sequence | returns: u16 | flags: u8 | 0: u8             u64 where nothing else is said
@@ -26,6 +27,7 @@ pub mod kind {
     pub const COMMITTED: u8 = 5;
     pub const START: u8 = 6;
     pub const STOP: u8 = 7;
+    pub const ADOPTED: u8 = 8;
 }
 
 /// A message's place in one queue.
@@ -48,6 +50,7 @@ pub enum Record<'a> {
     Settled(Settlements<'a>),
     Returned(Places<'a>),
     Committed { tx: u64, settled: Settlements<'a> },
+    Adopted { journal: u64 },
     Start,
     Stop,
 }
@@ -83,6 +86,7 @@ impl<'a> Record<'a> {
                 let (tx, body) = u64_of(body)?;
                 Record::Committed { tx, settled: Settlements::of(body)? }
             }
+            kind::ADOPTED => Record::Adopted { journal: u64_of(body)?.0 },
             kind::START => Record::Start,
             kind::STOP => Record::Stop,
             _ => return None,
@@ -116,6 +120,10 @@ pub fn put_place_of(out: &mut Vec<u8>, tx: u64, of: Position) {
 pub fn put_settlement(out: &mut Vec<u8>, queue: QueueUid, sequence: u64) {
     out.extend_from_slice(&queue.0.to_le_bytes());
     out.extend_from_slice(&sequence.to_le_bytes());
+}
+
+pub fn put_journal(out: &mut Vec<u8>, journal: u64) {
+    out.extend_from_slice(&journal.to_le_bytes());
 }
 
 pub fn put_tx(out: &mut Vec<u8>, tx: u64) {

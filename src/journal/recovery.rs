@@ -25,8 +25,12 @@ pub struct Recovery {
     open: BTreeMap<u64, Vec<Uncommitted>>,
     /// What was settled and is not held, while some transaction is not committed: it may be of that one.
     early: BTreeSet<(QueueUid, u64)>,
+    /// The first record that is still there.
+    begin: Option<Position>,
     /// The message that was recorded last: further places of it may follow.
     last: Option<(Position, Kept)>,
+    /// The numbers of journals whose messages are here now.
+    adopted: Vec<u64>,
     stopped: bool,
     senseless: u64,
 }
@@ -62,9 +66,15 @@ pub struct HeldMessage {
 }
 
 impl Recovered {
-    /// Takes over what another journal held, recorded in this one as one transaction: all of it counts, or nothing does.
-    /// `written` is called now and then, so that what gathers is written.
-    pub fn adopt(&mut self, other: &Recovered, journal: &mut Journal, mut written: impl FnMut(&mut Journal)) {
+    /// Takes over what the journal of that number held, recorded in this one as one transaction: all of it counts, and what
+    /// is still there does not, or nothing does. `written` is called now and then, so that what gathers is written.
+    pub fn adopt(
+        &mut self,
+        number: u64,
+        other: &Recovered,
+        journal: &mut Journal,
+        mut written: impl FnMut(&mut Journal),
+    ) {
         for (&queue, others) in &other.queues {
             let held = self.queues.entry(queue).or_default();
             held.last_sequence = held.last_sequence.max(others.last_sequence);
@@ -86,7 +96,7 @@ impl Recovered {
                 written(journal);
             }
         }
-        journal.record(kind::COMMITTED, Urgency::Sync, |out| record::put_tx(out, ADOPTION));
+        journal.record(kind::ADOPTED, Urgency::Sync, |out| record::put_journal(out, number));
     }
 
     /// The queues that have something here.
@@ -112,7 +122,9 @@ impl Recovery {
             queues: BTreeMap::new(),
             open: BTreeMap::new(),
             early: BTreeSet::new(),
+            begin: None,
             last: None,
+            adopted: Vec::new(),
             stopped: true,
             senseless: 0,
         }
@@ -120,6 +132,7 @@ impl Recovery {
 
     /// The next record of the log.
     pub fn record(&mut self, at: Position, kind: u8, body: &[u8]) {
+        let begin = *self.begin.get_or_insert(at);
         let Some(record) = Record::decode(kind, body) else {
             self.senseless += 1;
             return;
@@ -134,6 +147,8 @@ impl Recovery {
                 let message = Uncommitted::Message { at, stamp_ms, record: message.to_vec(), places };
                 self.open.entry(tx).or_default().push(message);
             }
+            // Of a message whose segment was freed, as it was settled, or recorded again with all its places.
+            Record::Place { of, .. } if of < begin => {}
             Record::Place { tx: 0, of, place } => self.place(of, place),
             Record::Place { tx, of, place } => {
                 self.open.entry(tx).or_default().push(Uncommitted::Place { of, place });
@@ -144,12 +159,33 @@ impl Recovery {
                 self.commit(tx);
                 settled.iter().for_each(|(queue, at)| self.settle(queue, at));
             }
+            Record::Adopted { journal } => {
+                self.commit(ADOPTION);
+                self.adopted.push(journal);
+            }
             // Whatever was not committed then never will be.
             Record::Start | Record::Stop => {
                 self.open.clear();
                 self.early.clear();
             }
         }
+    }
+
+    /// The numbers of journals whose messages are here: what is left of these counts no more.
+    pub fn adopted(&self) -> &[u64] {
+        &self.adopted
+    }
+
+    /// Lets go of all messages: they are elsewhere.
+    pub fn forget(&mut self) {
+        for (queue, held) in std::mem::take(&mut self.queues) {
+            for held in held.messages.into_values() {
+                self.keeps.settle(held.kept, queue);
+                self.pages.release(held.message);
+            }
+        }
+        self.open.clear();
+        self.last = None;
     }
 
     /// Queues that were spoken of, whether they exist or not.
@@ -308,8 +344,13 @@ mod tests {
             record::put_settlement(out, QUEUE, 4);
         });
         record(&mut recovery, 8, kind::SETTLED, &settled(3));
+        record(&mut recovery, 9, kind::PLACE, &|out| {
+            record::put_place_of(out, 0, Position::new(0, 8_192));
+            let place = Place { queue: QUEUE, sequence: 5, returns: 0, letter: false, redelivered: false };
+            record::put_place(out, &place);
+        });
         let recovered = recovery.finish(|_| true);
-        assert_eq!(recovered.senseless, 0);
+        assert_eq!(recovered.senseless, 0, "the last is of what was freed");
         assert_eq!(recovered.queues[&QUEUE].messages.keys().copied().collect::<Vec<_>>(), [1]);
         assert_eq!(recovered.keeps.len(), 1);
     }

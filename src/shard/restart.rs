@@ -7,7 +7,7 @@
 //! ```
 //! A queue lives where its messages are; one without messages may live anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -53,6 +53,13 @@ pub struct ShardLog {
 }
 
 impl ShardLog {
+    /// By folder.
+    fn journals(&mut self, shard: ShardId) -> impl Iterator<Item = (String, &mut Recovery, &mut Scan)> {
+        let (own, scan) = &mut self.own;
+        let others = self.others.iter_mut().map(|(dir, other, scan)| (dir.clone(), other, scan));
+        std::iter::once((journal_dir(shard), own, scan)).chain(others)
+    }
+
     fn uids(&self) -> impl Iterator<Item = QueueUid> {
         self.own.0.uids().chain(self.others.iter().flat_map(|(_, other, _)| other.uids()))
     }
@@ -108,7 +115,7 @@ pub fn read_shard<D: Disk>(
 pub fn start<D: Disk + Clone>(
     disk: &D,
     config: JournalConfig,
-    logs: Vec<ShardLog>,
+    mut logs: Vec<ShardLog>,
     mut random: impl FnMut() -> u64,
 ) -> Result<Start<D>, Failure> {
     let shards = logs.len() as u16;
@@ -122,6 +129,7 @@ pub fn start<D: Disk + Clone>(
     let log_bytes = scan.segments.iter().map(|segment| segment.bytes).sum();
     makers.report(TOPOLOGY, scan, catalogue.ignored())?;
 
+    forget_adopted(disk, &mut logs)?;
     let mut parts = Vec::new();
     for (shard, log) in (0..shards).map(ShardId).zip(logs) {
         log.uids().for_each(|uid| catalogue.saw(uid));
@@ -148,6 +156,37 @@ pub fn start<D: Disk + Clone>(
     });
     let shards = shards.collect();
     Ok(Start { shards, flushers: makers.flushers, reports: makers.reports, restored })
+}
+
+/// A server may have ended between taking journals over and removing them. That is done before others are taken over.
+fn forget_adopted<D: Disk>(disk: &D, logs: &mut [ShardLog]) -> Result<(), Failure> {
+    let mut adopted = BTreeSet::new();
+    for (shard, log) in (0..).map(ShardId).zip(&mut *logs) {
+        log.journals(shard).for_each(|(_, recovery, _)| adopted.extend(recovery.adopted().iter().copied()));
+    }
+    for (shard, log) in (0..).map(ShardId).zip(logs) {
+        for (dir, recovery, scan) in log.journals(shard) {
+            if scan.journal.is_some_and(|number| adopted.contains(&number)) {
+                recovery.forget();
+                // Whoever writes there from now on is another journal.
+                scan.journal = None;
+                remove_all(disk, &dir)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes the files of a journal that was taken over, in their order: what settles a message lies behind it, and must not
+/// go before it.
+fn remove_all<D: Disk>(disk: &D, dir: &str) -> Result<(), Failure> {
+    let mut names = disk.list(dir).map_err(|error| Failure::new("list", dir, error))?;
+    names.sort();
+    for name in names {
+        let path = format!("{dir}/{name}");
+        disk.remove(&path).map_err(|error| Failure::new("remove", &path, error))?;
+    }
+    disk.sync_dir(dir).map_err(|error| Failure::new("sync", dir, error))
 }
 
 struct Makers<'a, D: Disk> {
@@ -191,22 +230,17 @@ impl<D: Disk + Clone> Makers<'_, D> {
         self.report(&dir, scan, recovered.senseless)?;
         for (dir, other, scan) in log.others {
             let other = other.finish(&exists);
-            let mut failed = None;
-            recovered.adopt(&other, &mut journal, |journal| {
-                if journal.is_behind() {
-                    failed = self.write_out(journal).err();
-                }
-            });
-            failed.map_or_else(|| self.write_out(&mut journal), Err)?;
-            self.report(&dir, scan, other.senseless)?;
-            // In their order: what settles a message lies behind it, and must not go before it.
-            let mut names = self.disk.list(&dir).map_err(|error| Failure::new("list", &dir, error))?;
-            names.sort();
-            for name in names {
-                let path = format!("{dir}/{name}");
-                self.disk.remove(&path).map_err(|error| Failure::new("remove", &path, error))?;
+            if let Some(number) = scan.journal {
+                let mut failed = None;
+                recovered.adopt(number, &other, &mut journal, |journal| {
+                    if journal.is_behind() {
+                        failed = self.write_out(journal).err();
+                    }
+                });
+                failed.map_or_else(|| self.write_out(&mut journal), Err)?;
             }
-            self.disk.sync_dir(&dir).map_err(|error| Failure::new("sync", &dir, error))?;
+            self.report(&dir, scan, other.senseless)?;
+            remove_all(self.disk, &dir)?;
         }
         Ok((recovered, journal))
     }

@@ -10,12 +10,14 @@ mod common;
 #[path = "../sim/dice.rs"]
 mod dice;
 
+mod adoption;
 mod body;
 mod book;
 mod client;
 mod consumer;
 mod damage;
 mod declarer;
+mod frozen;
 mod inspector;
 mod judge;
 #[cfg(test)]

@@ -50,6 +50,7 @@ struct Held {
     acked: bool,
 }
 
+const LARGE_PERCENT: usize = 7;
 const HELD_MAX: usize = 12;
 
 impl Transactor {
@@ -117,9 +118,14 @@ impl Transactor {
     fn publish_some(&mut self) {
         let routes: Vec<u8> = (0..ROUTES.len() as u8).filter(|route| ROUTES[*route as usize].in_tx).collect();
         let mut frames = Vec::new();
-        for _ in 0..self.dice.between(1, 6) {
+        // A large one is brought to its queues in pieces, and written in several groups.
+        let is_large = self.dice.chance(LARGE_PERCENT);
+        for _ in 0..if is_large { self.dice.between(8, 30) } else { self.dice.between(1, 6) } {
             let route = routes[self.dice.roll(routes.len())];
-            let style = Style { persistent: true, ..style(&mut self.dice, route) };
+            let mut style = Style { persistent: true, ..style(&mut self.dice, route) };
+            if is_large {
+                style.bytes = self.dice.between(20_000, 100_000);
+            }
             let sent = Sent { route, style, fate: Fate::Unknown, at: Instant::now() };
             frames.extend(self.log.publication(self.number, sent));
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::book::{Book, Ending, Round};
 use crate::client::Client;
-use crate::common::Broker;
+use crate::common::{Broker, haremq};
 use crate::consumer::Consumer;
 use crate::declarer::Declarer;
 use crate::dice::Dice;
@@ -33,6 +33,8 @@ pub struct World {
     names: Names,
     names_log: NamesLog,
     placed: Vec<Placed>,
+    /// How long the last start took.
+    start: Duration,
     tally: Tally,
 }
 
@@ -80,6 +82,7 @@ impl World {
             names: Names::default(),
             names_log: NamesLog::default(),
             placed: Vec::new(),
+            start: Duration::ZERO,
             tally: Tally::default(),
         }
     }
@@ -95,11 +98,16 @@ impl World {
         self.die_at_rest();
         let broker = self.start();
         self.inspect(broker.amqp, ROUNDS + 2);
-        // Nothing that a kill leaves behind is damage.
+        // Nothing that a kill leaves behind is damage. It may leave a file in which nothing is yet.
         let log = broker.log();
-        let worries: Vec<&str> =
-            log.lines().filter(|line| line.contains(" ERROR ") || line.contains(" WARN ")).collect();
+        let is_worry =
+            |line: &&str| line.contains(" ERROR ") || line.contains("records of what is not there");
+        let worries: Vec<&str> = log.lines().filter(is_worry).collect();
         assert!(worries.is_empty(), "seed {}: {worries:#?}", self.seed);
+        drop(broker);
+        let verify =
+            haremq(["store", "verify"]).arg(self.folder.join("data")).output().expect("the binary is built");
+        assert!(verify.status.success(), "seed {}: {}", self.seed, String::from_utf8_lossy(&verify.stdout));
         self.tally
     }
 
@@ -125,13 +133,21 @@ impl World {
 
     fn start(&mut self) -> Broker {
         let began = Instant::now();
-        let broker = Broker::start_on(&self.folder, &self.arguments());
-        self.tally.start_ms = self.tally.start_ms.max(began.elapsed().as_millis());
+        let arguments = self.arguments();
+        let broker = Broker::start_on(&self.folder, &arguments);
+        self.start = began.elapsed();
+        self.tally.start_ms = self.tally.start_ms.max(self.start.as_millis());
         broker
     }
 
-    fn arguments(&self) -> [String; 2] {
-        [format!("--shards={}", self.shards), format!("--segment-bytes={}", self.segment_bytes)]
+    fn arguments(&mut self) -> [String; 3] {
+        // Queues keep the class that they were declared with, and either survives a kill.
+        let durability = if self.dice.chance(25) { "os" } else { "fsync" };
+        [
+            format!("--shards={}", self.shards),
+            format!("--segment-bytes={}", self.segment_bytes),
+            format!("--durability={durability}"),
+        ]
     }
 
     /// Sometimes the next server does not come far, or not even that.
@@ -140,9 +156,12 @@ impl World {
             return;
         }
         while self.dice.chance(30) {
+            if self.dice.chance(50) {
+                self.shards = self.dice.between(1, 3) as u16;
+            }
             let arguments = self.arguments();
             if self.dice.chance(60) {
-                let life = Duration::from_micros(self.dice.roll(60_000) as u64);
+                let life = self.start.mul_f64(self.dice.roll(120) as f64 / 100.0);
                 Broker::killed_while_starting(&self.folder, &arguments, life);
             } else {
                 let mut broker = Broker::start_on(&self.folder, &arguments);
