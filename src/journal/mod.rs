@@ -245,13 +245,17 @@ impl Journal {
     }
 
     fn send_ready(&mut self) {
+        let waiting = self.ready.len();
         while let Some(group) = self.ready.pop_front() {
             if let Err(group) = self.link.try_send(group) {
                 self.ready.push_front(group);
                 break;
             }
         }
-        self.link.wake();
+        // Called after every batch: who has been given nothing new has nothing to wake for.
+        if self.ready.len() < waiting {
+            self.link.wake();
+        }
     }
 }
 
@@ -266,4 +270,36 @@ pub(crate) fn records_of(group: &Group) -> Vec<(u8, Vec<u8>)> {
         at = end.next_multiple_of(8);
     }
     records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Wake, Waker};
+
+    #[derive(Default)]
+    struct Wakes(AtomicU32);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_flusher_is_woken_for_a_group_and_not_for_a_batch_without_one() {
+        let (link, wakes) = (Arc::new(Link::for_tests()), Arc::new(Wakes::default()));
+        let mut journal = Journal::new(link.clone(), 1, 1 << 20);
+        assert!(link.park(&Waker::from(wakes.clone()), true));
+        journal.flush();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "nothing was recorded");
+        journal.record(1, Urgency::Sync, |body| body.push(7));
+        journal.flush();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert!(link.take_group().is_some());
+        assert!(link.park(&Waker::from(wakes.clone()), true));
+        journal.flush();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "what was given is taken");
+    }
 }

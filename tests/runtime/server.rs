@@ -2,13 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 pub struct Server {
     child: Child,
+    /// Of its data; goes with it.
+    _folder: TempDir,
     pub amqp: SocketAddr,
     http: SocketAddr,
 }
@@ -24,6 +28,8 @@ impl Server {
     }
 
     fn of(mut command: Command) -> Server {
+        let folder = TempDir::new();
+        command.env("HAREMQ_DATA_DIR", &folder.0);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -32,7 +38,7 @@ impl Server {
             let rest = line.split_once(name).unwrap().1;
             rest.split([',', '\n']).next().unwrap().trim().parse().unwrap()
         };
-        Server { child, amqp: address("amqp "), http: address("http ") }
+        Server { child, _folder: folder, amqp: address("amqp "), http: address("http ") }
     }
 
     /// The status code and the body.
@@ -91,9 +97,26 @@ fn on_free_ports(mut command: Command, arguments: &[&str]) -> Command {
     command
 }
 
+struct TempDir(PathBuf);
+
+impl TempDir {
+    fn new() -> TempDir {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("haremq-runtime-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        TempDir(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// For a start that fails: the exit code and what was written to both outputs.
 pub fn refusal(mut command: Command) -> (Option<i32>, String) {
-    let output = command.output().unwrap();
+    let folder = TempDir::new();
+    let output = command.env("HAREMQ_DATA_DIR", &folder.0).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(text).unwrap())
 }

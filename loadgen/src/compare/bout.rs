@@ -56,7 +56,11 @@ impl Ring {
         for attempt in 0..=self.again {
             let name = if attempt == 0 { name.to_owned() } else { format!("{name}-again{attempt}") };
             let mut attempt = self.attempt(name, arguments)?;
-            if let (Ok(report), true) = (&mut attempt.report, peer.is_synced()) {
+            // Whoever disturbs a run may have disturbed the disk before and after it more.
+            if let Ok(report) = &mut attempt.report
+                && peer.is_synced()
+                && foreign_cores(report) <= self.foreign_cores_max
+            {
                 doubt(report);
             }
             attempts.push(attempt);

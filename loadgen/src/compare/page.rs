@@ -220,7 +220,7 @@ fn limits(page: &mut String, course: &Course, bouts: &[Bout]) {
         _ = writeln!(
             page,
             "- Writing and syncing 4 KiB took this disk {:.0} us (p50, {:.0}-{:.0} from run to run). A confirm that waits for it cannot be \
-             sooner: a run where it was is not intact.",
+             sooner: an undisturbed run where it was is not intact.",
             disk.median, disk.min, disk.max
         );
     }
