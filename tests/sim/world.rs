@@ -112,6 +112,7 @@ impl World {
         // The ticks of the wheels are those of the oracle.
         self.born = (self.now - 1) / TICK_NS * TICK_NS;
         self.oracle.is_single = self.plan.shards == 1;
+        self.oracle.disk_may_be_full = self.store.as_ref().is_some_and(|store| store.weather.full > 0);
         self.hosts = shards.into_iter().map(|shard| Host::new(shard, self.born)).collect();
         let now = self.clock();
         self.hosts.iter_mut().for_each(|host| host.tell_time(now));

@@ -439,7 +439,12 @@ impl Oracle {
         let crossed = self.channels[channel].state == Life::Closing;
         self.leave(channel);
         for Told { request, .. } in behind {
-            self.never(channel, request);
+            // While the disk is full publishes wait, and settlements overtake them.
+            if self.disk_may_be_full && matches!(request, Request::Settle { .. }) {
+                self.perhaps(channel, request);
+            } else {
+                self.never(channel, request);
+            }
         }
         self.abandon(channel, Life::Refused);
         self.channels[channel].close_ok_due = crossed;

@@ -67,6 +67,7 @@ pub struct Oracle {
     pub crashed_at: u64,
     pub stopped_at: u64,
     pub ended_again_at: u64,
+    pub disk_may_be_full: bool,
     /// The server has one shard.
     pub is_single: bool,
     /// Since the server started.
