@@ -8,7 +8,7 @@ use haremq::amqp::{PropertiesWriter, Table};
 use haremq::exchange::{Change, Destination, Name, QueueSpec, Router};
 use haremq::ids::{ChannelNumber, QueueId, ShardId};
 use haremq::message::Message;
-use haremq::queue_args::QueueArgs;
+use haremq::queue_args::{Durability, QueueArgs};
 
 pub struct World {
     exchange: &'static str,
@@ -102,6 +102,8 @@ impl World {
             exclusive: None,
             arguments: Name::from([]),
             rules: QueueArgs::default(),
+            uid: None,
+            durability: Durability::default(),
         };
         self.router.apply(&Change::QueueAdded { id, spec: Arc::new(spec) });
         id

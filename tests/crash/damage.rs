@@ -138,6 +138,12 @@ pub fn publish_some(wire: &mut Wire, queue: &str, numbers: Range<u32>) {
     }
 }
 
+/// What was said on the first channel is written when this returns: a confirm of the only shard comes behind it.
+pub fn until_written(wire: &mut Wire) {
+    wire.call(1, declare_durable("mark", Table::EMPTY), "queue.declare-ok");
+    publish_some(&mut Wire::open(wire.address()), "mark", 0..1);
+}
+
 /// The frames of persistent ones.
 pub fn publications(channel: u16, queue: &str, numbers: Range<u32>) -> Vec<u8> {
     let properties = PropertiesWriter { delivery_mode: Some(2), ..PropertiesWriter::default() }.finish();

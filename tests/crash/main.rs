@@ -27,6 +27,7 @@ mod plan;
 mod publisher;
 mod rules;
 mod transactor;
+mod whole;
 mod world;
 
 use std::fs;

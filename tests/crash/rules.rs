@@ -7,7 +7,7 @@ use haremq::amqp::{Method, Table, TableWriter};
 
 use crate::Folder;
 use crate::common::wire::{Wire, consume, declare_durable, look_at};
-use crate::damage::{publications, publish_some, start, take_all};
+use crate::damage::{publications, publish_some, start, take_all, until_written};
 
 /// Held messages do not count for a limit, but after a crash nobody holds them.
 #[test]
@@ -31,7 +31,7 @@ fn what_a_start_drops_does_not_come_back() {
     wire.channel(1);
     assert_eq!(take_all(&mut wire, "q"), [5, 6, 7, 8, 9]);
     wire.send(1, Method::BasicAck { delivery_tag: 3, multiple: true });
-    thread::sleep(UNTIL_WRITTEN);
+    until_written(&mut wire);
     broker.kill();
 
     let broker = start(&folder);
@@ -61,7 +61,7 @@ fn what_a_commit_brought_and_somebody_took_at_once_does_not_come_back() {
         wire.send(1, Method::BasicAck { delivery_tag, multiple: false });
     }
     other.expect(1, "tx.commit-ok");
-    thread::sleep(UNTIL_WRITTEN);
+    until_written(&mut wire);
     broker.kill();
     let broker = start(&folder);
     let mut wire = Wire::open(broker.amqp);
@@ -107,7 +107,8 @@ fn how_often_a_message_came_back_is_remembered() {
     }
     // Held by a consumer when the server ends, it did not come back.
     wire.expect(1, "basic.deliver");
-    thread::sleep(UNTIL_WRITTEN);
+    wire.content();
+    until_written(&mut wire);
     broker.kill();
 
     let broker = start(&folder);
@@ -139,6 +140,3 @@ fn ready(wire: &mut Wire) -> u32 {
 }
 
 const MANY: u32 = 5_000;
-
-/// What consumers settle is written after 50 ms.
-const UNTIL_WRITTEN: Duration = Duration::from_secs(1);

@@ -116,9 +116,14 @@ impl World {
         let mut broker = self.start();
         self.inspect(broker.amqp, ROUNDS);
         let round = self.add_some(broker.amqp);
-        let ended = broker.terminate(TIME_TO_STOP).expect("a server that nobody uses stops");
-        assert!(ended.success(), "{ended}");
+        stop(&mut broker);
         self.book.ended(Round { ended: Instant::now(), ending: Ending::Stopped, ..round });
+        // One that nobody uses changes nothing.
+        while self.dice.chance(50) {
+            self.shards = self.dice.between(1, 3) as u16;
+            stop(&mut self.start());
+            self.book.started();
+        }
     }
 
     /// More of them, and a kill while nothing is under way.
@@ -317,6 +322,11 @@ impl World {
             shards: self.shards,
         }
     }
+}
+
+fn stop(broker: &mut Broker) {
+    let ended = broker.terminate(TIME_TO_STOP).expect("a server that nobody uses stops");
+    assert!(ended.success(), "{ended}");
 }
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {

@@ -51,7 +51,7 @@ impl World {
         };
         let ends = mesh::connect(shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let hosts = ends
-            .map(|(end, id)| Host::new(Shard::new(id, config.clone(), end, budget.clone(), SEED)))
+            .map(|(end, id)| Host::new(Shard::new(id, config.clone(), end, budget.clone(), SEED), 0))
             .collect();
         let mut world =
             World { hosts, clients: Vec::new(), seats: [0; 3], observer: 0, heard: Vec::new(), now: 1 };
