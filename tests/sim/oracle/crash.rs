@@ -472,7 +472,10 @@ impl Oracle {
             self.publications[message].acked = true;
         }
         for (queue, message) in settled {
-            let is_synced = self.class(queue) == Durability::Fsync && !self.some_are_overdue(queue);
+            // What settles in a queue that is going is not recorded; if its end is not either, it comes back with it.
+            let is_synced = self.class(queue) == Durability::Fsync
+                && self.queues[queue].fact.is_sure()
+                && !self.some_are_overdue(queue);
             if let Some(copy) = self.queues[queue].copies.get_mut(&message)
                 && copy.state == CopyState::Gone
             {
