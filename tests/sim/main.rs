@@ -4,6 +4,9 @@
 //! clients <- wire, in random pieces -> hosts (shard + sockets) <- rings of two commands -> hosts
 //!    |  tell                              | hear, through the faults if any are planted
 //!    +------------> oracle <--------------+
+//!                                                          | groups                     (in 60 of 100 runs)
+//!                                                          v
+//!                          flushers, each an actor, -> a disk that crashes -> the next server
 //! ```
 //! Everything is drawn from one seed. `HAREMQ_SIM_SEED=n` runs one, `HAREMQ_SIM_SEEDS=n` so many, `HAREMQ_SIM_FROM=n`
 //! from there on; `HAREMQ_SIM_FAULT=name` plants one fault alone.
