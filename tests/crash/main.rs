@@ -17,6 +17,7 @@ mod client;
 mod consumer;
 mod damage;
 mod declarer;
+mod frozen;
 mod inspector;
 mod judge;
 #[cfg(test)]

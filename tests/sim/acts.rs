@@ -2,6 +2,7 @@
 
 use haremq::amqp::{Method, ShortStr, Table, TableWriter};
 use haremq::ids::ChannelNumber;
+use haremq::queue_args::Durability;
 
 use crate::client::{Awaited, Channel, Phase};
 use crate::letter;
@@ -21,13 +22,15 @@ pub struct Actor {
 
 impl World {
     pub fn client_acts(&mut self) -> Verdict {
-        let living = self.clients.iter().skip(1).filter(|client| client.phase != Phase::Gone).count();
+        let others = (0..self.clients.len()).filter(|&at| at != self.looker);
+        let living = others.filter(|&at| self.clients[at].phase != Phase::Gone).count();
         if living < self.plan.clients && self.dice.chance(20) {
             self.connect()?;
             return Ok(());
         }
-        let open: Vec<usize> =
-            (1..self.clients.len()).filter(|&at| self.clients[at].phase == Phase::Open).collect();
+        let open =
+            (0..self.clients.len()).filter(|&at| at != self.looker && self.clients[at].phase == Phase::Open);
+        let open: Vec<usize> = open.collect();
         let Some(&client) = self.dice.pick(&open) else { return Ok(()) };
         let number = 1 + self.dice.roll(usize::from(self.plan.channels)) as u16;
         for _ in 0..=self.dice.roll(3) {
@@ -130,6 +133,7 @@ impl World {
             let style = Style {
                 priority: dice.chance(self.plan.urgent).then(|| [0, 1, 3, 9, 255][dice.roll(5)]),
                 expiration_ms: expires.then(|| [0, 1, 10, 50][dice.roll(4)]),
+                persistent: self.plan.persistent > 0 && dice.chance(self.plan.persistent),
             };
             self.publish(actor, (exchange, &key), mandatory, body, style);
         }
@@ -215,7 +219,7 @@ impl World {
 
     fn consume(&mut self, actor: Actor) {
         let Some(queue) = self.pick_queue(actor) else { return };
-        let no_ack = self.dice.chance(30);
+        let no_ack = self.dice.chance(self.plan.no_ack);
         let exclusive = self.dice.chance(4);
         let nowait = self.dice.chance(20);
         let tag = if nowait || self.dice.chance(70) { self.name("c") } else { Vec::new() };
@@ -420,13 +424,18 @@ impl World {
         }
         let exclusive = self.dice.chance(20);
         let name = if exclusive && self.dice.chance(50) { Vec::new() } else { self.name("q") };
-        let wanted = Wanted {
+        let mut wanted = Wanted {
             contended: false,
-            durable: self.dice.chance(30),
+            durable: self.dice.chance(self.plan.durable),
             auto_delete: self.dice.chance(15),
             exclusive,
             rules: self.draw_rules(&name),
         };
+        if self.store.is_some() && wanted.durable && self.dice.chance(25) {
+            wanted.rules.durability = Some(
+                [Durability::Fsync, Durability::Os, Durability::Os, Durability::None][self.dice.roll(4)],
+            );
+        }
         let nowait = !name.is_empty() && self.dice.chance(20);
         let queue = self.oracle.declare(actor.channel, &name, wanted, nowait);
         self.say_declare(actor, queue, false, nowait);

@@ -65,9 +65,31 @@ pub enum Fault {
     RepeatLetter,
     RefusedIsAcked,
     AckedIsRefused,
+    // What the disk does instead of what it was told.
+    ConfirmBeforeSync,
+    ToldBeforeSync,
+    SyncSkipped,
+    ReadNotSynced,
+    NamesNotSynced,
+    SyncErrorIgnored,
+    // What the next server reads.
+    CutOneGroup,
+    ChecksumIgnored,
+    FreedEarly,
+    StaleGroup,
+    TxWithoutCommit,
+    TxInPart,
+    GapInRow,
+    SettledReturns,
+    AckAhead,
+    SequenceReused,
+    DeletedReturns,
+    // What clients are told of what outlives the server.
+    NotRedelivered,
+    ConfirmTooFar,
 }
 
-pub const ALL: [Fault; 49] = [
+pub const ALL: [Fault; 68] = [
     Fault::DropDelivery,
     Fault::RepeatDelivery,
     Fault::LateDelivery,
@@ -117,6 +139,25 @@ pub const ALL: [Fault; 49] = [
     Fault::RepeatLetter,
     Fault::RefusedIsAcked,
     Fault::AckedIsRefused,
+    Fault::ConfirmBeforeSync,
+    Fault::ToldBeforeSync,
+    Fault::SyncSkipped,
+    Fault::ReadNotSynced,
+    Fault::NamesNotSynced,
+    Fault::SyncErrorIgnored,
+    Fault::CutOneGroup,
+    Fault::ChecksumIgnored,
+    Fault::FreedEarly,
+    Fault::StaleGroup,
+    Fault::TxWithoutCommit,
+    Fault::TxInPart,
+    Fault::GapInRow,
+    Fault::SettledReturns,
+    Fault::AckAhead,
+    Fault::SequenceReused,
+    Fault::DeletedReturns,
+    Fault::NotRedelivered,
+    Fault::ConfirmTooFar,
 ];
 
 /// Plants one kind of fault now and then.
@@ -130,6 +171,10 @@ pub struct Faults {
     letters: BTreeMap<(ConnectionIx, u16, Vec<u8>), Content>,
     /// The queue of each consumer.
     consumers: BTreeMap<(ConnectionIx, u16, Vec<u8>), Vec<u8>>,
+    /// Messages with a lower number were published before the server was there.
+    inherited: u64,
+    /// Of channels in confirm mode: what was published, and what was confirmed too early.
+    confirms: BTreeMap<(ConnectionIx, u16), (u64, u64)>,
     pub planted: u32,
 }
 
@@ -142,8 +187,21 @@ impl Faults {
             ends: VecDeque::new(),
             letters: BTreeMap::new(),
             consumers: BTreeMap::new(),
+            inherited: 0,
+            confirms: BTreeMap::new(),
             planted: 0,
         }
+    }
+
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// What the last server was told, and by whom, is history.
+    pub fn server_ended(&mut self, published: u64) {
+        (self.inherited, self.late) = (published, None);
+        self.ends.clear();
+        self.confirms.clear();
     }
 
     /// What reaches the client instead of these units.
@@ -171,6 +229,16 @@ impl Faults {
         let Some(fault) = self.fault else { return Some(method) };
         if let Method::BasicConsume { queue, consumer_tag, .. } = method {
             self.consumers.insert((client, number, consumer_tag.to_vec()), queue.to_vec());
+        }
+        match method {
+            Method::ChannelOpen => drop(self.confirms.remove(&(client, number))),
+            Method::ConfirmSelect { .. } => drop(self.confirms.entry((client, number)).or_default()),
+            Method::BasicPublish { .. } => {
+                if let Some((published, _)) = self.confirms.get_mut(&(client, number)) {
+                    *published += 1;
+                }
+            }
+            _ => {}
         }
         if matches!(method, Method::ChannelOpen) {
             // Of the number's former life no answer comes any more.
@@ -331,7 +399,30 @@ impl Faults {
         now
     }
 
+    /// A confirm of all that was published so far; those that follow are not told.
+    fn confirm_too_far(&mut self, connection: ConnectionIx, unit: &mut Unit) -> bool {
+        let (Method::BasicAck { delivery_tag: tag, .. } | Method::BasicNack { delivery_tag: tag, .. }) =
+            unit.method()
+        else {
+            return true;
+        };
+        let is_refusal = matches!(unit.method(), Method::BasicNack { .. });
+        let now = !is_refusal && self.now(PERCENT_TO_BROKER);
+        let Some((published, told)) = self.confirms.get_mut(&(connection, unit.channel)) else { return true };
+        if tag <= *told {
+            return false;
+        }
+        if now {
+            *told = *published;
+            unit.set_method(&Method::BasicAck { delivery_tag: *published, multiple: true });
+        }
+        true
+    }
+
     fn pass(&mut self, fault: Fault, connection: ConnectionIx, mut unit: Unit, out: &mut Vec<Unit>) {
+        if fault == Fault::ConfirmTooFar && !self.confirm_too_far(connection, &mut unit) {
+            return;
+        }
         if matches!(unit.method(), Method::TxCommitOk | Method::TxRollbackOk) {
             self.restore_answer(connection, &mut unit);
         }
@@ -352,6 +443,14 @@ impl Faults {
             Fault::DropReply | Fault::LateReply => is_reply,
             Fault::DropConfirm | Fault::EarlyConfirm => is_confirm,
             Fault::LateReturn => is_return,
+            Fault::NotRedelivered => {
+                let is_again = matches!(
+                    method,
+                    Method::BasicDeliver { redelivered: true, .. }
+                        | Method::BasicGetOk { redelivered: true, .. }
+                );
+                is_again && unit.number().is_some_and(|number| number < self.inherited)
+            }
             Fault::RefusedIsAcked => is_refusal,
             Fault::AckedIsRefused => is_confirm && !is_refusal,
             Fault::WrongReason
@@ -431,6 +530,15 @@ fn change(unit: &mut Unit, fault: Fault) {
                 redelivered: !redelivered,
                 exchange,
                 routing_key,
+            }
+        }
+        Ok(Method::BasicGetOk { delivery_tag, redelivered, exchange, routing_key, message_count }) => {
+            Method::BasicGetOk {
+                delivery_tag,
+                redelivered: !redelivered,
+                exchange,
+                routing_key,
+                message_count,
             }
         }
         Ok(Method::BasicAck { delivery_tag, multiple }) if fault == Fault::AckedIsRefused => {

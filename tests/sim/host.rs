@@ -15,6 +15,8 @@ pub struct Host {
     pub shard: Shard,
     /// By the slots that the shard gave.
     pub sockets: Vec<Option<Socket>>,
+    /// When its clock began.
+    born: u64,
     woken: Arc<Woken>,
     asleep: bool,
     /// Reads that the last receive turn was cut into by requests to flush, and that got nowhere.
@@ -64,8 +66,8 @@ impl Wake for Woken {
 }
 
 impl Host {
-    pub fn new(shard: Shard) -> Host {
-        Host { shard, sockets: Vec::new(), woken: Arc::default(), asleep: false, stalled: 0 }
+    pub fn new(shard: Shard, born: u64) -> Host {
+        Host { shard, born, sockets: Vec::new(), woken: Arc::default(), asleep: false, stalled: 0 }
     }
 
     pub fn accept(&mut self, connection: ConnectionIx, room: usize, now: u64) -> Option<u32> {
@@ -135,9 +137,20 @@ impl Host {
     }
 
     pub fn tick(&mut self, now: u64, out: &mut Events) -> Verdict {
-        self.shard.set_wall(wall(now) * 1_000, now);
+        self.tell_time(now);
         self.shard.tick(now);
         self.look(None, out)
+    }
+
+    /// The server is to end: it closes all connections.
+    pub fn shut_down(&mut self, now: u64, out: &mut Events) -> Verdict {
+        self.shard.shutdown(now);
+        self.look(None, out)?;
+        self.flush(now, out)
+    }
+
+    pub fn tell_time(&mut self, now: u64) {
+        self.shard.set_wall(wall_ms(self.born + now), now);
     }
 
     /// Something in the shard waits for the clock, and it has come.
@@ -261,9 +274,9 @@ impl Host {
     }
 }
 
-/// Seconds since 1970 at that time of the clock.
-pub fn wall(now: u64) -> u64 {
-    1_800_000_000 + now / 1_000_000_000
+/// Milliseconds since 1970 at that time of the clock.
+pub fn wall_ms(now: u64) -> u64 {
+    1_800_000_000_000 + now / 1_000_000
 }
 
 impl Socket {

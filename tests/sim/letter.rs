@@ -10,6 +10,8 @@ use crate::dice::mix;
 pub struct Style {
     pub priority: Option<u8>,
     pub expiration_ms: Option<u64>,
+    /// Whatever its number.
+    pub persistent: bool,
 }
 
 /// The body of a message. Eight octets and more begin with its number.
@@ -27,7 +29,9 @@ pub fn body(number: u64, len: usize) -> Vec<u8> {
 pub fn properties(number: u64, len: usize, asked: Style) -> Vec<u8> {
     let expiration = asked.expiration_ms.map(|ms| ms.to_string());
     let expiration = expiration.as_deref().and_then(|text| ShortStr::new(text.as_bytes()));
-    let asked = PropertiesWriter { priority: asked.priority, expiration, ..PropertiesWriter::default() };
+    let delivery_mode = is_persistent(number, len, asked).then_some(2);
+    let priority = asked.priority;
+    let asked = PropertiesWriter { priority, expiration, delivery_mode, ..PropertiesWriter::default() };
     let style = mix(number) % 8;
     let name = number.to_string();
     let name = ShortStr::new(name.as_bytes()).expect("a number is short");
@@ -39,11 +43,15 @@ pub fn properties(number: u64, len: usize, asked: Style) -> Vec<u8> {
     PropertiesWriter {
         message_id: Some(name),
         headers: (style.is_multiple_of(2)).then_some(headers),
-        delivery_mode: (style.is_multiple_of(3)).then_some(2),
         content_type: (style > 5).then_some("text/plain".into()),
         ..asked
     }
     .finish()
+}
+
+pub fn is_persistent(number: u64, len: usize, asked: Style) -> bool {
+    let style = mix(number) % 8;
+    asked.persistent || (style.is_multiple_of(3) && (len < NUMBER_BYTES || style >= 4))
 }
 
 /// Which message this is.

@@ -1,6 +1,7 @@
 //! What a run is like: each seed draws which things happen often, which seldom and which not at all.
 
 use crate::dice::Dice;
+use crate::store::Weather;
 
 pub struct Plan {
     pub shards: u16,
@@ -34,6 +35,11 @@ pub struct Plan {
     pub preferred: usize,
     /// Messages come one by one to many queues, some of which keep none: often a shard holds nothing at all.
     pub sparse: bool,
+    /// Queues that are durable, and messages that are persistent for that, in percent.
+    pub durable: usize,
+    pub persistent: usize,
+    /// Consumers without acks, in percent.
+    pub no_ack: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,9 +140,29 @@ impl Plan {
             urgent: [0, 50, 90][dice.roll(3)],
             preferred: [0, 50][dice.roll(2)],
             sparse: false,
+            durable: 30,
+            persistent: 0,
+            no_ack: 30,
         };
         // Not from the dice of the run itself: the seeds stay what they are.
         if dice.clone().chance(SPARSE) { plan.sparse() } else { plan }
+    }
+
+    /// Much is to outlive the server, and publishers want to know.
+    pub fn with_disk(&mut self, weather: &Weather) {
+        (self.durable, self.persistent) = (weather.durable, weather.persistent);
+        let confirm = &mut self.acts[Act::Confirm as usize];
+        *confirm = (*confirm).max(16);
+        if weather.commits {
+            // And nothing comes in between that would hide whether all of a commit counts.
+            for (act, weight) in
+                [(Act::Select, 60), (Act::Commit, 240), (Act::Get, 0), (Act::Purge, 0), (Act::Consume, 5)]
+            {
+                self.acts[act as usize] = weight;
+            }
+            (self.ruled, self.no_ack) = (20, 0);
+            self.channels = self.channels.max(3);
+        }
     }
 
     fn sparse(self) -> Plan {

@@ -1,6 +1,7 @@
 //! The arguments that clients declare their queues with.
 
 use haremq::amqp::{TableWriter, Value};
+use haremq::queue_args::Durability;
 
 use crate::dice::Dice;
 
@@ -17,6 +18,7 @@ pub struct QueueRules {
     pub single_active: bool,
     pub delivery_limit: Option<u32>,
     pub timeout_ms: Option<u64>,
+    pub durability: Option<Durability>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -95,6 +97,12 @@ impl QueueRules {
         if self.single_active {
             table = table.bool("x-single-active-consumer", true);
         }
+        match self.durability {
+            None => {}
+            Some(Durability::Fsync) => table = table.string("x-durability", "fsync"),
+            Some(Durability::Os) => table = table.string("x-durability", "os"),
+            Some(Durability::None) => table = table.string("x-durability", "none"),
+        }
         match self.overflow {
             Overflow::DropHead => {}
             Overflow::Reject => table = table.string("x-overflow", "reject-publish"),
@@ -124,6 +132,15 @@ impl QueueRules {
 
     pub fn is_limited(&self) -> bool {
         self.length_max.is_some() || self.bytes_max.is_some()
+    }
+
+    /// What comes to the queue leaves it by its consumers alone.
+    pub fn is_calm(&self) -> bool {
+        !self.is_limited()
+            && self.ttl_ms.is_none()
+            && self.expires_ms.is_none()
+            && self.timeout_ms.is_none()
+            && self.delivery_limit.is_none()
     }
 
     /// Publishers are told that it is full.

@@ -5,8 +5,12 @@ use haremq::amqp::{Method, Table};
 
 use crate::acts::Actor;
 use crate::client::{Awaited, Phase};
+use crate::crash::Endings;
+use crate::dice::Dice;
+use crate::disk::DiskTally;
 use crate::faults::Fault;
 use crate::oracle::{Style, Tally, Verdict, violation};
+use crate::store::{Store, Weather};
 use crate::world::World;
 
 /// What a run has seen.
@@ -22,12 +26,26 @@ pub struct Report {
     pub holds: u64,
     pub commands: u64,
     pub planted: u64,
+    pub endings: Endings,
+    pub disk: DiskTally,
     pub tally: Tally,
 }
 
 /// Runs one seed to its end. The error names what was broken first.
 pub fn run(seed: u64, fault: Option<Fault>) -> Verdict<Report> {
-    let mut world = World::new(seed, fault);
+    run_with(seed, fault, has_disk(seed))
+}
+
+/// Whether the run of that seed is one with a disk. It is not from the dice of the run: the seeds stay what they are.
+fn has_disk(seed: u64) -> bool {
+    Dice::new(seed ^ WITH_DISK).chance(RUNS_WITH_DISK)
+}
+
+pub fn run_with(seed: u64, fault: Option<Fault>, disk: bool) -> Verdict<Report> {
+    let weather = Weather::draw(&mut Dice::new(seed ^ WEATHER));
+    let store = disk.then(|| Store::new(seed, weather, fault));
+    let mut world = World::new(seed, fault, store)?;
+    world.describe();
     let mut steps = 0;
     let verdict = world.live(&mut steps);
     let report = world.report(steps);
@@ -38,10 +56,13 @@ impl World {
     fn live(&mut self, steps: &mut u64) -> Verdict {
         self.begin()?;
         for _ in 0..self.plan.phases {
-            for _ in 0..self.plan.steps {
+            self.expect_trouble();
+            for step in 0..self.plan.steps {
                 self.step()?;
                 *steps += 1;
+                self.end_if_due(step)?;
             }
+            self.calm_down();
             self.rest()?;
             for _ in 0..self.dice.roll(3) {
                 let ns = self.dice.roll(60_000_000) as u64;
@@ -51,6 +72,7 @@ impl World {
             self.settle_a_little()?;
             self.probe()?;
             self.probe_preferences()?;
+            self.end_at_rest()?;
         }
         self.all_leave()?;
         self.empty_queues()?;
@@ -82,18 +104,18 @@ impl World {
         Ok(())
     }
 
-    fn prober(&mut self) -> Option<Actor> {
-        if self.clients[0].channels.is_empty() {
+    pub fn prober(&mut self) -> Option<Actor> {
+        if self.clients[self.looker].channels.is_empty() {
             self.plan.pipeline = self.plan.pipeline.max(2);
         }
-        self.actor(0, 1)
+        self.actor(self.looker, 1)
     }
 
     /// At rest, each channel settles something and nothing else happens: whoever has room thereby must be served.
     fn settle_a_little(&mut self) -> Verdict {
         for _ in 0..SETTLED_AT_REST {
-            for client in 1..self.clients.len() {
-                if self.clients[client].phase != Phase::Open {
+            for client in 0..self.clients.len() {
+                if self.clients[client].phase != Phase::Open || client == self.looker {
                     continue;
                 }
                 let channels = self.clients[client].channels.iter();
@@ -135,7 +157,7 @@ impl World {
     }
 
     fn all_leave(&mut self) -> Verdict {
-        for client in 1..self.clients.len() {
+        for client in (0..self.clients.len()).filter(|&client| client != self.looker).collect::<Vec<_>>() {
             match self.clients[client].phase {
                 Phase::Gone | Phase::Closing => {}
                 Phase::Open if self.dice.chance(60) => self.close_connection(client),
@@ -150,11 +172,11 @@ impl World {
 
     /// What is in the queues now is all that is left, and in order.
     fn empty_queues(&mut self) -> Verdict {
-        self.oracle.connections[0].drains = true;
+        self.oracle.connections[self.looker].drains = true;
         for queue in self.oracle.sure_queues() {
             self.oracle.tally.proved += self.oracle.must_be_in(queue) as u64;
-            let empty = self.clients[0].channels.get(&1).map_or(0, |channel| channel.empty);
-            while self.clients[0].channels.get(&1).is_some_and(|channel| channel.empty == empty) {
+            let empty = self.clients[self.looker].channels.get(&1).map_or(0, |channel| channel.empty);
+            while self.clients[self.looker].channels.get(&1).is_some_and(|channel| channel.empty == empty) {
                 for _ in 0..=self.oracle.must_be_in(queue) {
                     let Some(prober) = self.patient_prober() else {
                         return violation("no channel to drain by");
@@ -168,9 +190,9 @@ impl World {
     }
 
     /// With as many requests under way as it likes.
-    fn patient_prober(&mut self) -> Option<Actor> {
+    pub fn patient_prober(&mut self) -> Option<Actor> {
         self.plan.pipeline = usize::MAX;
-        self.actor(0, 1)
+        self.actor(self.looker, 1)
     }
 
     fn end(&mut self) -> Verdict {
@@ -182,7 +204,7 @@ impl World {
                 self.rest()?;
             }
         }
-        self.close_connection(0);
+        self.close_connection(self.looker);
         self.rest()?;
         for host in &mut self.hosts {
             let id = host.shard.id();
@@ -191,7 +213,7 @@ impl World {
                 return violation(format!("{id:?} still has {connections} connections and {queues} queues"));
             }
         }
-        Ok(())
+        self.nothing_comes_back()
     }
 
     fn report(&mut self, steps: u64) -> Report {
@@ -202,9 +224,14 @@ impl World {
             steps,
             connections: self.clients.len() as u64,
             planted: u64::from(self.faults.planted),
+            endings: self.endings,
             tally: self.oracle.tally,
             ..Report::default()
         };
+        if let Some(store) = &self.store {
+            report.planted += u64::from(store.disk.planted());
+            report.disk = store.disk.tally();
+        }
         for host in &mut self.hosts {
             let counters = host.shard.counters();
             report.spills += counters.spills;
@@ -219,6 +246,10 @@ impl World {
 /// Rounds in which clients settle while nothing else happens.
 const SETTLED_AT_REST: usize = 3;
 const PROBE_BYTES: usize = 8;
+/// In percent.
+const RUNS_WITH_DISK: usize = 60;
+const WITH_DISK: u64 = 0x0D15_C0D1;
+const WEATHER: u64 = 0x03EA_7E12;
 
 impl Report {
     pub fn add(&mut self, other: &Report) {
@@ -232,6 +263,8 @@ impl Report {
         self.holds += other.holds;
         self.commands += other.commands;
         self.planted += other.planted;
+        self.endings.add(&other.endings);
+        self.disk.add(&other.disk);
         self.tally.add(&other.tally);
     }
 }

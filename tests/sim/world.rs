@@ -1,6 +1,7 @@
 //! Hosts, clients and the oracle, joined by chance: one step is one turn of somebody.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use haremq::amqp::Method;
@@ -11,13 +12,16 @@ use haremq::ids::{ChannelNumber, ShardId};
 use haremq::limits::READ_BYTES;
 use haremq::mesh;
 use haremq::shard::{Shard, ShardConfig};
+use haremq::wheel::TICK_NS;
 
 use crate::client::{Client, Phase};
+use crate::crash::Endings;
 use crate::dice::{Dice, Trace};
 use crate::faults::{Fault, Faults};
-use crate::host::{Event, Host};
+use crate::host::{Event, Host, wall_ms};
 use crate::oracle::{ConnectionIx, Life, Oracle, Verdict, Violation, violation};
 use crate::plan::Plan;
+use crate::store::Store;
 use crate::wire::Unit;
 
 pub struct World {
@@ -29,16 +33,33 @@ pub struct World {
     pub faults: Faults,
     pub trace: Trace,
     pub now: u64,
+    /// When the server started: its clock began then.
+    born: u64,
     /// Numbers the names that clients choose.
     pub names: u32,
+    /// The client that is there to look.
+    pub looker: usize,
+    /// What outlives the server; without one, nothing does and nobody asks.
+    pub store: Option<Store>,
+    /// The disk failed: the server is about to end.
+    pub is_down: bool,
+    /// The server closes connections; who is not in, or on its way out, without a word.
+    pub is_stopping: bool,
+    pub endings: Endings,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) config: ShardConfig,
+    seed: u64,
     /// Every method is printed: `HAREMQ_SIM_LOG=1`.
-    log: bool,
+    pub(crate) log: bool,
 }
 
 impl World {
-    pub fn new(seed: u64, fault: Option<Fault>) -> World {
+    pub fn new(seed: u64, fault: Option<Fault>, store: Option<Store>) -> Verdict<World> {
         let mut dice = Dice::new(seed);
-        let plan = Plan::draw(&mut dice);
+        let mut plan = Plan::draw(&mut dice);
+        if let Some(store) = &store {
+            plan.with_disk(&store.weather);
+        }
         let budget = Arc::new(Budget::new(1 << 40));
         let config = ShardConfig {
             handshake: HandshakeConfig::default(),
@@ -46,22 +67,55 @@ impl World {
             unauthenticated_max: 1_000,
             secret: [seed, 1],
         };
-        let ends = mesh::connect(plan.shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
-        let hosts = ends
-            .map(|(end, id)| Host::new(Shard::new(id, config.clone(), end, budget.clone(), seed)))
-            .collect();
-        World {
+        let mut world = World {
             dice,
             plan,
-            hosts,
+            hosts: Vec::new(),
             clients: Vec::new(),
             oracle: Oracle::default(),
             faults: Faults::new(fault, seed),
             trace: Trace::default(),
             now: 1,
+            born: 0,
             names: 0,
+            looker: 0,
+            store,
+            is_down: false,
+            is_stopping: false,
+            endings: Endings::default(),
+            budget,
+            config,
+            seed,
             log: std::env::var_os("HAREMQ_SIM_LOG").is_some(),
+        };
+        match world.boot() {
+            Ok(done) => done.map(|()| world),
+            Err(error) => violation(format!("the first server does not start: {error}")),
         }
+    }
+
+    /// A server starts, from what the last one left if there is a disk. `Err`: the disk failed.
+    pub fn boot(&mut self) -> io::Result<Verdict> {
+        let ends = mesh::connect(self.plan.shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
+        let shard = |(end, id)| Shard::new(id, self.config.clone(), end, self.budget.clone(), self.seed);
+        let mut shards: Vec<Shard> = ends.map(shard).collect();
+        if let Some(store) = &mut self.store {
+            match store.start(self.plan.shards, &self.budget)? {
+                Ok(starts) => {
+                    for (shard, start) in shards.iter_mut().zip(starts) {
+                        shard.start_with(start, wall_ms(self.now));
+                    }
+                }
+                Err(text) => return Ok(violation(text)),
+            }
+        }
+        // The ticks of the wheels are those of the oracle.
+        self.born = (self.now - 1) / TICK_NS * TICK_NS;
+        self.oracle.is_single = self.plan.shards == 1;
+        self.hosts = shards.into_iter().map(|shard| Host::new(shard, self.born)).collect();
+        let now = self.clock();
+        self.hosts.iter_mut().for_each(|host| host.tell_time(now));
+        Ok(Ok(()))
     }
 
     /// A new client at some shard; it has written the protocol header.
@@ -70,8 +124,8 @@ impl World {
         let notify = self.dice.chance(50);
         let frame_max = [4_096, 8_192, 131_072][self.dice.roll(3)];
         let room = [300, 5_000, 100_000, 1 << 20][self.dice.roll(4)];
-        let connection = self.oracle.open_connection(notify);
-        let Some(slot) = self.hosts[host].accept(connection, room, self.now) else {
+        let (now, connection) = (self.clock(), self.oracle.open_connection(notify));
+        let Some(slot) = self.hosts[host].accept(connection, room, now) else {
             return violation("a connection is not accepted");
         };
         self.trace.note(connection as u64);
@@ -110,6 +164,12 @@ impl World {
     pub fn step(&mut self) -> Verdict {
         let ns = self.dice.roll(self.plan.pace) as u64;
         self.pass(ns);
+        if let Some(store) = &self.store
+            && self.dice.chance(store.weather.writes)
+        {
+            let writer = self.dice.roll(store.writers());
+            return self.write_some(writer).map(drop);
+        }
         match self.dice.weighted(&self.plan.turns) {
             0 => self.shard_turn(),
             1 => self.client_reads(),
@@ -123,12 +183,17 @@ impl World {
         self.oracle.advance(self.now);
     }
 
+    /// What the clocks of the server show.
+    pub fn clock(&self) -> u64 {
+        self.now - self.born
+    }
+
     fn shard_turn(&mut self) -> Verdict {
         let host = self.dice.roll(self.hosts.len());
         let kind = self.dice.weighted(&[6, 6, 2, 1, 4]);
         self.trace.note((host * 8 + kind) as u64);
         let mut events = Vec::new();
-        let now = self.now;
+        let now = self.clock();
         match kind {
             0 => self.read_some(host, &mut events)?,
             1 if self.hosts[host].is_awake() => drop(self.hosts[host].drain(now, &mut events)?),
@@ -159,14 +224,21 @@ impl World {
             2 => 1 + self.dice.roll(READ_BYTES),
             _ => READ_BYTES,
         };
-        self.hosts[host].read(slot, count, self.now, events)
+        let now = self.clock();
+        self.hosts[host].read(slot, count, now, events)
     }
 
     fn client_reads(&mut self) -> Verdict {
         if self.clients.is_empty() {
             return Ok(());
         }
-        let client = self.dice.roll(self.clients.len());
+        let mut client = self.dice.roll(self.clients.len());
+        if self.store.is_some() {
+            let is_there = |&at: &usize| self.clients[at].phase != Phase::Gone;
+            let there: Vec<usize> = (0..self.clients.len()).filter(is_there).collect();
+            let Some(&one) = self.dice.pick(&there) else { return Ok(()) };
+            client = one;
+        }
         if self.clients[client].pauses > 0 {
             self.clients[client].pauses -= 1;
             return Ok(());
@@ -218,7 +290,8 @@ impl World {
     fn see_closed(&mut self, connection: ConnectionIx) -> Verdict {
         let client = &mut self.clients[connection];
         let state = self.oracle.connections[connection].state;
-        if client.phase != Phase::Gone && matches!(state, Life::Open | Life::Closing) {
+        let is_left = self.is_stopping && client.phase != Phase::Open;
+        if client.phase != Phase::Gone && matches!(state, Life::Open | Life::Closing) && !is_left {
             return violation(format!("connection {connection} was closed without a word"));
         }
         client.phase = Phase::Gone;
@@ -339,6 +412,11 @@ impl World {
             for host in 0..self.hosts.len() {
                 moved |= self.run(host)?;
             }
+            for writer in 0..self.store.as_ref().map_or(0, Store::writers) {
+                while self.write_some(writer)? {
+                    moved = true;
+                }
+            }
             for client in 0..self.clients.len() {
                 moved |=
                     self.clients[client].phase != Phase::Gone && self.read_and_answer(client, usize::MAX);
@@ -363,7 +441,7 @@ impl World {
 
     /// Everything that a shard has reason to do. False if there was nothing.
     fn run(&mut self, host: usize) -> Verdict<bool> {
-        let now = self.now;
+        let now = self.clock();
         let mut moved = false;
         let mut events = Vec::new();
         for slot in self.hosts[host].readable() {

@@ -165,9 +165,13 @@ impl Oracle {
         self.queues[queue].rules.delivery_limit?;
         let told = headers.find(b"x-delivery-count").and_then(|count| count.as_integer());
         let (returns, vague) = match self.queues[queue].copies.get(&message) {
+            _ if self.publications[message].doubled => (0, true),
             Some(copy) => {
                 let given_back = matches!(copy.state, CopyState::Held(_) | CopyState::Acking(_));
-                (i64::from(copy.returns) + i64::from(given_back), self.is_vague(queue, copy))
+                (
+                    i64::from(copy.returns) + i64::from(given_back),
+                    copy.uncounted || self.is_vague(queue, copy),
+                )
             }
             None => (0, true),
         };
@@ -211,11 +215,19 @@ impl Oracle {
             copy.maybe_gone = old.state != CopyState::Ready && self.some_are_overdue(queue);
             copy.deliveries = old.deliveries;
             copy.by_ns = old.by_ns;
+            (copy.uncounted, copy.safe, copy.may_have) = (old.uncounted, old.safe, old.may_have);
         } else {
             copy.vague = redelivered;
         }
         copy.by_ns.get_or_insert(now_ns);
         copy.deliveries += 1;
+        let doubled = self.publications[message].doubled;
+        copy.sure &= !doubled;
+        if drains {
+            self.is_surveyed(queue, message);
+        }
+        let may_be_more = doubled || copy.uncounted;
+        let limit = limit.filter(|_| !may_be_more);
         if limit.is_some_and(|limit| copy.deliveries > limit + 1 || copy.returns > limit) {
             return violation(format!(
                 "message {message} of {} came {} times, {} returned",
@@ -230,6 +242,7 @@ impl Oracle {
         }
         self.channels[channel].last_tag = tag;
         self.tally.redelivered += u64::from(redelivered);
+        self.tally.outlived += u64::from(self.is_inherited(message));
         if !no_ack {
             let held = Held { queue, message, consumer, at_ns: now_ns, rolled_back: false };
             self.channels[channel].held.insert(tag, held);
@@ -263,18 +276,26 @@ impl Oracle {
             return violation(format!("{} was returned, and is delivered", what()));
         }
         let record = &self.queues[queue];
+        if self.publications[message].doubled {
+            return Ok(());
+        }
         let Some(copy) = record.copies.get(&message) else {
+            self.may_have_outlived(message, queue, redelivered)?;
+            let inherited = self.is_inherited(message);
             if !self.may_reach(message, queue) {
                 return violation(format!("{} has no way there", what()));
             }
             let hidden = record.hidden.since(self.publications[message].at);
-            return if redelivered && !hidden {
+            return if redelivered && !hidden && !inherited {
                 violation(format!("{} is redelivered before it was delivered", what()))
             } else {
                 Ok(())
             };
         };
         match copy.state {
+            CopyState::Gone if copy.for_good => {
+                return violation(format!("{} is gone for good, and comes again", what()));
+            }
             CopyState::Gone if copy.died || !copy.seen || !self.some_are_overdue(queue) => {
                 return violation(format!("{} is settled, and comes again", what()));
             }
@@ -289,7 +310,9 @@ impl Oracle {
             // What was taken from a slow consumer may be heard of behind what became of it.
             CopyState::Held(_) | CopyState::Ready | CopyState::Acking(_) | CopyState::Gone => {}
         }
-        if copy.seen != redelivered && (copy.seen || !record.hidden.since(copy.since)) {
+        let is_vague =
+            self.publications[message].at <= self.ended_again_at || record.hidden.since(copy.since);
+        if copy.seen != redelivered && (copy.seen || !is_vague) {
             let seen = if copy.seen { "again" } else { "for the first time" };
             return violation(format!("{} comes {seen}, and redelivered is {redelivered}", what()));
         }

@@ -13,11 +13,23 @@ pub struct Fact {
     pub removed_by: Option<ChannelIx>,
     /// From then on it is gone.
     pub gone: Option<u64>,
+    /// It is on disk that it is there; or that it is not any more.
+    pub kept: bool,
+    pub lost: bool,
 }
 
 impl Fact {
     pub fn asked(at: u64, by: Option<ChannelIx>) -> Fact {
-        Fact { asked: at, asked_by: by, sure_from: None, sure_until: None, removed_by: None, gone: None }
+        Fact {
+            asked: at,
+            asked_by: by,
+            sure_from: None,
+            sure_until: None,
+            removed_by: None,
+            gone: None,
+            kept: false,
+            lost: false,
+        }
     }
 
     pub fn confirm(&mut self, at: u64) {
@@ -37,6 +49,17 @@ impl Fact {
     pub fn end(&mut self, at: u64) {
         self.doubt(at, None);
         self.gone.get_or_insert(at);
+    }
+
+    /// The server ends: what is not known to be on disk is in doubt.
+    pub fn outlive(&mut self, at: u64) {
+        if self.lost {
+            return;
+        }
+        self.gone = None;
+        if !self.kept || self.sure_from.is_none() {
+            self.doubt(at, None);
+        }
     }
 
     /// It was not taken away after all.

@@ -3,6 +3,7 @@
 use haremq::death::Reason;
 use haremq::wheel::TICK_NS;
 
+use super::letters::REASONS;
 use super::*;
 
 impl Oracle {
@@ -26,6 +27,10 @@ impl Oracle {
                 violation(format!("{} is dead and cannot have died there", what()))
             };
         };
+        let may_have = REASONS.iter().zip(copy.may_have).any(|(of, may)| *of == reason && may);
+        if self.publications[message].doubled || may_have {
+            return Ok(());
+        }
         if copy.letter.is_some() {
             return violation(format!("{} has died before", what()));
         }
@@ -40,12 +45,13 @@ impl Oracle {
             Reason::Rejected => copy.rejected,
             Reason::Expired => is_there && self.may_have_expired(message, queue),
             Reason::MaxLength => {
+                let was_there = if copy.state == CopyState::Gone { publication.at } else { copy.since };
                 is_there
                     && (record.rules.drops_heads() || !copy.seen)
-                    && self.may_be_too_many(message, queue, copy.since)
+                    && self.may_be_too_many(message, queue, was_there)
             }
             Reason::DeliveryLimit => {
-                let unseen = copy.vague || record.hidden.since(copy.since);
+                let unseen = copy.vague || copy.uncounted || record.hidden.since(copy.since);
                 let given_back = !matches!(copy.state, CopyState::Ready | CopyState::Gone);
                 let returns = copy.returns + u32::from(given_back);
                 is_there
@@ -58,7 +64,7 @@ impl Oracle {
     /// Whether a message that was ready, and that nobody settled, may have died all the same.
     pub(super) fn may_have_died(&self, message: PublicationIx, queue: QueueIx, copy: &Copy) -> bool {
         let rules = &self.queues[queue].rules;
-        let vague = copy.vague || self.queues[queue].hidden.since(copy.since);
+        let vague = copy.vague || copy.uncounted || self.queues[queue].hidden.since(copy.since);
         let returned = rules.delivery_limit.is_some_and(|limit| copy.returns > limit || vague);
         returned
             || copy.maybe_refused
@@ -132,7 +138,10 @@ impl Oracle {
         // By what else it may have gone before.
         let lost = self.is_lost_otherwise(queue, copy);
         let too_many = record.rules.is_limited() && self.may_be_too_many(message, queue, copy.since);
-        let vague = copy.vague || record.hidden.since(copy.since) || record.rules.timeout_ms.is_some();
+        let vague = copy.vague
+            || copy.uncounted
+            || record.hidden.since(copy.since)
+            || record.rules.timeout_ms.is_some();
         let unseen = (record.rules.delivery_limit.is_some() && vague) || too_many;
         let sure = copy.sure && !lost && copy.letter.is_none() && record.fact.is_sure();
         if sure && spent {

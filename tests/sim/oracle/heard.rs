@@ -263,7 +263,29 @@ impl Oracle {
             }
             _ => {}
         }
-        self.done(channel, told.request)
+        if let Request::Passive { queue } = told.request {
+            self.looked_for = Some((queue, true));
+        }
+        let request = told.request.clone();
+        self.done(channel, told.request)?;
+        self.is_kept_or_lost(channel, &request);
+        Ok(())
+    }
+
+    /// It is on disk, as it was answered.
+    fn is_kept_or_lost(&mut self, channel: ChannelIx, request: &Request) {
+        match *request {
+            Request::Declare { queue, .. } if !self.queues[queue].contended => {
+                self.queues[queue].fact.kept = true;
+            }
+            Request::Delete { queue, .. } if !self.queues[queue].contended => {
+                self.queues[queue].fact.lost = true;
+            }
+            Request::Bind { binding, .. } => self.bindings[binding].fact.kept = true,
+            Request::Unbind { binding } => self.bindings[binding].fact.lost = true,
+            Request::Commit(_) => self.committed(channel),
+            _ => {}
+        }
     }
 
     fn is_named(&mut self, queue: QueueIx, name: &[u8]) -> Verdict {
@@ -395,6 +417,11 @@ impl Oracle {
             return violation(format!("channel.close {code} for {ids:?} without reason"));
         };
         self.tally.channel_errors += 1;
+        if let Request::Passive { queue } = self.channels[channel].told[first].request
+            && first == last
+        {
+            self.looked_for = Some((queue, false));
+        }
         let behind = self.channels[channel].told.split_off(last + 1);
         self.done_up_to(channel, first)?;
         if first == last

@@ -129,6 +129,8 @@ impl Oracle {
     ) -> Option<PublicationIx> {
         let (now, published) = (self.time, self.publications[message].at);
         let letter = self.letter_of(message, queue, reason);
+        let doubled =
+            self.publications[message].doubled || self.crashed_at > 0 && published <= self.crashed_at;
         let copy = self.queues[queue].copies.entry(message).or_insert(Copy::new(
             CopyState::Ready,
             published,
@@ -138,6 +140,14 @@ impl Oracle {
         (copy.state, copy.since, copy.died, copy.sure) = (CopyState::Gone, now, true, true);
         let letter = letter?;
         let inscription = letter.inscription();
+        if let Some(&known) = self.letters.get(&inscription) {
+            // Its parent has died before the end of the server, and behind it again.
+            self.publications[known].doubled = true;
+            if let Some(copy) = self.queues[queue].copies.get_mut(&message) {
+                copy.letter = Some(known);
+            }
+            return Some(known);
+        }
         let parent = &self.publications[message];
         let ttl = self.queues[queue].rules.ttl_ns(parent.expiration_ms).filter(|_| reason == Reason::Expired);
         let graveyard = self.queues[queue].rules.graveyard.clone()?;
@@ -150,6 +160,7 @@ impl Oracle {
             len: parent.len,
             priority: parent.priority,
             expiration_ms: None,
+            persistent: parent.persistent,
             letter: Some(Box::new(letter)),
             at: if reason == Reason::MaxLength { parent.at } else { since.max(parent.at) },
             at_ns: (parent.at_ns + ttl.unwrap_or(0)).max(given_ns),
@@ -158,6 +169,8 @@ impl Oracle {
             held: false,
             seqno: None,
             confirmed: false,
+            acked: false,
+            doubled,
         });
         if let Some(copy) = self.queues[queue].copies.get_mut(&message) {
             copy.letter = Some(at);
@@ -252,7 +265,8 @@ impl Oracle {
 
     fn own_properties(&self, number: PublicationIx) -> Vec<u8> {
         let publication = &self.publications[number];
-        let style = Style { priority: publication.priority, expiration_ms: publication.expiration_ms };
+        let &Publication { priority, expiration_ms, persistent, .. } = publication;
+        let style = Style { priority, expiration_ms, persistent };
         letter::properties(number as u64, publication.len, style)
     }
 
@@ -307,6 +321,7 @@ fn times(headers: Table<'_>) -> Vec<u64> {
     list.iter().filter_map(time).collect()
 }
 
-const REASONS: [Reason; 4] = [Reason::Rejected, Reason::Expired, Reason::MaxLength, Reason::DeliveryLimit];
+pub(super) const REASONS: [Reason; 4] =
+    [Reason::Rejected, Reason::Expired, Reason::MaxLength, Reason::DeliveryLimit];
 /// Letters are published by no channel.
 pub(super) const NOBODY: ChannelIx = usize::MAX;

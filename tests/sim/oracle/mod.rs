@@ -13,6 +13,7 @@
 
 mod clock;
 mod copies;
+mod crash;
 mod ends;
 mod facts;
 mod fates;
@@ -31,7 +32,7 @@ pub use letters::Letter;
 pub use model::*;
 pub use told::Wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub type Verdict<T = ()> = Result<T, Violation>;
 
@@ -62,6 +63,19 @@ pub struct Oracle {
     pub some_expire: bool,
     /// The only message that is on its way, and nothing else is.
     pub probe: Option<PublicationIx>,
+    /// When the last server ended without order, and in order.
+    pub crashed_at: u64,
+    pub stopped_at: u64,
+    pub ended_again_at: u64,
+    /// The server has one shard.
+    pub is_single: bool,
+    /// Since the server started.
+    pub commits: Vec<crash::Commit>,
+    halves: Vec<crash::Half>,
+    /// What a client that looks through queues was given.
+    pub surveyed: BTreeMap<QueueIx, BTreeSet<PublicationIx>>,
+    /// The queue that a passive declare was about, and whether it is there.
+    pub looked_for: Option<(QueueIx, bool)>,
     pub tally: Tally,
 }
 
@@ -108,6 +122,16 @@ pub struct Tally {
     pub preferred: u64,
     /// Queues with a place for their dead that were looked through at the end.
     pub audited: u64,
+    /// Messages that came behind the end of a server which they had outlived.
+    pub outlived: u64,
+    /// Those that had to.
+    pub had_to_outlive: u64,
+    /// Commits that were not answered when the server ended, by queue; and those that counted.
+    pub halves: u64,
+    pub halves_done: u64,
+    pub open_commits: u64,
+    /// Settled for good, and on disk, when a server ended.
+    pub settled_for_good: u64,
 }
 
 impl Oracle {
@@ -170,5 +194,11 @@ impl Tally {
         self.urgent += other.urgent;
         self.preferred += other.preferred;
         self.audited += other.audited;
+        self.outlived += other.outlived;
+        self.had_to_outlive += other.had_to_outlive;
+        self.halves += other.halves;
+        self.halves_done += other.halves_done;
+        self.open_commits += other.open_commits;
+        self.settled_for_good += other.settled_for_good;
     }
 }

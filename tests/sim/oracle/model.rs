@@ -1,6 +1,6 @@
 //! The records that the oracle keeps.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Fact, Letter, Window};
 use crate::rules::QueueRules;
@@ -243,6 +243,10 @@ pub struct QueueRecord {
     pub getting: Window,
     pub had_consumer: bool,
     pub had_exclusive_consumer: bool,
+    /// When it last lost what does not outlive a server.
+    pub emptied: u64,
+    /// Behind the end of a server: what is there if something is that its channel published later.
+    pub row: BTreeSet<PublicationIx>,
     /// Who saw delete-ok: nothing of it follows there.
     pub deleted_on: Option<ConnectionIx>,
 }
@@ -262,6 +266,7 @@ pub struct Publication {
     pub len: usize,
     pub priority: Option<u8>,
     pub expiration_ms: Option<u64>,
+    pub persistent: bool,
     /// If it is one: what happened to it before.
     pub letter: Option<Box<Letter>>,
     pub at: u64,
@@ -273,6 +278,10 @@ pub struct Publication {
     pub held: bool,
     pub seqno: Option<u64>,
     pub confirmed: bool,
+    /// Its publisher was told that it is safe.
+    pub acked: bool,
+    /// A letter that there may be twice, as a server ended on its way.
+    pub doubled: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -316,6 +325,15 @@ pub struct Copy {
     pub died: bool,
     /// What it became when it died.
     pub letter: Option<PublicationIx>,
+    /// It was known to be gone then, ns; and is not to come back even if the server ends.
+    pub gone_by_ns: Option<u64>,
+    pub for_good: bool,
+    /// It is known to be on disk.
+    pub safe: bool,
+    /// How often it came back before the last server is not known.
+    pub uncounted: bool,
+    /// Of which it may have died before the last server, by reason.
+    pub may_have: [bool; 4],
 }
 
 impl Copy {
@@ -337,6 +355,11 @@ impl Copy {
             maybe_refused: false,
             died: false,
             letter: None,
+            gone_by_ns: None,
+            for_good: false,
+            safe: false,
+            uncounted: false,
+            may_have: [false; 4],
         }
     }
 }

@@ -10,6 +10,7 @@ impl Oracle {
             self.channel_at_rest(channel)?;
         }
         self.clock_at_rest()?;
+        self.bindings_at_rest();
         self.fates_at_rest()?;
         for queue in 0..self.queues.len() {
             self.queue_at_rest(queue);
@@ -49,6 +50,13 @@ impl Oracle {
         Ok(())
     }
 
+    fn bindings_at_rest(&mut self) {
+        for binding in &mut self.bindings {
+            binding.fact.kept |= binding.fact.is_sure();
+            binding.fact.lost |= binding.fact.gone.is_some();
+        }
+    }
+
     fn queue_at_rest(&mut self, queue: QueueIx) {
         let (at, now_ns) = (self.time, self.now_ns);
         let owner = self.queues[queue].exclusive.map(|owner| self.connections[owner].state);
@@ -66,11 +74,14 @@ impl Oracle {
             copy.by_ns.get_or_insert(now_ns);
             if gone {
                 copy.died |= copy.state == CopyState::Ready;
-                copy.state = CopyState::Gone;
+                if copy.state != CopyState::Gone {
+                    (copy.state, copy.since) = (CopyState::Gone, at);
+                }
             } else if copy.state == CopyState::Ready {
                 copy.arrived = Arrived::At(at);
             }
         }
+        self.settle_for_good(queue);
     }
 
     /// Where a consumer has room, nothing waits.

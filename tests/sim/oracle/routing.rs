@@ -24,8 +24,9 @@ impl Oracle {
         self.publications[message].state = Routing::Done(at);
         let publication = &self.publications[message];
         let (channel, since) = (publication.channel, publication.at);
+        let doubled = self.publications[message].doubled;
         for queue in 0..self.queues.len() {
-            if self.surely_reaches(message, queue) {
+            if !doubled && self.surely_reaches(message, queue) {
                 self.tally.must_route += 1;
                 if self.publications[message].returned {
                     return violation(format!("message {message} for {} was returned", self.name(queue)));
@@ -45,6 +46,7 @@ impl Oracle {
     pub(super) fn message_confirmed(&mut self, message: PublicationIx, refused: bool) {
         let (at, now_ns) = (self.time, self.now_ns);
         self.publications[message].confirmed = true;
+        self.publications[message].acked = !refused;
         for queue in &mut self.queues {
             if let Some(copy) = queue.copies.get_mut(&message) {
                 copy.by_ns.get_or_insert(now_ns);

@@ -109,6 +109,8 @@ impl Oracle {
             getting: Window::default(),
             had_consumer: false,
             had_exclusive_consumer: false,
+            emptied: 0,
+            row: BTreeSet::new(),
             deleted_on: None,
         });
         self.change(channel, queue, Request::Declare { queue, nowait, fresh: true });
@@ -231,6 +233,7 @@ impl Oracle {
             len,
             priority: style.priority,
             expiration_ms: style.expiration_ms,
+            persistent: crate::letter::is_persistent(message as u64, len, style),
             letter: None,
             at: self.time + 1,
             at_ns: self.now_ns,
@@ -239,6 +242,8 @@ impl Oracle {
             held: false,
             seqno: None,
             confirmed: false,
+            acked: false,
+            doubled: false,
         });
         if self.channels[channel].transaction.is_some() {
             self.hold(channel, message);
@@ -361,4 +366,4 @@ impl Oracle {
 }
 
 /// basic.ack
-const ACK: (u16, u16) = (60, 80);
+pub(super) const ACK: (u16, u16) = (60, 80);

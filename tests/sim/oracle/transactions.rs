@@ -1,5 +1,6 @@
 //! What clients write in tx mode: it is told once more, as something to be done, when the commit is written.
 
+use super::crash::Commit;
 use super::*;
 
 impl Oracle {
@@ -22,6 +23,17 @@ impl Oracle {
 
     pub fn commit(&mut self, channel: ChannelIx) {
         let Some(transaction) = self.take_transaction(channel) else { return };
+        // What is rejected settles when it has become a letter.
+        let settlements =
+            transaction.settlements.iter().filter(|settlement| settlement.ids == super::told::ACK);
+        let settled = settlements.flat_map(|settlement| &settlement.tags);
+        self.commits.push(Commit {
+            channel,
+            publishes: transaction.publishes.clone(),
+            settled: settled.map(|(_, held)| (held.queue, held.message)).collect(),
+            answered: false,
+            at: self.time,
+        });
         for &message in &transaction.publishes {
             if self.tell(channel, Request::Publish(message)) {
                 self.publications[message].state = Routing::Written;
