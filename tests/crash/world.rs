@@ -206,10 +206,12 @@ impl World {
 
         self.tally.found += found.iter().map(Vec::len).sum::<usize>();
         self.tally.letters += found[DEAD].len();
+        // Dice of their own: how many messages there are depends on time.
+        let mut dice = Dice::new(self.dice.next());
         let mut acks = Vec::new();
         for (queue, found) in found.iter().enumerate() {
-            let percent = [0, 50, 100, 100][self.dice.roll(4)];
-            acks.extend(found.iter().filter(|_| self.dice.chance(percent)).map(|it| (queue, *it)));
+            let percent = [0, 50, 100, 100][dice.roll(4)];
+            acks.extend(found.iter().filter(|_| dice.chance(percent)).map(|it| (queue, *it)));
         }
         inspector.settle(acks.iter().copied());
         acks.iter().for_each(|(queue, found)| self.book.acknowledged(*queue, found.id));
