@@ -151,6 +151,10 @@ impl Plan {
     /// Much is to outlive the server, and publishers want to know.
     pub fn with_disk(&mut self, weather: &Weather) {
         (self.durable, self.persistent) = (weather.durable, weather.persistent);
+        if weather.full > 0 {
+            // What settles wrongly overtakes publishes while the disk is full, and its error would be blamed on them.
+            self.acts[Act::Err as usize] = 0;
+        }
         let confirm = &mut self.acts[Act::Confirm as usize];
         *confirm = (*confirm).max(16);
         if weather.commits {

@@ -404,6 +404,8 @@ impl Oracle {
         let is_touched =
             !record.served.is_fresh() || !record.getting.is_fresh() || !record.purging.is_fresh();
         // One that expires soon may have taken the place of one that would have stayed.
+        // Nor is it known which of what was too much was transient.
+        let is_touched = is_touched || record.emptied > 0;
         if is_touched || self.some_expire || record.rules.bytes_max.is_some() || !record.fact.is_sure() {
             return 0;
         }

@@ -256,6 +256,8 @@ impl Oracle {
         if !self.outlives(queue) || !record.rules.is_calm() {
             return Vec::new();
         }
+        // One with an expiration is not there for more reasons than that.
+        let stays = |message: PublicationIx| self.publications[message].expiration_ms.is_none();
         let mut signs = Vec::new();
         for &message in &commit.publishes {
             let since = self.publications[message].at;
@@ -264,6 +266,7 @@ impl Oracle {
             let was_there = record.copies.get(&message).is_some_and(|copy| copy.seen);
             let is_fresh = record.copies.get(&message).is_none_or(is_unsettled);
             if self.is_kept(message, queue)
+                && stays(message)
                 && untouched
                 && is_fresh
                 && self.publications[message].state != Routing::Never
@@ -278,7 +281,7 @@ impl Oracle {
             let untouched = !record.purging.since(self.publications[message].at);
             let is_safe = self.publications[message].acked && self.class(queue) == Durability::Fsync;
             let safe = record.copies.get(&message).is_some_and(|copy| copy.safe) || is_safe;
-            if is_there && untouched && safe && self.is_kept(message, queue) {
+            if is_there && untouched && safe && stays(message) && self.is_kept(message, queue) {
                 signs.push((of, message, false));
             }
         }
@@ -469,7 +472,10 @@ impl Oracle {
             self.publications[message].acked = true;
         }
         for (queue, message) in settled {
-            let is_synced = self.class(queue) == Durability::Fsync && !self.some_are_overdue(queue);
+            // What settles in a queue that is going is not recorded; if its end is not either, it comes back with it.
+            let is_synced = self.class(queue) == Durability::Fsync
+                && self.queues[queue].fact.is_sure()
+                && !self.some_are_overdue(queue);
             if let Some(copy) = self.queues[queue].copies.get_mut(&message)
                 && copy.state == CopyState::Gone
             {
