@@ -18,7 +18,7 @@ use crate::message::Message;
 use crate::pages::Pages;
 use crate::shard::restart;
 use crate::text;
-use crate::topology::{self, Catalogue};
+use crate::topology::{self, Catalogue, DurableBinding, DurableEnd, DurableQueue};
 
 /// What to do with a data folder.
 #[derive(Subcommand, Clone, Debug)]
@@ -137,7 +137,7 @@ fn tell(dir: &str, scan: &Scan, out: &mut impl Write) -> io::Result<()> {
 /// A record in a line.
 fn shown(kind: u8, body: &[u8]) -> String {
     if let Some(record) = topology::Record::decode(kind, body) {
-        return format!("{record:?}");
+        return shown_topology(&record);
     }
     let Some(record) = Record::decode(kind, body) else {
         return format!("kind {kind}, {} bytes that make no sense", body.len());
@@ -171,6 +171,32 @@ fn shown(kind: u8, body: &[u8]) -> String {
         Record::Stop => write!(line, "the server stopped in order"),
     };
     line
+}
+
+fn shown_topology(record: &topology::Record) -> String {
+    match record {
+        topology::Record::QueueDeclared(DurableQueue { uid, name, durability, .. }) => {
+            format!("{} is number {}, {}", text::queue(name), uid.0, durability.name())
+        }
+        topology::Record::QueueDeleted { uid } => format!("queue {} deleted", uid.0),
+        topology::Record::ExchangeDeclared(exchange) => {
+            format!("{} declared, {}", text::exchange(&exchange.name), exchange.kind.name())
+        }
+        topology::Record::ExchangeDeleted { name } => format!("{} deleted", text::exchange(name)),
+        topology::Record::Bound(binding) => format!("bound {}", shown_binding(binding)),
+        topology::Record::Unbound(binding) => format!("unbound {}", shown_binding(binding)),
+        topology::Record::NextUid { uid } => format!("the next queue is number {} or a higher one", uid.0),
+        topology::Record::SnapshotBegin => "a snapshot begins".to_owned(),
+        topology::Record::SnapshotEnd => "a snapshot ends".to_owned(),
+    }
+}
+
+fn shown_binding(binding: &DurableBinding) -> String {
+    let to = match &binding.destination {
+        DurableEnd::Queue(uid) => format!("queue {}", uid.0),
+        DurableEnd::Exchange(name) => text::exchange(name),
+    };
+    format!("{} -> {to}, key '{}'", text::exchange(&binding.source), text::lossy(&binding.key))
 }
 
 fn of_tx(tx: u64) -> String {

@@ -22,10 +22,11 @@ pub struct Declarer {
 }
 
 impl Declarer {
-    pub fn new(server: SocketAddr, number: u16, names: Names, dice: Dice) -> Declarer {
+    /// `first` is the number of its first operation.
+    pub fn new(server: SocketAddr, number: u16, names: Names, first: u32, dice: Dice) -> Declarer {
         let mut client = Client::open(server);
         client.wire().call(CHANNEL, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
-        Declarer { client, number, dice, names, published: 0, log: NamesLog::default() }
+        Declarer { client, number, dice, names, published: 0, log: NamesLog { first, ..NamesLog::default() } }
     }
 
     pub fn run(mut self) -> NamesLog {
@@ -43,7 +44,7 @@ impl Declarer {
         for _ in 0..self.dice.between(1, 5) {
             let op = self.names.draw(&mut self.dice);
             let (bytes, answer) = op.encode(CHANNEL);
-            self.names.apply(&op);
+            self.names.apply(&op, self.log.first + self.log.ops.len() as u32);
             self.log.ops.push(op);
             frames.extend(bytes);
             answers.push(answer);

@@ -37,7 +37,7 @@ const PASSING: u16 = 40;
 
 const PATIENCE: Duration = Duration::from_millis(100);
 /// For what has to come.
-const LIMIT: Duration = Duration::from_secs(6);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The client of probes.
 const PROBE: u16 = u16::MAX;
@@ -186,7 +186,7 @@ impl Inspector {
         self.wire.channel(channel);
         self.wire.send(channel, consume(queue, "inspector", false));
         let mut found = Vec::new();
-        let end = Instant::now() + LIMIT;
+        let mut end = Instant::now() + LIMIT;
         loop {
             let ready = self.ready(queue, channel, &mut found);
             if ready == 0 && (enough(&found) || Instant::now() > end) {
@@ -195,7 +195,9 @@ impl Inspector {
             assert!(ready == 0 || Instant::now() < end, "{ready} messages of {queue} do not come");
             let goal = found.len() + ready.max(1);
             self.wire.set_patience(PATIENCE);
-            while found.len() < goal && self.receive(channel, &mut found).is_some() {}
+            while found.len() < goal && self.receive(channel, &mut found).is_some() {
+                end = Instant::now() + LIMIT;
+            }
             self.wire.set_patience(LIMIT);
         }
         self.wire.send(channel, Method::BasicCancel { consumer_tag: short("inspector"), nowait: false });

@@ -135,6 +135,7 @@ fn each_fault_is_seen() {
 #[test]
 fn names_are_as_after_some_open_operation_or_something_is_wrong() {
     let log = NamesLog {
+        first: 1,
         ops: vec![Op::DeclareQueue(0), Op::DeleteQueue(0), Op::DeclareQueue(0), Op::DeclareQueue(1)],
         oks: 1,
         placed: Vec::new(),
@@ -147,7 +148,7 @@ fn names_are_as_after_some_open_operation_or_something_is_wrong() {
         shown.messages[0] = messages.to_vec();
         shown
     };
-    let explained = |shown| explain(&Names::default(), &log, &placed, &shown);
+    let explained = |shown| explain(&[Names::default()], &log, &placed, &shown);
     assert!(explained(shown(&[0], &[id])).is_ok(), "nothing more was done");
     assert!(explained(shown(&[], &[])).is_ok(), "it was deleted");
     assert!(explained(shown(&[0], &[])).is_ok(), "it was declared again, empty");

@@ -21,7 +21,6 @@ pub struct Names {
     pub queues: [Option<u32>; QUEUES.len()],
     pub exchanges: [bool; EXCHANGES.len()],
     pub bindings: BTreeSet<Binding>,
-    declared: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -60,6 +59,8 @@ pub struct Placed {
 /// What a channel did, from some state on.
 #[derive(Default)]
 pub struct NamesLog {
+    /// The number of the first operation; no two have the same.
+    pub first: u32,
     pub ops: Vec<Op>,
     /// So many of them were answered.
     pub oks: usize,
@@ -78,11 +79,11 @@ pub struct Shown {
 }
 
 impl Names {
-    pub fn apply(&mut self, op: &Op) {
+    /// `number` is that of the operation; a queue that it makes has it.
+    pub fn apply(&mut self, op: &Op, number: u32) {
         match *op {
             Op::DeclareQueue(queue) => {
-                self.declared += 1;
-                self.queues[queue].get_or_insert(self.declared);
+                self.queues[queue].get_or_insert(number);
             }
             Op::DeleteQueue(queue) => {
                 self.queues[queue] = None;
@@ -192,27 +193,34 @@ impl Names {
     }
 }
 
-/// The state that a server shows, which is one between the last answer and the last request; else what is wrong if it is the
-/// first of these, and if it is the last.
+/// The states that a server may be in by what it shows: those between the last answer and the last request, from any of
+/// `starts`. Several may look the same: a binding can make no difference. None: what is wrong, if it is the first of these, and
+/// if it is the last.
 pub fn explain(
-    start: &Names,
+    starts: &[Names],
     log: &NamesLog,
     placed: &[Placed],
     shown: &Shown,
-) -> Result<Names, Vec<String>> {
-    let mut names = start.clone();
-    log.ops[..log.oks].iter().for_each(|op| names.apply(op));
-    let first = names.differences(placed, shown);
-    if first.is_empty() {
-        return Ok(names);
-    }
-    let mut last = Vec::new();
-    for op in &log.ops[log.oks..] {
-        names.apply(op);
-        last = names.differences(placed, shown);
-        if last.is_empty() {
-            return Ok(names);
+) -> Result<Vec<Names>, Vec<String>> {
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    for start in starts {
+        let mut names = start.clone();
+        let mut ops = (log.first..).zip(&log.ops);
+        ops.by_ref().take(log.oks).for_each(|(number, op)| names.apply(op, number));
+        loop {
+            let differences = names.differences(placed, shown);
+            match differences.is_empty() {
+                true if !found.contains(&names) => found.push(names.clone()),
+                true => {}
+                false => wrong.push(differences),
+            }
+            let Some((number, op)) = ops.next() else { break };
+            names.apply(op, number);
         }
+    }
+    if !found.is_empty() {
+        agree(&mut found);
+        return Ok(found);
     }
     let open = format!(
         "after {} of {} operations; the open ones: {:?}",
@@ -220,7 +228,16 @@ pub fn explain(
         log.ops.len(),
         &log.ops[log.oks..]
     );
-    Err([vec![open], first, last].concat())
+    let last = wrong.pop().unwrap_or_default();
+    Err([vec![open], wrong.into_iter().next().unwrap_or_default(), last].concat())
+}
+
+/// Which of all queues of a name it is matters only for what was placed in it: then the states say the same. Else it is the same
+/// from now on.
+fn agree(states: &mut [Names]) {
+    if let Some((first, others)) = states.split_first_mut() {
+        others.iter_mut().for_each(|it| it.queues = first.queues);
+    }
 }
 
 impl Op {

@@ -30,7 +30,10 @@ pub struct World {
     segment_bytes: usize,
     clients: u16,
     book: Book,
-    names: Names,
+    /// As the names may be.
+    names: Vec<Names>,
+    /// How many operations there were.
+    ops: u32,
     names_log: NamesLog,
     placed: Vec<Placed>,
     /// How long the last start took.
@@ -79,7 +82,8 @@ impl World {
             segment_bytes,
             clients: 0,
             book: Book::new(),
-            names: Names::default(),
+            names: vec![Names::default()],
+            ops: 0,
             names_log: NamesLog::default(),
             placed: Vec::new(),
             start: Duration::ZERO,
@@ -202,10 +206,12 @@ impl World {
 
         self.tally.found += found.iter().map(Vec::len).sum::<usize>();
         self.tally.letters += found[DEAD].len();
+        // Dice of their own: how many messages there are depends on time.
+        let mut dice = Dice::new(self.dice.next());
         let mut acks = Vec::new();
         for (queue, found) in found.iter().enumerate() {
-            let percent = [0, 50, 100, 100][self.dice.roll(4)];
-            acks.extend(found.iter().filter(|_| self.dice.chance(percent)).map(|it| (queue, *it)));
+            let percent = [0, 50, 100, 100][dice.roll(4)];
+            acks.extend(found.iter().filter(|_| dice.chance(percent)).map(|it| (queue, *it)));
         }
         inspector.settle(acks.iter().copied());
         acks.iter().for_each(|(queue, found)| self.book.acknowledged(*queue, found.id));
@@ -253,7 +259,7 @@ impl World {
         let consumers = [&[PLAIN, LEGAL][..], &[WORK][..]];
         let consumers = consumers.map(|queues| Consumer::new(server, queues, Dice::new(self.dice.next())));
         let (number, dice) = self.client();
-        let declarer = Declarer::new(server, number, self.names.clone(), dice);
+        let declarer = Declarer::new(server, number, self.names[0].clone(), self.ops, dice);
 
         let life = Duration::from_millis(self.dice.between(50, 1_500) as u64);
         let stops = self.dice.chance(12);
@@ -305,6 +311,7 @@ impl World {
         tally.settled += round.consumed.iter().map(|log| log.settled.len()).sum::<usize>();
         tally.changes += names_log.oks;
         tally.open_changes += names_log.ops.len() - names_log.oks;
+        self.ops += names_log.ops.len() as u32;
         self.names_log = names_log;
         self.book.ended(round);
     }

@@ -64,7 +64,7 @@ impl Stage {
         };
         let ends = mesh::connect(1 + dice.roll(3) as u16, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let mut hosts: Vec<Host> = ends
-            .map(|(end, id)| Host::new(Shard::new(id, config.clone(), end, budget.clone(), seed)))
+            .map(|(end, id)| Host::new(Shard::new(id, config.clone(), end, budget.clone(), seed), 0))
             .collect();
         let at = dice.roll(hosts.len());
         let slot = hosts[at].accept(0, usize::MAX / 2, 1).unwrap();
