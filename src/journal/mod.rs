@@ -47,6 +47,8 @@ pub struct Journal {
     urgency: Urgency,
     /// When records that nobody waits for are written, by the clock of `now`.
     lazy_at: Option<u64>,
+    /// When some of them, that may have gone on already, are synced.
+    owed_at: Option<u64>,
     /// Where the last record begins in it; 0 if there is none.
     last: usize,
     /// Groups for which the link has no room.
@@ -69,7 +71,9 @@ const EXTENSION_BYTES: usize = 32;
 pub enum Urgency {
     /// Nobody, and it need not come to the disk alone: it goes with the next group.
     Aside,
-    /// Nobody: it goes with the next group, or after a while.
+    /// Nobody: it is written with the next group, or after a while.
+    Loose,
+    /// Nobody: the same, and it is on disk by then.
     Lazy,
     /// Somebody, for it to be written.
     Write,
@@ -87,6 +91,7 @@ impl Journal {
             at: Position::new(first_segment, GROUPS_AT),
             urgency: Urgency::Aside,
             lazy_at: None,
+            owed_at: None,
             last: 0,
             ready: VecDeque::new(),
             under_way: VecDeque::new(),
@@ -136,7 +141,14 @@ impl Journal {
     /// Hands on what has gathered, if somebody waits for it or it is much, unless the flusher has enough to do.
     pub fn flush(&mut self) {
         self.send_ready();
-        let waited_for = self.urgency > Urgency::Lazy || self.lazy_at.is_some_and(|at| at <= self.now);
+        let is_owed = self.is_owed();
+        if is_owed && self.group.len() == GROUP_HEADER_BYTES && self.ready.is_empty() && self.link.is_taken()
+        {
+            // There is nothing to bring the sync but a record that says nothing.
+            self.record(record::kind::SETTLED, Urgency::Sync, |_| ());
+        }
+        let is_late = self.lazy_at.is_some_and(|at| at <= self.now);
+        let waited_for = self.urgency > Urgency::Lazy || is_late || is_owed;
         let is_idle = self.ready.is_empty() && self.link.is_taken();
         if waited_for && is_idle || self.group.len() >= GROUP_BYTES {
             self.hand_on();
@@ -157,7 +169,7 @@ impl Journal {
     /// When `flush` should be called again, at the latest, by the clock of `now`.
     pub fn next_at(&self) -> Option<u64> {
         // What the flusher has not taken yet, its bell calls for.
-        self.lazy_at.filter(|_| self.link.is_taken())
+        self.lazy_at.into_iter().chain(self.owed_at).min().filter(|_| self.link.is_taken())
     }
 
     /// What is on disk by now. The flusher's bell rings when there is more.
@@ -189,6 +201,10 @@ impl Journal {
         self.group.len() == GROUP_HEADER_BYTES && self.proof().synced >= self.handed_on
     }
 
+    fn is_owed(&self) -> bool {
+        self.owed_at.is_some_and(|at| at <= self.now)
+    }
+
     fn end(&mut self, at: usize, urgency: Urgency) -> Position {
         end_record(&mut self.group, at);
         self.last = at;
@@ -202,8 +218,11 @@ impl Journal {
     /// Of a record in the group that forms.
     fn wait_for(&mut self, urgency: Urgency) {
         self.urgency = self.urgency.max(urgency);
-        if urgency == Urgency::Lazy && self.lazy_at.is_none() {
-            self.lazy_at = Some(self.now + LAZY_NS);
+        if matches!(urgency, Urgency::Loose | Urgency::Lazy) {
+            self.lazy_at.get_or_insert(self.now + LAZY_NS);
+        }
+        if urgency == Urgency::Lazy {
+            self.owed_at.get_or_insert(self.now + LAZY_NS);
         }
     }
 
@@ -235,12 +254,15 @@ impl Journal {
         next.resize(GROUP_HEADER_BYTES, 0);
         let bytes = std::mem::replace(&mut self.group, next);
         let end = Position::new(self.at.segment(), self.at.offset() + padded(len) as u32);
-        let sync = self.urgency != Urgency::Write;
+        let sync = matches!(self.urgency, Urgency::Sync | Urgency::Lazy) || self.is_owed();
         self.ready.push_back(Group { bytes, at: self.at, end, sync, free_before: self.free_before });
         self.under_way.push_back((end, len));
         self.handed_on = end;
         self.behind_bytes += len;
         (self.at, self.last, self.urgency, self.lazy_at) = (end, 0, Urgency::Aside, None);
+        if sync {
+            self.owed_at = None;
+        }
         self.send_ready();
     }
 
@@ -301,5 +323,27 @@ mod tests {
         assert!(link.park(&Waker::from(wakes.clone()), true));
         journal.flush();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "what was given is taken");
+    }
+
+    #[test]
+    fn what_is_to_be_on_disk_in_time_is_so_beside_groups_that_are_only_written() {
+        let link = Arc::new(Link::for_tests());
+        let mut journal = Journal::new(link.clone(), 1, 1 << 20);
+        let mut syncs = |journal: &mut Journal| {
+            journal.flush();
+            link.take_group().map(|group| group.sync)
+        };
+        journal.record(1, Urgency::Loose, |body| body.push(7));
+        assert_eq!(syncs(&mut journal), None, "nobody waits");
+        journal.now = LAZY_NS;
+        assert_eq!(syncs(&mut journal), Some(false), "written is enough");
+        journal.record(1, Urgency::Lazy, |body| body.push(7));
+        journal.record(1, Urgency::Write, |body| body.push(7));
+        assert_eq!(syncs(&mut journal), Some(false), "somebody waits for it to be written");
+        assert_eq!(journal.next_at(), Some(2 * LAZY_NS), "and it is to be synced by then");
+        assert_eq!(syncs(&mut journal), None);
+        journal.now = 2 * LAZY_NS;
+        assert_eq!(syncs(&mut journal), Some(true));
+        assert_eq!((syncs(&mut journal), journal.next_at()), (None, None));
     }
 }

@@ -270,7 +270,7 @@ impl Queue {
         if let Some(rules) = &mut self.rules {
             rules.ready_bytes = 0;
         }
-        let journaled = self.journaled.map(|(uid, _)| uid);
+        let journaled = self.journaled;
         Doomed { ready: std::mem::take(&mut self.ready), unacked: Held::default(), at: 0, journaled }
     }
 
@@ -365,8 +365,8 @@ pub struct Doomed {
     unacked: Held,
     /// Those of the unacked with lower numbers are done with.
     at: u32,
-    /// The number of the queue in the journal.
-    pub journaled: Option<QueueUid>,
+    /// Of the queue.
+    pub journaled: Option<(QueueUid, Durability)>,
 }
 
 impl Doomed {

@@ -179,7 +179,7 @@ impl Rooms {
     /// A dead message goes on to where the dead of its queue go, or is gone.
     pub fn bury(&mut self, slot: u32, dead: Dead) {
         let queue = self.queues.get(slot);
-        let from = queue.and_then(|queue| queue.journaled).map(|(uid, _)| uid);
+        let from = queue.and_then(|queue| queue.journaled);
         match queue.and_then(Queue::graveyard) {
             Some(to) => self.letters.push_back(Letter { dead, to: to.clone(), from }),
             None => self.let_go(from, &dead.entry),

@@ -91,7 +91,7 @@ impl Shard {
         };
         let (left, journaled) = (queue.ready_count() as u32, queue.journaled);
         if unacked.is_none() {
-            self.rooms.let_go(journaled.map(|(uid, _)| uid), &entry);
+            self.rooms.let_go(journaled, &entry);
         }
         Reply::Got(Got { queue: id, unacked, redelivered: entry.is_redelivered(), left, record })
     }

@@ -111,13 +111,13 @@ impl Rooms {
         Due::when(journal.forming(), durability)
     }
 
-    /// A queue has done with a message for good; `uid` says which, if it is in the journal and stays there.
+    /// A queue has done with a message for good; `journaled` is the queue's.
     #[inline]
-    pub(super) fn let_go(&mut self, uid: Option<QueueUid>, entry: &Entry) {
+    pub(super) fn let_go(&mut self, journaled: Option<(QueueUid, Durability)>, entry: &Entry) {
         if !entry.kept.is_none()
-            && let Some(uid) = uid
+            && let Some((uid, durability)) = journaled
         {
-            self.settle_kept(uid, entry);
+            self.settle_kept(uid, durability, entry);
         }
         self.pages.release(entry.message);
     }
@@ -136,7 +136,7 @@ impl Rooms {
             commit.settled.push((uid, *entry));
             return;
         }
-        self.let_go(journaled.map(|(uid, _)| uid), entry);
+        self.let_go(journaled, entry);
     }
 
     /// Everything that a transaction brings to this shard is here. Answers when it is safe.
@@ -170,10 +170,10 @@ impl Rooms {
 
     fn count_return(&mut self, slot: u32, entry: &Entry) {
         let Some(queue) = self.queues.get(slot).filter(|queue| queue.counts_returns()) else { return };
-        let Some((uid, _)) = queue.journaled else { return };
+        let Some((uid, durability)) = queue.journaled else { return };
         let Some(journal) = &mut self.journal else { return };
         if let Some(place) = self.keeps.returned(entry.kept, uid, entry.returns) {
-            journal.record(kind::RETURNED, Urgency::Lazy, |out| record::put_place(out, &place));
+            journal.record(kind::RETURNED, unhurried(durability), |out| record::put_place(out, &place));
         }
     }
 
@@ -264,13 +264,13 @@ impl Rooms {
         Some(journal)
     }
 
-    #[cold]
-    fn settle_kept(&mut self, uid: QueueUid, entry: &Entry) {
+    fn settle_kept(&mut self, uid: QueueUid, durability: Durability, entry: &Entry) {
         self.keeps.settle(entry.kept, uid);
         let Some(journal) = &mut self.journal else { return };
+        let urgency = unhurried(durability);
         let put = |out: &mut Vec<u8>| record::put_settlement(out, uid, entry.sequence);
-        if !journal.extend(self.settled_at, Urgency::Lazy, put) {
-            self.settled_at = journal.record(kind::SETTLED, Urgency::Lazy, put);
+        if !journal.extend(self.settled_at, urgency, put) {
+            self.settled_at = journal.record(kind::SETTLED, urgency, put);
         }
     }
 }
@@ -280,6 +280,14 @@ fn urgency(durability: Durability) -> Urgency {
         Durability::Fsync => Urgency::Sync,
         Durability::Os => Urgency::Write,
         Durability::None => Urgency::Lazy,
+    }
+}
+
+/// Of what nobody waits for.
+fn unhurried(durability: Durability) -> Urgency {
+    match durability {
+        Durability::Fsync => Urgency::Lazy,
+        Durability::Os | Durability::None => Urgency::Loose,
     }
 }
 

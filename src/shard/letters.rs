@@ -17,6 +17,7 @@ use crate::ids::{Origin, QueueId, QueueUid, Tx};
 use crate::limits::LETTERS;
 use crate::message::Message;
 use crate::queue::Entry;
+use crate::queue_args::Durability;
 
 impl Shard {
     /// Whether some letter can go on.
@@ -82,7 +83,7 @@ struct SentLetter {
     /// As it was in the queue where it died.
     entry: Entry,
     /// That queue, if it is in the journal.
-    from: Option<QueueUid>,
+    from: Option<(QueueUid, Durability)>,
     /// How many shards still owe an answer.
     shards: u16,
 }
@@ -101,7 +102,7 @@ impl SentLetters {
         self.first + self.waiting.len() as u64
     }
 
-    fn push(&mut self, entry: Entry, from: Option<QueueUid>, shards: u16) {
+    fn push(&mut self, entry: Entry, from: Option<(QueueUid, Durability)>, shards: u16) {
         self.waiting.push_back(SentLetter { entry, from, shards });
     }
 

@@ -16,6 +16,7 @@ use crate::mesh::parcel::{Deliver, Parcel, Record, Span};
 use crate::message::Message;
 use crate::pages::Pages;
 use crate::queue::{ConsumerAt, Dead, Doomed, Graveyard, Queue, Settled, Timers};
+use crate::queue_args::Durability;
 use crate::settlement::Settlement;
 use crate::slots::Slots;
 
@@ -58,7 +59,7 @@ pub struct Letter {
     pub dead: Dead,
     pub to: Arc<Graveyard>,
     /// The queue, if it is in the journal.
-    pub from: Option<QueueUid>,
+    pub from: Option<(QueueUid, Durability)>,
 }
 
 impl Rooms {
@@ -254,7 +255,7 @@ impl Rooms {
         };
         let journaled = queue.journaled;
         match delivery.unacked {
-            None => self.let_go(journaled.map(|(uid, _)| uid), &entry),
+            None => self.let_go(journaled, &entry),
             Some(unacked) if !taken => self.settle(id, unacked, Settlement::Undelivered, Tx::NONE),
             Some(_) => {}
         }
