@@ -329,7 +329,7 @@ mod tests {
     fn what_is_to_be_on_disk_in_time_is_so_beside_groups_that_are_only_written() {
         let link = Arc::new(Link::for_tests());
         let mut journal = Journal::new(link.clone(), 1, 1 << 20);
-        let mut syncs = |journal: &mut Journal| {
+        let syncs = |journal: &mut Journal| {
             journal.flush();
             link.take_group().map(|group| group.sync)
         };
