@@ -25,6 +25,7 @@ mod lending;
 mod letters;
 mod names;
 mod outward;
+mod pressed;
 mod publish;
 mod receive;
 mod recover;
@@ -266,24 +267,6 @@ impl Shard {
         self.eof(slot, now);
     }
 
-    /// Whether the shell may read this socket now; if not, the slot comes out of `take_resumed` later, and the
-    /// shell hands in again what `receive` left before it reads on.
-    pub fn may_read(&mut self, slot: u32) -> bool {
-        let pressed = self.is_pressed();
-        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return false };
-        if connection.held {
-            return false;
-        }
-        if connection.is_overfull() {
-            connection.held = true;
-        } else if pressed && connection.publishes && connection.is_open() {
-            connection.held = true;
-            self.pressed.push(slot);
-        }
-        self.rooms.outward.counters.holds += u64::from(connection.held);
-        !connection.held
-    }
-
     /// The next connection with output.
     pub fn next_dirty(&mut self) -> Option<u32> {
         while let Some(slot) = self.rooms.outward.dirty.pop_front() {
@@ -497,54 +480,6 @@ impl Shard {
         self.lend();
         self.write_confirms();
         self.rooms.pump();
-    }
-
-    /// Whether more is under way than publishers may add to.
-    fn is_pressed(&self) -> bool {
-        self.rooms.outward.mesh.spilled() || self.budget.is_behind()
-    }
-
-    /// Whether some who were held may go on.
-    fn may_resume(&self) -> bool {
-        !self.pressed.is_empty() && !self.is_pressed()
-    }
-
-    /// Publishers of all shards wait while a journal has too much to write: what comes from elsewhere cannot be held here.
-    fn tell_if_behind(&mut self) {
-        let behind = self.rooms.journal.as_ref().is_some_and(Journal::is_behind);
-        if behind == self.behind {
-            return;
-        }
-        self.behind = behind;
-        self.budget.set_behind(behind);
-        if !behind {
-            (0..self.rooms.outward.mesh.shards())
-                .for_each(|shard| self.rooms.outward.mesh.bell(ShardId(shard)).ring());
-        }
-    }
-
-    fn resume_pressed(&mut self) {
-        if !self.may_resume() {
-            return;
-        }
-        for slot in std::mem::take(&mut self.pressed) {
-            if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
-                connection.held = false;
-                self.resumed.push(slot);
-            }
-        }
-    }
-
-    /// A connection that was held for its own sake is read again once there is room.
-    pub(super) fn resume_if_roomy(&mut self, slot: u32) {
-        if let Some(connection) = self.rooms.outward.connections.get_mut(slot)
-            && connection.held
-            && !connection.is_overfull()
-            && !self.pressed.contains(&slot)
-        {
-            connection.held = false;
-            self.resumed.push(slot);
-        }
     }
 }
 

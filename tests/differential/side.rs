@@ -1,7 +1,7 @@
 //! One of the two brokers, with its two connections.
 
 use crate::act::{Act, Step};
-use crate::common::wire::{encoded, short};
+use crate::common::wire::{encoded, look_at, short};
 use crate::ledger::{Held, Ledger};
 use crate::link::{Heard, Link, OBSERVER, Word};
 use crate::render::{self, Answer, Place};
@@ -279,7 +279,7 @@ impl Side {
     fn ask_rest(&mut self, connection: usize) {
         let mut bytes = Vec::new();
         for queue in &self.asked[connection] {
-            bytes.extend(encoded(OBSERVER, speak::passive(&self.ledger.own(queue))));
+            bytes.extend(encoded(OBSERVER, look_at(&self.ledger.own(queue))));
         }
         bytes.extend(encoded(OBSERVER, PROBE));
         self.links[connection].say(&bytes);

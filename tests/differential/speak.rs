@@ -216,18 +216,6 @@ pub fn close_channel() -> Method<'static> {
     Method::ChannelClose { reply_code: 200, reply_text: "bye".into(), class_id: 0, method_id: 0 }
 }
 
-pub fn passive(queue: &str) -> Method<'_> {
-    Method::QueueDeclare {
-        queue: short(queue),
-        passive: true,
-        durable: false,
-        exclusive: false,
-        auto_delete: false,
-        nowait: false,
-        arguments: Table::EMPTY,
-    }
-}
-
 fn checked(bytes: &[u8]) -> Table<'_> {
     Table::decode(bytes).expect("a table that we wrote")
 }

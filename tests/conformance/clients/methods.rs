@@ -2,7 +2,7 @@
 //! refused stands in `errors`.
 
 use super::Target;
-use crate::common::wire::{Wire, consume, declare, declare_exclusive, encoded, publication, short};
+use crate::common::wire::{Wire, consume, declare, declare_exclusive, encoded, look_at, publication, short};
 use haremq::amqp::{FrameKind, Method, Table};
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ fn each_message_is_confirmed_once() {
         assert!(waiting.contains(&delivery_tag), "{delivery_tag} is confirmed twice or was never published");
         waiting.retain(|tag| if multiple { *tag > delivery_tag } else { *tag != delivery_tag });
     }
-    let ok = wire.call(1, passive("confirmed"), "queue.declare-ok");
+    let ok = wire.call(1, look_at("confirmed"), "queue.declare-ok");
     let Method::QueueDeclareOk { message_count, .. } = ok.method() else {
         unreachable!("its name was checked")
     };
@@ -98,7 +98,7 @@ fn what_asks_for_no_answer_gets_none() {
     assert_eq!(wire.content().1, b"heard");
     wire.send(1, Method::QueueDelete { queue, if_unused: false, if_empty: false, nowait });
     wire.send(1, Method::ExchangeDelete { exchange, if_unused: false, nowait });
-    wire.send(1, passive("silent"));
+    wire.send(1, look_at("silent"));
     let text = "NOT_FOUND - no queue 'silent' in vhost '/'";
     assert_eq!(wire.channel_closed(1), (404, text.to_owned()));
 }
@@ -204,7 +204,7 @@ fn what_crosses_a_channel_error_is_ignored_until_close_ok() {
     wire.channel(1);
     wire.channel(2);
     wire.call(2, declare_exclusive("crossed"), "queue.declare-ok");
-    let mut bytes = encoded(1, passive("no such queue"));
+    let mut bytes = encoded(1, look_at("no such queue"));
     bytes.extend(publication(1, "", "crossed", true, b"ignored"));
     bytes.extend(encoded(1, Method::QueuePurge { queue: "crossed".into(), nowait: false }));
     bytes.extend(encoded(1, Method::BasicAck { delivery_tag: 99, multiple: false }));
@@ -219,7 +219,7 @@ fn closes_that_cross_are_both_answered() {
     let target = Target::start();
     let mut wire = Wire::open(target.address);
     wire.channel(1);
-    let mut bytes = encoded(1, passive("no such queue"));
+    let mut bytes = encoded(1, look_at("no such queue"));
     bytes.extend(encoded(
         1,
         Method::ChannelClose { reply_code: 200, reply_text: "".into(), class_id: 0, method_id: 0 },
@@ -263,17 +263,5 @@ fn what_waits_behind_another_method_is_done_before_a_close() {
             Method::QueueDelete { queue: short(&queue), if_unused: true, if_empty: false, nowait: false };
         let ok = watching.call(1, delete, "queue.delete-ok");
         assert_eq!(ok.method(), Method::QueueDeleteOk { message_count: 10 }, "round {round}");
-    }
-}
-
-fn passive(queue: &str) -> Method<'_> {
-    Method::QueueDeclare {
-        queue: short(queue),
-        passive: true,
-        durable: false,
-        exclusive: false,
-        auto_delete: false,
-        nowait: false,
-        arguments: Table::EMPTY,
     }
 }

@@ -3,24 +3,10 @@
 use crate::common::wire::short;
 use haremq::amqp::{Method, Table};
 
-pub use crate::common::wire::{declare, declare_exclusive};
-
-pub fn passive(queue: &str) -> Method<'_> {
-    let Method::QueueDeclare { queue, durable, exclusive, auto_delete, nowait, arguments, .. } =
-        declare(queue)
-    else {
-        unreachable!("it is one")
-    };
-    Method::QueueDeclare { queue, passive: true, durable, exclusive, auto_delete, nowait, arguments }
-}
+pub use crate::common::wire::{declare, declare_exclusive, look_at as passive};
 
 pub fn declare_durable(queue: &str) -> Method<'_> {
-    let Method::QueueDeclare { queue, passive, exclusive, auto_delete, nowait, arguments, .. } =
-        declare(queue)
-    else {
-        unreachable!("it is one")
-    };
-    Method::QueueDeclare { queue, passive, durable: true, exclusive, auto_delete, nowait, arguments }
+    crate::common::wire::declare_durable(queue, Table::EMPTY)
 }
 
 /// Exclusive, with arguments: the bytes of a table.
