@@ -328,8 +328,7 @@ impl Shard {
     pub fn drain(&mut self, now: u64) -> bool {
         self.begin(now);
         self.see_alarm();
-        // First, and always: a shard that always has work must see what is on disk all the same.
-        let mut any = self.keep_promises() || self.has_work() || self.rooms.outward.mesh.can_post();
+        let mut any = self.has_work() || self.rooms.outward.mesh.can_post() || self.keep_promises();
         for peer in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
             any |= self.drain_ring(peer);
         }
