@@ -226,7 +226,8 @@ impl Queue {
         Some((entry, unacked))
     }
 
-    /// A consumer settles a message; none if it did before. One that returned too often, or too late, is dead.
+    /// A consumer settles a message; none if it did before. One that returned too often, or too late, is dead. What comes
+    /// back to a dying queue goes with it, or is there again if its end is lost; what was acknowledged is not.
     #[inline]
     pub fn settle(
         &mut self,
@@ -235,6 +236,9 @@ impl Queue {
         pages: &Pages,
         timers: &mut Timers,
     ) -> Option<Settled> {
+        if self.dying && settlement != Settlement::Ack {
+            return None;
+        }
         let Unacked { mut entry, expires_at, .. } = self.untrack(unacked, timers)?;
         match settlement {
             Settlement::Ack => return Some(Settled::Gone(entry)),
@@ -274,15 +278,19 @@ impl Queue {
         Doomed { ready: std::mem::take(&mut self.ready), unacked: Held::default(), at: 0, journaled }
     }
 
-    /// Ends the queue: what it held, and whom it served.
-    pub fn die(&mut self, timers: &mut Timers) -> (Doomed, Vec<ConsumerAt>) {
+    /// Ends the queue: whom it served. What it held it has until it is gone, and that is on disk if the queue was.
+    pub fn die(&mut self, timers: &mut Timers) -> Vec<ConsumerAt> {
         self.dying = true;
         self.available.clear();
         self.lacking.clear();
         let consumers = std::mem::take(&mut self.consumers);
         self.used(timers);
-        let doomed = Doomed { unacked: std::mem::take(&mut self.unacked), ..self.purge() };
-        (doomed, consumers.iter().map(|(_, consumer)| consumer.at).collect())
+        consumers.iter().map(|(_, consumer)| consumer.at).collect()
+    }
+
+    /// What is left of it once it is gone.
+    pub fn remains(self) -> Doomed {
+        Doomed { ready: self.ready, unacked: self.unacked, at: 0, journaled: self.journaled }
     }
 
     /// All that it has, in no particular order.

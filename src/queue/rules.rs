@@ -133,6 +133,9 @@ impl Queue {
         pages: &Pages,
         timers: &mut Timers,
     ) -> Option<Dead> {
+        if self.dying {
+            return None;
+        }
         let entry = self.ready.remove(priority, sequence)?;
         if entry.timer != timer {
             // A timer of the former life of the queue's slot; its owner is about to stop it.

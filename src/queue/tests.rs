@@ -156,12 +156,14 @@ fn a_dead_queue_gives_back_all_its_messages_piece_by_piece() {
     bench.consume(1, false, 3, 1000);
     (0..9).for_each(|body| bench.publish(body));
     bench.serve();
-    let (mut doomed, consumers) = bench.queue.die(&mut bench.timers);
-    assert_eq!(consumers.len(), 1);
-    let Bench { pages, timers, .. } = &mut bench;
-    assert!(!doomed.free_some(6, timers, |entry| pages.release(entry.message)));
-    assert!(doomed.free_some(6, timers, |entry| pages.release(entry.message)));
-    assert_eq!(bench.pages.live(), 0);
+    assert_eq!(bench.queue.die(&mut bench.timers).len(), 1);
+    assert!(bench.settle(Some(0), Settlement::Requeue).is_none());
+    bench.ack(Some(1));
+    let Bench { queue, mut pages, mut timers } = bench;
+    let mut doomed = queue.remains();
+    assert!(!doomed.free_some(6, &mut timers, |entry| pages.release(entry.message)));
+    assert!(doomed.free_some(6, &mut timers, |entry| pages.release(entry.message)));
+    assert_eq!(pages.live(), 0);
 }
 
 #[test]

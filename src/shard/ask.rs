@@ -115,13 +115,7 @@ impl Shard {
     pub(super) fn end_queue(&mut self, id: QueueId, waiter: Option<Waiter>) {
         let Some(queue) = self.rooms.queues.live_mut(id.slot, id.generation) else { return };
         let name = queue.name.clone();
-        let (doomed, consumers) = queue.die(&mut self.rooms.timers);
-        if doomed.journaled.is_some() {
-            // Nothing of it may go before it is on disk that the queue does.
-            self.rooms.dying.push((id, doomed));
-        } else {
-            self.rooms.doomed.push(doomed);
-        }
+        let consumers = queue.die(&mut self.rooms.timers);
         self.rooms.waiters.extend(waiter.map(|waiter| (id, waiter)));
         for at in consumers {
             self.send(at.connection.shard, Command::ConsumerGone(at));
@@ -132,11 +126,8 @@ impl Shard {
     /// No router leads to the queue any more.
     pub(super) fn queue_gone(&mut self, id: QueueId) {
         let removed = self.rooms.queues.remove(id.slot);
-        debug_assert!(removed.is_some_and(|queue| queue.id == id && queue.dying), "a queue dies once");
-        if let Some(at) = self.rooms.dying.iter().position(|(of, _)| *of == id) {
-            let (_, doomed) = self.rooms.dying.swap_remove(at);
-            self.rooms.doomed.push(doomed);
-        }
+        debug_assert!(removed.as_ref().is_some_and(|it| it.id == id && it.dying), "a queue dies once");
+        self.rooms.doomed.extend(removed.map(Queue::remains));
         let (gone, kept) = std::mem::take(&mut self.rooms.waiters).into_iter().partition(|(of, _)| *of == id);
         self.rooms.waiters = kept;
         let gone: Vec<(QueueId, Waiter)> = gone;

@@ -122,7 +122,7 @@ impl Rooms {
         self.pages.release(entry.message);
     }
 
-    /// A consumer acknowledged a message.
+    /// A consumer acknowledged a message, or rejected one that has nowhere to go.
     #[inline]
     pub(super) fn acked(&mut self, slot: u32, entry: &Entry, tx: Tx) {
         let journaled = self.queues.get(slot).and_then(|queue| queue.journaled);

@@ -179,7 +179,6 @@ impl Shard {
             outward,
             pump: VecDeque::new(),
             doomed: Vec::new(),
-            dying: Vec::new(),
             journal: None,
             keeps: Keeps::new(),
             commits: Commits::default(),
@@ -328,7 +327,8 @@ impl Shard {
     pub fn drain(&mut self, now: u64) -> bool {
         self.begin(now);
         self.see_alarm();
-        let mut any = self.has_work() || self.rooms.outward.mesh.can_post() || self.keep_promises();
+        // First, and always: a shard that always has work must see what is on disk all the same.
+        let mut any = self.keep_promises() || self.has_work() || self.rooms.outward.mesh.can_post();
         for peer in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
             any |= self.drain_ring(peer);
         }

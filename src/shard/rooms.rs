@@ -30,8 +30,6 @@ pub struct Rooms {
     pub pump: VecDeque<u32>,
     /// What deleted and purged queues held, to be freed piece by piece.
     pub doomed: Vec<Doomed>,
-    /// What was in queues that are being deleted, whose deletion is not on disk yet.
-    pub dying: Vec<(QueueId, Doomed)>,
     /// What outlives the server; none if nothing does.
     pub journal: Option<Journal>,
     /// What the journal has of what is here.
@@ -169,7 +167,7 @@ impl Rooms {
         let entries: usize =
             self.queues.iter().map(|(_, queue)| queue.ready_count() + queue.unacked_count()).sum();
         let known = (entries + self.letters.len() + self.sent.len() + self.uncommitted()) as u64 + self.held;
-        let doomed = !self.doomed.is_empty() || !self.dying.is_empty();
+        let doomed = !self.doomed.is_empty();
         self.pages.invariants();
         assert!(self.pages.live() >= known);
         assert!(doomed || self.pages.live() == known);
@@ -186,7 +184,10 @@ impl Rooms {
     fn settled(&mut self, slot: u32, settled: Settled, tx: Tx) {
         match settled {
             Settled::Gone(entry) => self.acked(slot, &entry, tx),
-            Settled::Dead(dead) => self.bury(slot, dead),
+            Settled::Dead(dead) if self.queues.get(slot).and_then(Queue::graveyard).is_some() => {
+                self.bury(slot, dead);
+            }
+            Settled::Dead(Dead { entry, .. }) => self.acked(slot, &entry, tx),
             Settled::Back(entry) => {
                 self.came_back(slot, &entry);
                 self.drop_heads(slot);

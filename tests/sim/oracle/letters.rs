@@ -114,10 +114,17 @@ impl Oracle {
 
     fn make_from(&mut self, parent: PublicationIx, queue: QueueIx, reason: Reason) -> Verdict<PublicationIx> {
         self.may_die(parent, queue, reason)?;
-        match self.bury(parent, queue, reason) {
-            Some(letter) => Ok(letter),
-            None => violation(format!("a letter of {}, whose dead go nowhere", self.name(queue))),
+        let before = self.queues[queue].copies.get(&parent).cloned();
+        let Some(letter) = self.bury(parent, queue, reason) else {
+            return violation(format!("a letter of {}, whose dead go nowhere", self.name(queue)));
+        };
+        // The letter was safe when the server ended, and that its parent was done with may not have been.
+        let from_before = |copy: &Copy| copy.state == CopyState::Ready && copy.since <= self.crashed_at;
+        if let Some(before) = before.filter(from_before) {
+            let copy = Copy { sure: false, maybe_gone: true, letter: Some(letter), ..before };
+            self.queues[queue].copies.insert(parent, copy);
         }
+        Ok(letter)
     }
 
     /// It dies; the answer is what it becomes, if its queue has a place for the dead.
