@@ -62,8 +62,9 @@ pub const PAGED_BYTES_MAX: usize = 64 * 1024;
 /// A publish that does not end within this many bytes is assembled frame by frame.
 pub const CONTIGUOUS_BYTES_MAX: usize = 32 * 1024;
 
-/// Bytes at which a group of records goes to the flusher, though it has others to write.
-pub const GROUP_BYTES: usize = 256 * 1024;
+/// Bytes at which a group of records goes to the flusher, though it has others to write: it takes all there are at once. A
+/// group is padded to 4 KiB.
+pub const GROUP_BYTES: usize = 32 * 1024;
 /// Bytes that wait to be written to a journal at which its shard reads no more publishes.
 pub const JOURNAL_BEHIND_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of messages that are recorded again in one piece of work, to free their segment: about 100 us.
@@ -82,15 +83,17 @@ pub const TOPOLOGY_SEGMENT_BYTES: u32 = 4 * 1024 * 1024;
 /// Bytes of a segment's file that are read; what is behind belongs to no group, as a group is far smaller.
 pub const JOURNAL_SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Groups between a shard and its flusher, and emptied buffers on their way back.
-pub const JOURNAL_GROUPS: usize = 64;
+pub const JOURNAL_GROUPS: usize = 256;
 /// Capacity, bytes, that an emptied buffer of a group may keep.
 pub const JOURNAL_BUFFER_KEEP_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of groups at which a flusher takes no more before it writes: about 10 ms of a fast disk.
 pub const JOURNAL_WRITE_BYTES: usize = 8 * 1024 * 1024;
 /// Files kept for the next segments of a journal; one is made ahead, freed ones fill up the rest.
 pub const JOURNAL_SPARES: usize = 2;
-/// Bytes of a file made ahead that are written with zeros at a time, about 1 ms: so long may a group wait for it.
+/// Bytes of a file made ahead that are written with zeros at a time, about 1 ms: so long may one group in some hundred wait for it.
 pub const JOURNAL_ZERO_BYTES: u64 = 1024 * 1024;
+/// Most bytes of a write with a sync that are written faster where zeros were before than those zeros cost.
+pub const JOURNAL_ZERO_WORTH_BYTES: usize = 64 * 1024;
 /// Bytes in front of the next group that should have been written before.
 pub const JOURNAL_ZERO_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// Time between two looks at the room on the disk, and between two tries to make a segment, ns.

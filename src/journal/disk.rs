@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub trait Disk {
     /// Bytes that may still be written.
     fn free_bytes(&self) -> io::Result<u64>;
     fn len(&self, file: &Self::File) -> io::Result<u64>;
+    /// Tells that all of the file will be read soon. A disk may have it brought meanwhile.
+    fn read_ahead(&self, _file: &Self::File) {}
     /// Bytes read into the front of `buffer`; 0 at the end of the file.
     fn read_at(&self, file: &Self::File, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes all of it, one slice behind the other.
@@ -142,6 +145,14 @@ impl Disk for OsDisk {
         Ok(file.metadata()?.len())
     }
 
+    fn read_ahead(&self, file: &File) {
+        let bytes = file.metadata().map_or(0, |about| about.len());
+        // The kernel takes no more than this at a time. What it does not do, the reads will.
+        for offset in (0..bytes).step_by(READ_AHEAD_BYTES as usize) {
+            let _ = fadvise(file, offset, NonZeroU64::new(READ_AHEAD_BYTES), Advice::WillNeed);
+        }
+    }
+
     fn read_at(&self, file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match file.read_at(buffer, offset) {
@@ -173,6 +184,8 @@ impl Disk for OsDisk {
         file.sync_data()
     }
 }
+
+const READ_AHEAD_BYTES: u64 = 128 * 1024;
 
 /// File systems without `fallocate` get a file with holes.
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {

@@ -27,7 +27,7 @@ use super::link::{Group, Link};
 use super::position::Position;
 use crate::limits::{
     JOURNAL_SPACE_LOOK_NS, JOURNAL_STAMP_AFTER_NS, JOURNAL_WRITE_BYTES, JOURNAL_ZERO_AHEAD_BYTES,
-    JOURNAL_ZERO_BYTES,
+    JOURNAL_ZERO_BYTES, JOURNAL_ZERO_WORTH_BYTES,
 };
 use folder::Folder;
 
@@ -63,6 +63,8 @@ pub struct Flusher<D: Disk> {
     synced: Position,
     stamped: Position,
     sync_due: bool,
+    /// So little was written last, and to be synced, that most of the time goes into the file system's own records.
+    syncs_little: bool,
     /// Segments with lower numbers go with the next sync; 0: none.
     free_before: u32,
     low: bool,
@@ -106,6 +108,7 @@ impl<D: Disk> Flusher<D> {
             synced: recovered,
             stamped: recovered,
             sync_due: false,
+            syncs_little: false,
             free_before: 0,
             low: false,
             no_room_until: None,
@@ -178,6 +181,9 @@ impl<D: Disk> Flusher<D> {
         let current = self.current.as_ref().expect("the segment was turned to");
         let done = self.folder.disk.write_at(&current.file, u64::from(from), &slices);
         done.map_err(failed("write", &current.path))?;
+        let bytes: usize = self.taken.iter().take(count).map(|group| group.bytes.len()).sum();
+        let syncs = self.taken.iter().take(count).any(|group| group.sync);
+        self.syncs_little = syncs && bytes <= JOURNAL_ZERO_WORTH_BYTES;
         for group in self.taken.drain(..count) {
             assert!(group.free_before <= segment, "what is written is not freed");
             self.written = group.end;
@@ -266,7 +272,6 @@ impl<D: Disk> Flusher<D> {
         Ok(())
     }
 
-    /// What can be done while nobody waits.
     /// Writes zeros in front of the next groups, if little is left that was written before.
     fn zero_ahead(&mut self) -> Result<bool, Failure> {
         let Some(current) = &mut self.current else { return Ok(false) };
@@ -277,28 +282,32 @@ impl<D: Disk> Flusher<D> {
         {
             return Ok(false);
         }
-        let to = self.folder.segment_bytes().min(from + JOURNAL_ZERO_BYTES / 4);
+        let to = self.folder.segment_bytes().min(from + JOURNAL_ZERO_BYTES);
         self.folder.zero(&current.file, &current.path, from..to)?;
         current.zeroed = to;
         Ok(true)
     }
 
     /// A server that is hardly used takes no room ahead.
-    fn make_ahead(&mut self) -> Result<bool, Failure> {
+    fn make_ahead(&mut self, zeroed: bool) -> Result<bool, Failure> {
         let is_early = u64::from(self.written.offset()) < self.folder.segment_bytes() / 2;
-        if self.current.is_none() || is_early { Ok(false) } else { self.folder.make_ahead() }
+        if self.current.is_none() || is_early { Ok(false) } else { self.folder.make_ahead(zeroed) }
     }
 
+    /// What can be done while nobody waits.
     fn rest(&mut self, now: u64) -> Result<bool, Failure> {
-        if self.stamped < self.synced && now >= self.stamp_at {
+        let is_idle = now >= self.stamp_at;
+        if self.stamped < self.synced && is_idle {
             self.stamp()?;
             return Ok(true);
         }
         if self.low {
             return Ok(false);
         }
-        let ahead = self.zero_ahead().and_then(|done| if done { Ok(true) } else { self.make_ahead() });
-        match ahead {
+        // Zeros are a second write of everything. They pay where little is synced at a time, and where nobody waits.
+        let zeroes = is_idle || self.syncs_little;
+        let ahead = if zeroes { self.zero_ahead() } else { Ok(false) };
+        match ahead.and_then(|done| if done { Ok(true) } else { self.make_ahead(zeroes) }) {
             Err(failure) if failure.is_no_room() => {
                 self.set_low(true);
                 Ok(false)

@@ -94,7 +94,7 @@ pub fn read_journal<D: Disk>(
         ..Scan::default()
     };
     let lives = survey.lives.len();
-    let mut reader = Reader { disk, survey, visit, scan, segment: Vec::new() };
+    let mut reader = Reader { disk, survey, visit, scan, segment: Vec::new(), ahead: None };
     for life in 0..lives {
         reader.read_life(life)?;
     }
@@ -112,6 +112,8 @@ struct Reader<'a, D: Disk> {
     scan: Scan,
     /// The segment in hand, whole.
     segment: Vec<u8>,
+    /// The next one, which is on its way.
+    ahead: Option<(usize, D::File)>,
 }
 
 /// How a segment ended.
@@ -196,12 +198,20 @@ impl<D: Disk> Reader<'_, D> {
     /// Takes the segment in hand; answers its number.
     fn load(&mut self, at: usize) -> io::Result<u32> {
         let seen = &self.survey.row[at];
-        let file = self.disk.open(&seen.path)?;
+        let file = match self.ahead.take() {
+            Some((of, file)) if of == at => file,
+            _ => self.disk.open(&seen.path)?,
+        };
         self.segment.resize(seen.bytes.min(JOURNAL_SEGMENT_BYTES_MAX) as usize, 0);
         let count = read_full(self.disk, &file, 0, &mut self.segment)?;
         self.segment.truncate(count);
         // A process that was killed may have left it in the kernel's memory only, and from now on it is relied on.
         self.disk.sync(&file)?;
+        if let Some(next) = self.survey.row.get(at + 1) {
+            let file = self.disk.open(&next.path)?;
+            self.disk.read_ahead(&file);
+            self.ahead = Some((at + 1, file));
+        }
         let number = seen.number;
         if !seen.has_header {
             let (from, to) = (Position::new(number, 0), Position::new(number, PAGE_BYTES as u32));

@@ -96,17 +96,16 @@ impl<D: Disk> Folder<D> {
         self.segment_bytes
     }
 
-    /// Makes a file for the next segment, or writes a piece of it; false if there is nothing to do.
-    pub fn make_ahead(&mut self) -> Result<bool, Failure> {
-        let Some(spare) = self.spares.iter_mut().find(|spare| spare.zeroed < self.segment_bytes) else {
-            if !self.spares.is_empty() {
-                return Ok(false);
-            }
+    /// Makes a file for the next segment, or writes a piece of it if it is to be `zeroed`; false if there is nothing to do.
+    pub fn make_ahead(&mut self, zeroed: bool) -> Result<bool, Failure> {
+        if self.spares.is_empty() {
             let path = self.next_spare();
             let file = self.disk.create(&path, self.segment_bytes).map_err(failed("create", &path))?;
             self.spares.push(Spare { path, file, zeroed: 0 });
             return Ok(true);
-        };
+        }
+        let unwritten = self.spares.iter_mut().find(|spare| spare.zeroed < self.segment_bytes);
+        let Some(spare) = unwritten.filter(|_| zeroed) else { return Ok(false) };
         let to = self.segment_bytes.min(spare.zeroed + JOURNAL_ZERO_BYTES);
         zero(&self.disk, &spare.file, &spare.path, spare.zeroed..to)?;
         spare.zeroed = to;
