@@ -40,7 +40,8 @@ impl Oracle {
         let message = self.read(unit, &exchange, &routing_key, Some(queue))?;
         self.may_be_served(consumer)?;
         self.is_preferred(consumer, message)?;
-        if !no_ack && !self.channels[channel].recovers_unseen {
+        let recovers = self.channels[channel].recovers_unseen || self.channels[channel].recovering > 0;
+        if !no_ack && !recovers {
             if prefetch > 0 && held >= u32::from(prefetch) {
                 return violation(format!("{} unacked with a prefetch count of {prefetch}", held + 1));
             }
@@ -296,7 +297,7 @@ impl Oracle {
             CopyState::Gone if copy.for_good => {
                 return violation(format!("{} is gone for good, and comes again", what()));
             }
-            CopyState::Gone if copy.died || !copy.seen || !self.some_are_overdue(queue) => {
+            CopyState::Gone if !self.some_are_overdue(queue) => {
                 return violation(format!("{} is settled, and comes again", what()));
             }
             CopyState::Acking(_) if !self.some_are_overdue(queue) => {
