@@ -191,7 +191,13 @@ impl Oracle {
             Request::Purge { queue, .. } => self.queues[queue].purging.close(at),
             Request::Delete { queue, .. } => {
                 self.unlock(channel, queue);
-                self.end_queue(queue);
+                let fact = &mut self.queues[queue].fact;
+                if fact.sure_from.is_some() || fact.asked_by == Some(channel) {
+                    self.end_queue(queue);
+                } else {
+                    // It may have been declared behind that, by a connection whose end the broker came to late.
+                    fact.doubt(at, None);
+                }
             }
             Request::Get { queue, .. } => self.queues[queue].getting.close(at),
             Request::Consume { consumer, .. } => self.consuming(consumer),
@@ -279,7 +285,7 @@ impl Oracle {
                 self.queues[queue].fact.kept = true;
             }
             Request::Delete { queue, .. } if !self.queues[queue].contended => {
-                self.queues[queue].fact.lost = true;
+                self.queues[queue].fact.lost = self.queues[queue].fact.gone.is_some();
             }
             Request::Bind { binding, .. } => self.bindings[binding].fact.kept = true,
             Request::Unbind { binding } => self.bindings[binding].fact.lost = true,

@@ -67,7 +67,8 @@ impl Oracle {
     fn mark(&self, table: &Table<'_>, queue: &str, reason: &str) -> Verdict<Mark> {
         let text =
             |name: &str| table.find(name.as_bytes()).and_then(|text| text.as_str()).unwrap_or_default();
-        let queue = self.queues.iter().position(|record| record.name == text(queue));
+        // A server may give a name that one before it gave.
+        let queue = self.queues.iter().rposition(|record| record.name == text(queue));
         let reason = REASONS.into_iter().find(|known| known.name().as_bytes() == text(reason));
         match (queue, reason) {
             (Some(queue), Some(reason)) => Ok((queue, reason.name())),
@@ -143,7 +144,9 @@ impl Oracle {
             published,
             Arrived::NotYet,
         ));
-        let (since, given_ns) = (copy.since, copy.given_ns);
+        // When it is known to be gone says nothing of when it died.
+        let since = if copy.state == CopyState::Gone { published } else { copy.since };
+        let given_ns = copy.given_ns;
         (copy.state, copy.since, copy.died, copy.sure) = (CopyState::Gone, now, true, true);
         let letter = letter?;
         let inscription = letter.inscription();

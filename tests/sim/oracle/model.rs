@@ -317,6 +317,8 @@ pub struct Copy {
     pub returns: u32,
     pub vague: bool,
     pub deliveries: u32,
+    /// The same, as it said itself when it came last.
+    pub told_returns: i64,
     /// It is being rejected.
     pub rejected: bool,
     /// The queue may have had no room for it.
@@ -351,6 +353,7 @@ impl Copy {
             returns: 0,
             vague: false,
             deliveries: 0,
+            told_returns: 0,
             rejected: false,
             maybe_refused: false,
             died: false,
