@@ -5,7 +5,7 @@ use std::sync::Arc;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use haremq::budget::Budget;
-use haremq::ids::{ConnectionId, Name, QueueId, ShardId};
+use haremq::ids::{ConnectionId, Name, QueueId, ShardId, root};
 use haremq::message::Message;
 use haremq::pages::Pages;
 use haremq::queue::{ConsumerAt, Marks, Queue, Settled, Terms, Timers};
@@ -87,7 +87,7 @@ fn drain(queue: &mut Queue, pages: &mut Pages, timers: &mut Timers) {
 fn empty(args: &QueueArgs) -> (Queue, Pages, Timers) {
     let id = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
     let pages = Pages::new(Arc::new(Budget::new(usize::MAX)));
-    (Queue::new(id, Name::from(&b"q"[..]), false, args), pages, Timers::default())
+    (Queue::new(id, root(), Name::from(&b"q"[..]), false, args), pages, Timers::default())
 }
 
 /// One whose window never ends within a bench: it is granted what it used.

@@ -9,7 +9,7 @@ use divan::counter::ItemsCount;
 use haremq::amqp::frame::{FrameKind, encode_frame};
 use haremq::amqp::{PropertiesWriter, Table, TableWriter};
 use haremq::exchange::{Change, Destination, ExchangeKind, ExchangeSpec, Name, QueueSpec, Router};
-use haremq::ids::{ChannelNumber, QueueId, ShardId};
+use haremq::ids::{ChannelNumber, QueueId, ShardId, root};
 use haremq::limits::UNLINKS;
 use haremq::message::Message;
 use haremq::queue_args::{Durability, QueueArgs};
@@ -260,12 +260,13 @@ fn churn(bencher: Bencher, router: &mut Router, source: &str, key: &str, argumen
 }
 
 fn router() -> Router {
-    let mut router = Router::new(1);
+    let mut router = Router::new(root(), 1);
     // A few exchanges more, so that the table of exchanges is not the smallest there can be.
     for index in 0..20 {
         let (name, arguments) = (Name::from(name(index).as_bytes()), Name::from([]));
         let kind = ExchangeKind::Fanout;
         let spec = ExchangeSpec {
+            vhost: root(),
             name,
             kind,
             durable: false,
@@ -283,6 +284,7 @@ fn add_queue(router: &mut Router, slot: u32) -> QueueId {
     let id = QueueId { shard: ShardId(0), slot, generation: 1 };
     let (name, arguments) = (Name::from(name(slot).as_bytes()), Name::from([]));
     let spec = QueueSpec {
+        vhost: root(),
         name,
         durable: false,
         auto_delete: false,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use haremq::amqp::frame::{FrameKind, encode_frame};
 use haremq::exchange::{Change, Destination, Name, QueueSpec, Router};
-use haremq::ids::{ChannelNumber, QueueId, ShardId};
+use haremq::ids::{ChannelNumber, QueueId, ShardId, root};
 use haremq::message::Message;
 use haremq::queue_args::{Durability, QueueArgs};
 
@@ -39,11 +39,12 @@ fn main() {
 /// The time of each match, ns, and how many queues were reached in all.
 fn run(vocabulary: u64) -> (Vec<u64>, usize) {
     let mut dice = Dice(vocabulary);
-    let mut router = Router::new(1);
+    let mut router = Router::new(root(), 1);
     for slot in 0..BINDINGS {
         let id = QueueId { shard: ShardId(0), slot, generation: 1 };
         let name = Name::from(slot.to_string().as_bytes());
         let spec = QueueSpec {
+            vhost: root(),
             name,
             durable: false,
             auto_delete: false,

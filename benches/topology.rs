@@ -2,13 +2,15 @@
 //! request and nothing piles up. And what a restart costs.
 
 use divan::Bencher;
+use std::sync::Arc;
+
 use haremq::exchange::Router;
-use haremq::ids::{ChannelNumber, ConnectionId, Name, QueueId, QueueUid, Requester, ShardId};
+use haremq::ids::{ChannelNumber, ConnectionId, Name, QueueId, QueueUid, Requester, ShardId, root};
 use haremq::limits::{SNAPSHOT_THINGS, UNLINKS};
 use haremq::queue_args::Durability;
 use haremq::topology::{
-    Catalogue, DurableBinding, DurableEnd, DurableExchange, DurableQueue, Effect, ExchangeKind, Record,
-    Request, Restored, Snapshot, Topology,
+    Catalogue, DurableBinding, DurableEnd, DurableExchange, DurableQueue, Effect, ExchangeKind, Numbers,
+    Record, Request, Restored, Snapshot, Topology, Vhosts,
 };
 
 fn main() {
@@ -63,8 +65,8 @@ fn restore(bencher: Bencher) {
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn restore_routes(bencher: Bencher) {
     let (_, restored) = restored(read(&log()));
-    bencher.with_inputs(|| Router::new(1)).bench_local_values(|mut router| {
-        restored.changes.iter().for_each(|change| router.apply(change));
+    bencher.with_inputs(|| Router::new(root(), 1)).bench_local_values(|mut router| {
+        restored.changes.iter().for_each(|(_, change)| router.apply(change));
         router
     });
 }
@@ -72,11 +74,11 @@ fn restore_routes(bencher: Bencher) {
 /// A turn of the control shard for a snapshot of that.
 #[divan::bench(sample_count = 500, sample_size = 1)]
 fn piece_of_a_snapshot(bencher: Bencher) {
-    let (topology, _) = restored(read(&log()));
+    let (vhosts, _) = restored(read(&log()));
     let (mut snapshot, mut bodies) = (Snapshot::default(), Vec::new());
     bencher.bench_local(|| {
         bodies.clear();
-        if snapshot.walk(&topology, SNAPSHOT_THINGS, &mut |record| record.encode(&mut bodies)) {
+        if snapshot.walk(&vhosts, SNAPSHOT_THINGS, &mut |vhost, record| record.encode(vhost, &mut bodies)) {
             snapshot = Snapshot::default();
         }
     });
@@ -90,8 +92,8 @@ fn read(log: &Log) -> Catalogue {
     catalogue
 }
 
-fn restored(catalogue: Catalogue) -> (Topology, Restored) {
-    Topology::restore(catalogue, |_| None, 1, Durability::Fsync)
+fn restored(catalogue: Catalogue) -> (Vhosts, Restored) {
+    Vhosts::restore(catalogue, |_| None, 1, Durability::Fsync)
 }
 
 fn log() -> Log {
@@ -118,7 +120,7 @@ fn log() -> Log {
     }
     let encoded = |record: &Record| {
         let mut body = Vec::new();
-        record.encode(&mut body);
+        record.encode(b"/", &mut body);
         (record.kind(), body)
     };
     records.iter().map(encoded).collect()
@@ -154,7 +156,10 @@ struct Control {
 
 impl Control {
     fn new() -> Control {
-        Control { topology: Topology::new(1), out: Vec::new() }
+        Control {
+            topology: Topology::new(root(), Arc::new(Numbers::new(1)), Durability::Fsync),
+            out: Vec::new(),
+        }
     }
 
     fn declare(&mut self) -> QueueId {

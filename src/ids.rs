@@ -6,6 +6,11 @@ use std::sync::Arc;
 /// not once per shard.
 pub type Name = Arc<[u8]>;
 
+/// The vhost that there is from the start.
+pub fn root() -> Name {
+    Name::from(&b"/"[..])
+}
+
 /// A core and its state. Shard 0 is the control shard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct ShardId(pub u16);

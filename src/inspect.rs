@@ -17,7 +17,7 @@ use crate::journal::{Disk, OsDisk, Recovery, Scan, read_journal};
 use crate::message::Message;
 use crate::pages::Pages;
 use crate::shard::restart;
-use crate::text;
+use crate::text::{self, Vhost};
 use crate::topology::{self, Catalogue, DurableBinding, DurableEnd, DurableQueue};
 
 /// What to do with a data folder.
@@ -89,9 +89,9 @@ fn stats(disk: &OsDisk, out: &mut impl Write) -> io::Result<bool> {
     let scan = read_journal(disk, restart::TOPOLOGY, &mut |_, kind, body| catalogue.apply(kind, body))?;
     sound &= scan.damage.is_empty();
     tell(restart::TOPOLOGY, &scan, out)?;
-    for record in catalogue.records() {
+    for (vhost, record) in catalogue.records() {
         if let topology::Record::QueueDeclared(queue) = record {
-            names.insert(queue.uid, queue);
+            names.insert(queue.uid, (vhost, queue));
         }
     }
     let mut counts: BTreeMap<QueueUid, (u64, u64)> = names.keys().map(|&uid| (uid, (0, 0))).collect();
@@ -109,8 +109,8 @@ fn stats(disk: &OsDisk, out: &mut impl Write) -> io::Result<bool> {
         }
     }
     for (uid, (messages, bytes)) in counts {
-        let Some(queue) = names.get(&uid) else { continue };
-        let (name, durability) = (text::queue(&queue.name), queue.durability.name());
+        let Some((vhost, queue)) = names.get(&uid) else { continue };
+        let (name, durability) = (Vhost(vhost).queue(&queue.name), queue.durability.name());
         writeln!(out, "{name}: {messages} messages, {bytes} bytes of bodies, {durability}")?;
     }
     Ok(sound)
@@ -136,8 +136,8 @@ fn tell(dir: &str, scan: &Scan, out: &mut impl Write) -> io::Result<()> {
 
 /// A record in a line.
 fn shown(kind: u8, body: &[u8]) -> String {
-    if let Some(record) = topology::Record::decode(kind, body) {
-        return shown_topology(&record);
+    if let Some((vhost, record)) = topology::Record::decode(kind, body) {
+        return shown_topology(Vhost(&vhost), &record);
     }
     let Some(record) = Record::decode(kind, body) else {
         return format!("kind {kind}, {} bytes that make no sense", body.len());
@@ -173,30 +173,30 @@ fn shown(kind: u8, body: &[u8]) -> String {
     line
 }
 
-fn shown_topology(record: &topology::Record) -> String {
+fn shown_topology(vhost: Vhost<'_>, record: &topology::Record) -> String {
     match record {
         topology::Record::QueueDeclared(DurableQueue { uid, name, durability, .. }) => {
-            format!("{} is number {}, {}", text::queue(name), uid.0, durability.name())
+            format!("{} is number {}, {}", vhost.queue(name), uid.0, durability.name())
         }
         topology::Record::QueueDeleted { uid } => format!("queue {} deleted", uid.0),
         topology::Record::ExchangeDeclared(exchange) => {
-            format!("{} declared, {}", text::exchange(&exchange.name), exchange.kind.name())
+            format!("{} declared, {}", vhost.exchange(&exchange.name), exchange.kind.name())
         }
-        topology::Record::ExchangeDeleted { name } => format!("{} deleted", text::exchange(name)),
-        topology::Record::Bound(binding) => format!("bound {}", shown_binding(binding)),
-        topology::Record::Unbound(binding) => format!("unbound {}", shown_binding(binding)),
+        topology::Record::ExchangeDeleted { name } => format!("{} deleted", vhost.exchange(name)),
+        topology::Record::Bound(binding) => format!("bound {}", shown_binding(vhost, binding)),
+        topology::Record::Unbound(binding) => format!("unbound {}", shown_binding(vhost, binding)),
         topology::Record::NextUid { uid } => format!("the next queue is number {} or a higher one", uid.0),
         topology::Record::SnapshotBegin => "a snapshot begins".to_owned(),
         topology::Record::SnapshotEnd => "a snapshot ends".to_owned(),
     }
 }
 
-fn shown_binding(binding: &DurableBinding) -> String {
+fn shown_binding(vhost: Vhost<'_>, binding: &DurableBinding) -> String {
     let to = match &binding.destination {
         DurableEnd::Queue(uid) => format!("queue {}", uid.0),
-        DurableEnd::Exchange(name) => text::exchange(name),
+        DurableEnd::Exchange(name) => vhost.exchange(name),
     };
-    format!("{} -> {to}, key '{}'", text::exchange(&binding.source), text::lossy(&binding.key))
+    format!("{} -> {to}, key '{}'", vhost.exchange(&binding.source), text::lossy(&binding.key))
 }
 
 fn of_tx(tx: u64) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use haremq::amqp::frame::{FrameKind, encode_frame};
 use haremq::amqp::{PropertiesWriter, Table};
 use haremq::exchange::{Change, Destination, Name, QueueSpec, Router};
-use haremq::ids::{ChannelNumber, QueueId, ShardId};
+use haremq::ids::{ChannelNumber, QueueId, ShardId, root};
 use haremq::message::Message;
 use haremq::queue_args::{Durability, QueueArgs};
 
@@ -30,7 +30,7 @@ pub const QUEUES: usize = 5;
 
 impl World {
     pub fn new(exchange: &'static str) -> World {
-        let (router, queues, bindings) = (Router::new(7), Vec::new(), BTreeSet::new());
+        let (router, queues, bindings) = (Router::new(root(), 7), Vec::new(), BTreeSet::new());
         let mut world = World { exchange, router, queues, bindings, generation: 0 };
         for queue in 0..QUEUES {
             let id = world.add(queue);
@@ -96,6 +96,7 @@ impl World {
         self.generation += 1;
         let id = QueueId { shard: ShardId(0), slot: queue as u32, generation: self.generation };
         let spec = QueueSpec {
+            vhost: root(),
             name: queue_name(queue),
             durable: false,
             auto_delete: false,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::ids::{ConnectionId, Name, QueueId, QueueUid};
 use crate::queue_args::{Durability, QueueArgs};
 
-/// One step of the topology. A router that applied the same changes in the same order routes the same way.
+/// One step of the topology of a vhost. A router that applied the same changes in the same order routes the same way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
     ExchangeAdded {
@@ -50,6 +50,7 @@ pub enum Destination {
 /// What was declared under the name of an exchange.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExchangeSpec {
+    pub vhost: Name,
     pub name: Name,
     pub kind: ExchangeKind,
     pub durable: bool,
@@ -65,6 +66,7 @@ pub struct ExchangeSpec {
 /// What was declared under the name of a queue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueueSpec {
+    pub vhost: Name,
     pub name: Name,
     /// False for every exclusive queue, as RabbitMQ keeps it.
     pub durable: bool,
@@ -114,9 +116,10 @@ impl ExchangeKind {
 
 /// The exchanges that exist in every vhost from its start, as RabbitMQ makes them (rabbit_vhost.erl). The first is the
 /// default exchange, to which every queue is bound by its name.
-pub fn predeclared_exchanges() -> impl Iterator<Item = Arc<ExchangeSpec>> {
+pub fn predeclared_exchanges(vhost: &Name) -> impl Iterator<Item = Arc<ExchangeSpec>> {
     PREDECLARED.iter().map(|&(name, kind, internal)| {
         Arc::new(ExchangeSpec {
+            vhost: vhost.clone(),
             name: Name::from(name.as_bytes()),
             kind,
             durable: true,

@@ -5,6 +5,8 @@ use super::{ListIndex, Router, Stamp};
 /// Valid while the epoch of its exchange stands.
 #[derive(Default)]
 pub struct Memo {
+    /// The slot of the router that the connection asks: that of its vhost.
+    pub router: u32,
     route: Vec<u8>,
     known: Option<(Stamp, ListIndex)>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::amqp::frame::{FrameKind, encode_frame};
 use crate::amqp::{PropertiesWriter, Table, TableWriter, Value};
-use crate::ids::{ChannelNumber, QueueId, ShardId};
+use crate::ids::{ChannelNumber, QueueId, ShardId, root};
 use crate::message::Message;
 use crate::queue_args::{Durability, QueueArgs};
 
@@ -112,7 +112,7 @@ impl Model {
             ("amq.headers", (ExchangeKind::Headers, None)),
         ];
         Model {
-            router: Router::new(seed),
+            router: Router::new(root(), seed),
             dice: Dice(seed),
             exchanges: exchanges.into(),
             queues: BTreeMap::new(),
@@ -328,12 +328,22 @@ fn queue_name(slot: usize) -> String {
 
 fn exchange(name: &str, kind: ExchangeKind, internal: bool, alternate: Option<&str>) -> Arc<ExchangeSpec> {
     let (name, arguments, alternate) = (bytes(name), bytes(""), alternate.map(bytes));
-    Arc::new(ExchangeSpec { name, kind, durable: false, auto_delete: false, internal, alternate, arguments })
+    Arc::new(ExchangeSpec {
+        vhost: root(),
+        name,
+        kind,
+        durable: false,
+        auto_delete: false,
+        internal,
+        alternate,
+        arguments,
+    })
 }
 
 fn queue(name: &str) -> Arc<QueueSpec> {
     let (name, arguments) = (bytes(name), bytes(""));
     Arc::new(QueueSpec {
+        vhost: root(),
         name,
         durable: false,
         auto_delete: false,
@@ -372,7 +382,7 @@ fn the_same_seed_and_changes_give_the_same_order_of_targets() {
 
 #[test]
 fn a_route_holds_until_its_exchange_or_one_that_it_leads_to_changes() {
-    let mut router = Router::new(1);
+    let mut router = Router::new(root(), 1);
     let added =
         |name| Change::ExchangeAdded { spec: exchange(name, ExchangeKind::Fanout, false, Some("late")) };
     ["near", "far"].into_iter().for_each(|name| router.apply(&added(name)));
@@ -406,7 +416,7 @@ fn a_route_holds_until_its_exchange_or_one_that_it_leads_to_changes() {
 /// The cache forgets by overwriting, and gives its lists to others; a connection that remembers a route does not hear of it.
 #[test]
 fn what_a_connection_remembers_outlives_the_cache() {
-    let mut router = Router::new(1);
+    let mut router = Router::new(root(), 1);
     let ids = [0, 1, 2].map(|slot| QueueId { shard: ShardId(0), slot, generation: 1 });
     for (id, keys) in ids.into_iter().zip([["a.#", "#.z"], ["#.z", "#.y"], ["b.#", "c.#"]]) {
         router.apply(&Change::QueueAdded { id, spec: queue(&queue_name(id.slot as usize)) });
@@ -438,21 +448,21 @@ fn what_a_connection_remembers_outlives_the_cache() {
 
 #[test]
 fn what_does_not_exist_or_is_internal_is_refused_in_rabbitmqs_words() {
-    let mut router = Router::new(1);
+    let mut router = Router::new(root(), 1);
     router.apply(&Change::ExchangeAdded { spec: exchange("inside", ExchangeKind::Fanout, true, None) });
     let missing = routed(&mut router, b"outside", b"").unwrap_err();
-    assert_eq!(missing.text(b"outside"), "no exchange 'outside' in vhost '/'");
+    assert_eq!(missing.text(b"/", b"outside"), "no exchange 'outside' in vhost '/'");
     let internal = routed(&mut router, b"inside", b"").unwrap_err();
-    assert_eq!(internal.text(b"inside"), "cannot publish to internal exchange 'inside' in vhost '/'");
+    assert_eq!(internal.text(b"/", b"inside"), "cannot publish to internal exchange 'inside' in vhost '/'");
     assert_eq!(routed(&mut router, b"amq.rabbitmq.trace", b""), Err(RouteError::Internal));
     let headers = TableWriter::new().string("CC", "key").finish();
     let header = routed_with(&mut router, b"amq.direct", b"", Some(&headers)).unwrap_err();
-    assert_eq!(header.text(b""), "invalid message: {unacceptable_type_in_header,\"CC\",longstr}");
+    assert_eq!(header.text(b"/", b""), "invalid message: {unacceptable_type_in_header,\"CC\",longstr}");
 }
 
 #[test]
 fn a_queue_that_is_removed_in_pieces_leaves_its_lists_one_by_one() {
-    let mut router = Router::new(1);
+    let mut router = Router::new(root(), 1);
     let id = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
     router.apply(&Change::QueueAdded { id, spec: queue("q") });
     for key in KEYS {

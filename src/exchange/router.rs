@@ -4,7 +4,7 @@
 //! exchange + key --> default, direct, fanout: one probe ------------------------------> a list of queues
 //!                \-> topic, headers, bound to exchanges, with an alternate: the walk --> a list, or a union of several
 //! ```
-//! Lives on: every shard, one each. It is asked by the connections of its shard and changed only by `apply`.
+//! Lives on: every shard, one for each vhost. It is asked by the connections of its shard and changed only by `apply`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::slots::Slots;
 
 /// Exchanges, queues and the lists of targets that bindings lead to.
 pub struct Router {
+    pub vhost: Name,
     pub(super) names: HashMap<Name, u32, RandomState>,
     pub(super) exchanges: Slots<Exchange>,
     pub(super) queues: HashMap<Name, Queue, RandomState>,
@@ -113,10 +114,10 @@ pub enum RouteError {
 
 impl RouteError {
     /// RabbitMQ's explanation, after `NOT_FOUND - ` and the like.
-    pub fn text(self, exchange: &[u8]) -> String {
+    pub fn text(self, vhost: &[u8], exchange: &[u8]) -> String {
         match self {
-            RouteError::NoExchange => text::no_exchange(exchange),
-            RouteError::Internal => text::internal_exchange(exchange),
+            RouteError::NoExchange => text::Vhost(vhost).no_exchange(exchange),
+            RouteError::Internal => text::Vhost(vhost).internal_exchange(exchange),
             RouteError::Header(UnacceptableHeader { header, kind }) => {
                 format!("invalid message: {{unacceptable_type_in_header,\"{header}\",{kind}}}")
             }
@@ -127,11 +128,12 @@ impl RouteError {
 impl Router {
     /// A router with the predeclared exchanges. The seed decides the layout of its tables and must be hard to guess
     /// for clients, who choose the names in them.
-    pub fn new(seed: u64) -> Router {
+    pub fn new(vhost: Name, seed: u64) -> Router {
         let hashing =
             RandomState::with_seeds(seed, seed.rotate_left(32), !seed, seed ^ 0x9E37_79B9_7F4A_7C15);
         let mut queue_lists = Lists::new(hashing.clone());
         let mut router = Router {
+            vhost,
             names: HashMap::with_hasher(hashing.clone()),
             exchanges: Slots::default(),
             queues: HashMap::with_hasher(hashing.clone()),
@@ -145,7 +147,7 @@ impl Router {
             epoch: 0,
             hashing,
         };
-        for spec in predeclared_exchanges() {
+        for spec in predeclared_exchanges(&router.vhost.clone()) {
             router.apply(&Change::ExchangeAdded { spec });
         }
         router

@@ -34,6 +34,7 @@ use crate::pages::{MessageRef, Pages};
 use crate::queue_args::{Durability, QueueArgs};
 use crate::settlement::Settlement;
 use crate::slots::Slots;
+use crate::text;
 use crate::wheel::TimerId;
 use consumer::Place;
 use held::Held;
@@ -44,6 +45,7 @@ use unacked::Unacked;
 /// Lives on: the queue's shard.
 pub struct Queue {
     pub id: QueueId,
+    pub vhost: Name,
     pub name: Name,
     pub auto_delete: bool,
     /// Of a queue whose messages are kept in the journal: by which number, and how safely.
@@ -97,7 +99,7 @@ pub enum Settled {
 }
 
 impl Queue {
-    pub fn new(id: QueueId, name: Name, auto_delete: bool, args: &QueueArgs) -> Queue {
+    pub fn new(id: QueueId, vhost: Name, name: Name, auto_delete: bool, args: &QueueArgs) -> Queue {
         let plain = args.is_plain();
         Queue {
             id,
@@ -105,7 +107,8 @@ impl Queue {
             journaled: None,
             dying: false,
             listed: false,
-            rules: (!plain).then(|| Box::new(Rules::new(&name, args))),
+            rules: (!plain).then(|| Box::new(Rules::new(&vhost, &name, args))),
+            vhost,
             name,
             ready: Ready::default(),
             unacked: Held::default(),
@@ -118,6 +121,11 @@ impl Queue {
             joined: 0,
             next_sequence: 0,
         }
+    }
+
+    /// In RabbitMQ's words.
+    pub fn text(&self) -> String {
+        text::Vhost(&self.vhost).queue(&self.name)
     }
 
     /// The consumer that a message of `bytes` may go to without being stored, if it needs no ack.

@@ -24,6 +24,7 @@ pub(super) struct Rules {
 /// Where the dead of a queue go. Shared with those that are on the way: the queue may end before they arrive.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Graveyard {
+    pub vhost: Name,
     pub queue: Name,
     pub exchange: Name,
     /// Instead of the message's own.
@@ -56,14 +57,15 @@ impl Dead {
 }
 
 impl Rules {
-    pub fn new(queue: &Name, args: &QueueArgs) -> Rules {
+    pub fn new(vhost: &Name, queue: &Name, args: &QueueArgs) -> Rules {
         // No exchange and no binding has a longer name.
         let is_short = |name: &&Name| name.len() <= SHORT_STRING_BYTES_MAX;
         let routing_key = args.dead_letter_routing_key.clone();
         let exchange = args.dead_letter_exchange.as_ref().filter(is_short);
         let exchange = exchange.filter(|_| routing_key.iter().all(|key| is_short(&key)));
         let graveyard = exchange.map(|exchange| {
-            Arc::new(Graveyard { queue: queue.clone(), exchange: exchange.clone(), routing_key })
+            let (vhost, queue, exchange) = (vhost.clone(), queue.clone(), exchange.clone());
+            Arc::new(Graveyard { vhost, queue, exchange, routing_key })
         });
         Rules { args: args.clone(), graveyard, ready_bytes: 0, idle: TimerId::NONE }
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::budget::Budget;
-use crate::ids::{ConnectionId, ShardId};
+use crate::ids::{ConnectionId, ShardId, root};
 use crate::message::Message;
 use crate::pages::Pages;
 
@@ -20,7 +20,7 @@ impl Bench {
     pub fn with(args: &QueueArgs) -> Bench {
         let id = QueueId { shard: ShardId(0), slot: 0, generation: 1 };
         let pages = Pages::new(Arc::new(Budget::new(usize::MAX)));
-        let queue = Queue::new(id, Name::from(&b"q"[..]), false, args);
+        let queue = Queue::new(id, root(), Name::from(&b"q"[..]), false, args);
         Bench { queue, pages, timers: Timers::default() }
     }
 

@@ -8,6 +8,7 @@ use crate::text;
 
 /// The arguments of one method, and the queue that it names.
 pub(super) struct Arguments<'a> {
+    pub vhost: text::Vhost<'a>,
     pub queue: &'a [u8],
     pub table: Table<'a>,
 }
@@ -19,7 +20,7 @@ impl<'a> Arguments<'a> {
         check: impl FnOnce(Value<'a>) -> Result<T, String>,
     ) -> Result<Option<T>, String> {
         let value = self.table.find(name.as_bytes()).map(check).transpose();
-        value.map_err(|what| format!("invalid arg '{name}' for {}: {what}", text::queue(self.queue)))
+        value.map_err(|what| format!("invalid arg '{name}' for {}: {what}", self.vhost.queue(self.queue)))
     }
 
     /// Refuses the first argument, in wire order, that queues of other types have and those of this one have not.
@@ -29,7 +30,11 @@ impl<'a> Arguments<'a> {
         else {
             return Ok(());
         };
-        Err(format!("invalid arg '{name}' for {} of queue type {}", text::queue(self.queue), module(kind)))
+        Err(format!(
+            "invalid arg '{name}' for {} of queue type {}",
+            self.vhost.queue(self.queue),
+            module(kind)
+        ))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::QueueKind;
 use super::check::{self, Arguments};
 use crate::amqp::Table;
+use crate::text::Vhost;
 
 /// What a consumer asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -14,8 +15,13 @@ pub struct ConsumeArgs {
 impl ConsumeArgs {
     /// `queue` and `kind` are those of the queue that is consumed from, which is looked for first. The error is the text
     /// of a 406.
-    pub fn parse(arguments: Table<'_>, queue: &[u8], kind: QueueKind) -> Result<ConsumeArgs, String> {
-        let from = Arguments { queue, table: arguments };
+    pub fn parse(
+        arguments: Table<'_>,
+        vhost: Vhost<'_>,
+        queue: &[u8],
+        kind: QueueKind,
+    ) -> Result<ConsumeArgs, String> {
+        let from = Arguments { vhost, queue, table: arguments };
         let priority = from.read("x-priority", check::integer)?.unwrap_or_default();
         let foreign = match kind {
             QueueKind::Classic => {

@@ -10,6 +10,7 @@ use crate::text;
 /// What a declaration says, as far as its arguments depend on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Declaration<'a> {
+    pub vhost: text::Vhost<'a>,
     pub name: &'a [u8],
     /// The name was made by the server.
     pub server_named: bool,
@@ -22,7 +23,7 @@ pub struct Declaration<'a> {
 impl QueueArgs {
     /// The rules of a queue that is not there yet. The error is the text of a 406.
     pub fn parse(declared: &Declaration<'_>) -> Result<QueueArgs, String> {
-        let from = Arguments { queue: declared.name, table: declared.arguments };
+        let from = Arguments { vhost: declared.vhost, queue: declared.name, table: declared.arguments };
         if declared.server_named
             && from.table.find(QUEUE_TYPE.as_bytes()) == Some(Value::LongString(b"quorum"))
         {
@@ -46,7 +47,7 @@ fn check_exchange_type(from: &Arguments<'_>) -> Result<(), String> {
     match from.table.find(DEAD_LETTER_EXCHANGE.as_bytes()) {
         None | Some(Value::LongString(_)) => Ok(()),
         Some(other) => {
-            let (kind, queue) = (other.type_name(), text::queue(from.queue));
+            let (kind, queue) = (other.type_name(), from.vhost.queue(from.queue));
             Err(format!("invalid type '{kind}' for arg '{DEAD_LETTER_EXCHANGE}' in {queue}"))
         }
     }
@@ -181,7 +182,7 @@ fn check_quorum_properties(declared: &Declaration<'_>) -> Result<(), String> {
     } else {
         return Ok(());
     };
-    Err(format!("invalid property '{property}' for {}", text::queue(declared.name)))
+    Err(format!("invalid property '{property}' for {}", declared.vhost.queue(declared.name)))
 }
 
 const QUEUE_TYPE: &str = "x-queue-type";

@@ -3,11 +3,12 @@
 use super::check::{self, Arguments};
 use crate::amqp::{Table, Value};
 use crate::limits::NAME_PREFIX_BYTES_MAX;
+use crate::text::Vhost;
 
 /// What stands before the `-` of a queue's name that the server makes, instead of `amq.gen` (x-name-prefix). The error
 /// is the text of a 406: prefixes come with RabbitMQ 4.4, whose own text we do not know.
-pub fn name_prefix(arguments: Table<'_>) -> Result<Option<&[u8]>, String> {
-    Arguments { queue: b"", table: arguments }.read("x-name-prefix", prefix)
+pub fn name_prefix<'a>(arguments: Table<'a>, vhost: Vhost<'a>) -> Result<Option<&'a [u8]>, String> {
+    Arguments { vhost, queue: b"", table: arguments }.read("x-name-prefix", prefix)
 }
 
 /// The name has to be one that the client could have declared itself.

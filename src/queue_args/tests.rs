@@ -3,6 +3,7 @@
 use super::*;
 use crate::amqp::{Table, TableWriter, Value};
 use crate::limits::EXPIRY_MS_MAX;
+use crate::text::Vhost;
 
 fn parse(write: impl FnOnce(TableWriter) -> TableWriter) -> Result<QueueArgs, String> {
     let bytes = write(TableWriter::new()).finish();
@@ -11,7 +12,8 @@ fn parse(write: impl FnOnce(TableWriter) -> TableWriter) -> Result<QueueArgs, St
 
 fn durable(arguments: Table<'_>) -> Declaration<'_> {
     let (durable, exclusive, auto_delete) = (true, false, false);
-    Declaration { name: b"q", server_named: false, durable, exclusive, auto_delete, arguments }
+    let vhost = Vhost(b"/");
+    Declaration { vhost, name: b"q", server_named: false, durable, exclusive, auto_delete, arguments }
 }
 
 fn rules(write: impl FnOnce(TableWriter) -> TableWriter) -> QueueArgs {
@@ -202,7 +204,7 @@ fn quorum_queues_are_durable_shared_and_named_by_their_clients() {
 fn consumers_have_a_priority() {
     let parse = |write: fn(TableWriter) -> TableWriter, kind| {
         let bytes = write(TableWriter::new()).finish();
-        ConsumeArgs::parse(Table::decode(&bytes).unwrap(), b"q", kind)
+        ConsumeArgs::parse(Table::decode(&bytes).unwrap(), Vhost(b"/"), b"q", kind)
     };
     let (classic, quorum) = (QueueKind::Classic, QueueKind::Quorum);
     assert_eq!(parse(|table| table, classic), Ok(ConsumeArgs { priority: 0 }));
@@ -238,10 +240,10 @@ fn consumers_have_a_priority() {
 fn a_prefix_is_short_and_makes_a_name_that_a_client_may_have() {
     let prefix = |value| {
         let bytes = TableWriter::new().value("x-name-prefix", value).finish();
-        name_prefix(Table::decode(&bytes).unwrap()).map(|prefix| prefix.map(<[u8]>::to_vec))
+        name_prefix(Table::decode(&bytes).unwrap(), Vhost(b"/")).map(|prefix| prefix.map(<[u8]>::to_vec))
     };
     let refused = |what: &str| Err(format!("invalid arg 'x-name-prefix' for queue '' in vhost '/': {what}"));
-    assert_eq!(name_prefix(Table::EMPTY), Ok(None));
+    assert_eq!(name_prefix(Table::EMPTY, Vhost(b"/")), Ok(None));
     assert_eq!(prefix(Value::LongString(&[b'p'; 64])), Ok(Some(vec![b'p'; 64])));
     assert_eq!(prefix(Value::LongString(&[b'p'; 65])), refused("{value_too_large,65}"));
     assert_eq!(prefix(Value::I8(1)), refused("{unacceptable_type,byte}"));

@@ -9,7 +9,6 @@ use crate::amqp::wire::ShortStr;
 use crate::connection::channel::{ChannelState, ParkedFrames, Pending};
 use crate::connection::deliver::append_content;
 use crate::connection::{Connection, Failure, UnackedTag};
-use crate::exchange::text;
 use crate::ids::{ChannelNumber, ConsumerId, Requester, Tx};
 use crate::limits::{FRAME_MAX_BYTES, FRAME_SLACK_BYTES};
 use crate::message::Message;
@@ -89,7 +88,8 @@ impl Shard {
             }
             (Pending::Consume { handle, queue, .. }, Reply::NotFound) => {
                 self.forget_consumer(slot, number, handle);
-                self.fail_pending(slot, number, queue_went(&queue, (60, 20)));
+                let failure = self.no_queue(slot, &queue, (60, 20));
+                self.fail_pending(slot, number, failure);
             }
             (Pending::Get { .. }, Reply::Got(got)) => self.got(slot, number, &got),
             (Pending::Get { .. }, Reply::Empty) => {
@@ -117,13 +117,16 @@ impl Shard {
                 });
             }
             (Pending::QueueCounts { name, .. }, Reply::NotFound) => {
-                self.fail_pending(slot, number, queue_went(&name, (50, 10)));
+                let failure = self.no_queue(slot, &name, (50, 10));
+                self.fail_pending(slot, number, failure);
             }
             (Pending::Get { queue }, Reply::NotFound) => {
-                self.fail_pending(slot, number, queue_went(&queue, (60, 70)));
+                let failure = self.no_queue(slot, &queue, (60, 70));
+                self.fail_pending(slot, number, failure);
             }
             (Pending::QueuePurge { queue, .. }, Reply::NotFound) => {
-                self.fail_pending(slot, number, queue_went(&queue, (50, 30)));
+                let failure = self.no_queue(slot, &queue, (50, 30));
+                self.fail_pending(slot, number, failure);
             }
             (_, Reply::Refused(error)) => self.fail_pending(slot, number, error.into()),
             (pending, _) => debug_assert!(false, "no such answer to {pending:?}"),
@@ -386,11 +389,6 @@ fn declare_ok(name: &[u8], message_count: u32, consumer_count: u32) -> Method<'_
         message_count,
         consumer_count,
     }
-}
-
-/// The queue was deleted between the look at its name and the arrival of the request.
-fn queue_went(name: &[u8], method: (u16, u16)) -> Failure {
-    ChannelError::new(ReplyCode::NotFound, text::no_queue(name), method).into()
 }
 
 fn name_taken() -> Failure {

@@ -1,11 +1,10 @@
 //! The queue's side of a request: its shard decides, and answers behind what it delivered before.
 
 use super::Shard;
-use super::command::{Answer, Ask, Command, Got, Question, Reply, Waiter};
+use super::command::{Answer, Ask, Command, Got, Question, QueueAt, Reply, Waiter};
 use super::rooms::Rooms;
 use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::death;
-use crate::exchange::text;
 use crate::ids::{QueueId, Requester, ShardId};
 use crate::queue::{ConsumerAt, Queue};
 
@@ -37,7 +36,7 @@ impl Shard {
         match question {
             Question::Consume { handle, terms } => {
                 if !queue.admits(terms.exclusive) {
-                    let text = format!("{} in exclusive use", text::queue(&queue.name));
+                    let text = format!("{} in exclusive use", queue.text());
                     return Some(Reply::Refused(ChannelError::new(ReplyCode::AccessRefused, text, (60, 20))));
                 }
                 let at = ConsumerAt { connection: requester.connection, handle };
@@ -114,13 +113,13 @@ impl Shard {
     /// Marks the queue dying in one step; control makes the removal known, then `queue_gone` frees the slot.
     pub(super) fn end_queue(&mut self, id: QueueId, waiter: Option<Waiter>) {
         let Some(queue) = self.rooms.queues.live_mut(id.slot, id.generation) else { return };
-        let name = queue.name.clone();
+        let (vhost, name) = (queue.vhost.clone(), queue.name.clone());
         let consumers = queue.die(&mut self.rooms.timers);
         self.rooms.waiters.extend(waiter.map(|waiter| (id, waiter)));
         for at in consumers {
             self.send(at.connection.shard, Command::ConsumerGone(at));
         }
-        self.send(ShardId::CONTROL, Command::QueueDying { name, id });
+        self.send(ShardId::CONTROL, Command::QueueDying(Box::new(QueueAt { vhost, name, id })));
     }
 
     /// No router leads to the queue any more.
@@ -149,7 +148,7 @@ fn refuse_delete(queue: &Queue, if_unused: bool, if_empty: bool) -> Option<Chann
     } else {
         return None;
     };
-    let text = format!("{} {why}", text::queue(&queue.name));
+    let text = format!("{} {why}", queue.text());
     Some(ChannelError::new(ReplyCode::PreconditionFailed, text, (50, 40)))
 }
 

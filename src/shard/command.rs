@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::routers::News;
 use crate::amqp::reply::ChannelError;
-use crate::exchange::Change;
 use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, ReplyTo, Requester, Tx};
 use crate::limits::COMMAND_RECORDS;
 use crate::mesh::parcel::Parcel;
@@ -32,24 +32,15 @@ pub enum Command {
     Overdue(Box<Overdue>),
 
     /// To the control shard.
-    Request(Box<Request>),
-    QueueCreated {
-        name: Name,
-        id: QueueId,
-    },
-    QueueDying {
-        name: Name,
-        id: QueueId,
-    },
-    Applied {
-        version: u64,
-    },
+    /// With the vhost that it is about.
+    Request(Box<(Name, Request)>),
+    QueueCreated(Box<QueueAt>),
+    QueueDying(Box<QueueAt>),
+    /// So far has the router of that vhost come.
+    Applied(Box<(Name, u64)>),
     /// From the control shard.
     CreateQueue(Arc<QueueSpec>),
-    Change {
-        version: u64,
-        change: Arc<Change>,
-    },
+    News(Arc<News>),
     Outcome(Box<(Requester, Outcome)>),
     QueueGone(QueueId),
 }
@@ -68,11 +59,11 @@ impl Command {
             | Command::ConsumerGone(_)
             | Command::Overdue(_)
             | Command::Request(_)
-            | Command::QueueCreated { .. }
-            | Command::QueueDying { .. }
-            | Command::Applied { .. }
+            | Command::QueueCreated(_)
+            | Command::QueueDying(_)
+            | Command::Applied(_)
             | Command::CreateQueue(_)
-            | Command::Change { .. }
+            | Command::News(_)
             | Command::Outcome(_)
             | Command::QueueGone(_) => COMMAND_RECORDS,
         }
@@ -83,6 +74,13 @@ impl From<Box<Parcel>> for Command {
     fn from(parcel: Box<Parcel>) -> Command {
         Command::Parcel(parcel)
     }
+}
+
+/// A queue by its name and by its place.
+pub struct QueueAt {
+    pub vhost: Name,
+    pub name: Name,
+    pub id: QueueId,
 }
 
 /// A request that the queue's shard decides.

@@ -149,7 +149,8 @@ impl Shard {
         }
         let to = Sender::Channel(Requester { connection: id, channel: number, channel_generation });
         if spread.elsewhere > 0 {
-            self.confirming.await_all(self.id, self.router.targets(list), to, seqno);
+            let targets = self.routers.at(self.memos[slot as usize].router).targets(list);
+            self.confirming.await_all(self.id, targets, to, seqno);
         }
         if here > 0 {
             self.confirming.await_from(self.id, Run { to, first: seqno, count: 1 });

@@ -204,7 +204,8 @@ impl Shard {
     /// Parks the channel and asks the control shard.
     pub(super) fn request(&mut self, slot: u32, number: ChannelNumber, request: Request, pending: Pending) {
         self.park(slot, number, pending);
-        self.send(ShardId::CONTROL, Command::Request(Box::new(request)));
+        let vhost = self.router(slot).vhost.clone();
+        self.send(ShardId::CONTROL, Command::Request(Box::new((vhost, request))));
     }
 
     pub(super) fn park(&mut self, slot: u32, number: ChannelNumber, pending: Pending) {

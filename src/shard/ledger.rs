@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use crate::journal::{Due, Journal, Promised, Proof, Urgency};
 use crate::limits::{LOG_BYTES_MIN, LOG_GROWTH, SNAPSHOT_THINGS};
 use crate::queue_args::Durability;
-use crate::topology::{Effect, Record, Restored, Snapshot, Topology};
+use crate::topology::{Effect, Record, Restored, Snapshot, Vhosts};
 
 /// Lives on: the control shard.
 pub(super) struct Ledger {
@@ -60,9 +60,9 @@ impl Ledger {
     /// Records, or holds, what the topology wants done. Answers what is to be done now.
     pub fn take(&mut self, effect: Effect) -> Option<Effect> {
         let promised = match effect {
-            Effect::Record(record) => {
+            Effect::Record { vhost, record } => {
                 let at = self.journal.record(record.kind(), Urgency::Sync, |body| {
-                    self.log_bytes += written(&record, body);
+                    self.log_bytes += written(&vhost, &record, body);
                 });
                 self.due = Due::when(at, Durability::Fsync);
                 return None;
@@ -91,7 +91,7 @@ impl Ledger {
     }
 
     /// Goes on with a snapshot, or begins one if the log has grown enough.
-    pub fn work(&mut self, topology: &Topology) {
+    pub fn work(&mut self, vhosts: &Vhosts) {
         if !self.may_take() {
             return;
         }
@@ -101,8 +101,8 @@ impl Ledger {
             Taking { walk: Snapshot::default(), segment: at.segment(), bytes: 0 }
         });
         let (journal, bytes) = (&mut self.journal, &mut taking.bytes);
-        let is_done = taking.walk.walk(topology, SNAPSHOT_THINGS, &mut |record| {
-            journal.record(record.kind(), Urgency::Write, |body| *bytes += written(&record, body));
+        let is_done = taking.walk.walk(vhosts, SNAPSHOT_THINGS, &mut |vhost, record| {
+            journal.record(record.kind(), Urgency::Write, |body| *bytes += written(vhost, &record, body));
         });
         if is_done {
             self.image_bytes = taking.bytes;
@@ -140,9 +140,9 @@ impl Ledger {
 }
 
 /// Writes the body of a record; answers its bytes.
-fn written(record: &Record, body: &mut Vec<u8>) -> u64 {
+fn written(vhost: &[u8], record: &Record, body: &mut Vec<u8>) -> u64 {
     let before = body.len();
-    record.encode(body);
+    record.encode(vhost, body);
     (body.len() - before) as u64
 }
 

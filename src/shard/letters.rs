@@ -13,6 +13,7 @@ use super::Shard;
 use super::confirm::Sender;
 use super::rooms::{Letter, Rooms};
 use crate::death::{self, CycleQueues, Death};
+use crate::exchange::Router;
 use crate::ids::{Origin, QueueId, QueueUid, Tx};
 use crate::limits::LETTERS;
 use crate::message::Message;
@@ -36,7 +37,7 @@ impl Shard {
             let death = Death { reason: dead.reason, queue: &to.queue, time_s: self.wall_s };
             let record =
                 death::letter(&died, dead.entry.is_letter(), &death, &to.exchange, to.routing_key.as_deref());
-            let shards = self.send_letter(&record);
+            let shards = self.send_letter(&to.vhost, &record);
             if shards == 0 {
                 // In the journal it goes behind what took its place.
                 self.rooms.let_go(from, &dead.entry);
@@ -48,12 +49,13 @@ impl Shard {
 
     /// Answers how many other shards it went to. An exchange that is not there, like one that leads nowhere, is the end of
     /// the message: so it is with RabbitMQ.
-    fn send_letter(&mut self, record: &[u8]) -> u16 {
+    fn send_letter(&mut self, vhost: &[u8], record: &[u8]) -> u16 {
         let message = Message::from_record(record);
-        let Ok(resolved) = self.router.resolve_letter(&message) else { return 0 };
-        let mut targets = self.router.targets(resolved.list).to_vec();
+        let Some(router) = self.routers.of_mut(vhost) else { return 0 };
+        let Ok(resolved) = router.resolve_letter(&message) else { return 0 };
+        let mut targets = router.targets(resolved.list).to_vec();
         let cyclic = death::cycle_queues(&message);
-        targets.retain(|target| !self.is_cyclic(&cyclic, *target));
+        targets.retain(|target| !is_cyclic(router, &cyclic, *target));
         self.rooms.outward.counters.dead_lettered += 1;
         let spread = self.rooms.spread(&targets, &message, None, true, Origin { letter: true, tx: Tx::NONE });
         if spread.elsewhere > 0 {
@@ -61,11 +63,11 @@ impl Shard {
         }
         spread.elsewhere
     }
+}
 
-    fn is_cyclic(&self, queues: &CycleQueues<'_>, target: QueueId) -> bool {
-        let mut ids = queues.names().filter_map(|name| self.router.queue(name)).map(|route| route.id);
-        ids.any(|id| id == target) || queues.is_full()
-    }
+fn is_cyclic(router: &Router, queues: &CycleQueues<'_>, target: QueueId) -> bool {
+    let mut ids = queues.names().filter_map(|name| router.queue(name)).map(|route| route.id);
+    ids.any(|id| id == target) || queues.is_full()
 }
 
 impl Rooms {

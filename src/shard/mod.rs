@@ -34,6 +34,7 @@ mod requests;
 pub mod restart;
 mod restore;
 mod rooms;
+mod routers;
 pub mod start;
 mod teardown;
 mod transaction;
@@ -50,8 +51,8 @@ use crate::budget::Budget;
 use crate::connection::handshake::HandshakeConfig;
 use crate::connection::limit::Lending;
 use crate::connection::{ClosedBy, Connection, Grant, Phase};
-use crate::exchange::{Memo, Router};
-use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId};
+use crate::exchange::Memo;
+use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId, root};
 use crate::journal::{Journal, Keeps, Position, Proof};
 use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
 use crate::mesh::Mesh;
@@ -60,9 +61,8 @@ use crate::pages::Pages;
 use crate::queue::Timers;
 use crate::slots::Slots;
 use crate::stats::Counters;
-use crate::topology::Topology;
+use crate::topology::Vhosts;
 use confirm::Confirming;
-use control::Told;
 use deadlines::Deadlines;
 use keep::Commits;
 use ledger::Ledger;
@@ -71,23 +71,18 @@ use names::Names;
 use outward::Outward;
 use reply_to::ReplyKeys;
 use rooms::Rooms;
+use routers::Routers;
 
 /// Lives on: its core. Nothing in it is shared but the ends of the rings and the memory budget.
 pub struct Shard {
     id: ShardId,
     config: ShardConfig,
     rooms: Rooms,
-    router: Router,
-    /// Changes and replies of control that wait behind a change that is applied in pieces.
-    told: VecDeque<Told>,
-    /// The version of the change that the router is applying in pieces.
-    applying: Option<u64>,
-    /// The version that it has applied and control has not been told of.
-    applied: Option<u64>,
+    routers: Routers,
     /// The last route of each connection, by its slot.
     memos: Vec<Memo>,
     /// On the control shard.
-    topology: Option<Box<Topology>>,
+    vhosts: Option<Box<Vhosts>>,
     /// There too, if what is durable outlives the server.
     ledger: Option<Box<Ledger>>,
     /// Commands of this shard to itself.
@@ -161,6 +156,8 @@ impl Shard {
     ) -> Shard {
         let shards = mesh.shards();
         let reply_keys = ReplyKeys::new(config.secret);
+        let mut routers = Routers::new(seed);
+        routers.add(root());
         let outward = Outward {
             id,
             connections: Slots::default(),
@@ -192,12 +189,9 @@ impl Shard {
             id,
             config,
             rooms,
-            router: Router::new(seed),
-            told: VecDeque::new(),
-            applying: None,
-            applied: None,
+            routers,
             memos: Vec::new(),
-            topology: (id == ShardId::CONTROL).then(|| Box::new(Topology::new(shards))),
+            vhosts: (id == ShardId::CONTROL).then(|| Box::new(Vhosts::new(shards))),
             ledger: None,
             local: VecDeque::new(),
             confirming: Confirming::new(shards),
@@ -358,9 +352,8 @@ impl Shard {
             || self.may_commit()
             || self.may_unblock()
             || self.may_resume()
-            || !self.told.is_empty()
-            || self.router.has_work()
-            || self.topology.as_ref().is_some_and(|topology| topology.has_work())
+            || self.routers.has_work()
+            || self.vhosts.as_ref().is_some_and(|vhosts| vhosts.has_work())
             || self.ledger.as_ref().is_some_and(|ledger| ledger.has_work())
     }
 

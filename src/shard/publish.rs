@@ -13,7 +13,7 @@ use crate::connection::content::Assembled;
 use crate::connection::deliver::append_content;
 use crate::connection::publish::{Publish, repeated};
 use crate::exchange::text::lossy;
-use crate::exchange::{ListIndex, Resolved, RouteError};
+use crate::exchange::{ListIndex, Resolved, RouteError, Router};
 use crate::expiration::parse_expiration;
 use crate::ids::{ChannelNumber, Origin, QueueId, ShardId};
 use crate::journal::Due;
@@ -51,8 +51,10 @@ impl Shard {
         taken: usize,
         frame_max: u32,
     ) -> usize {
-        let Some(list) = self.memos[slot as usize].find(last.message.route, &self.router) else { return 0 };
-        let &[queue] = self.router.targets(list) else { return 0 };
+        let memo = &self.memos[slot as usize];
+        let router = self.routers.at(memo.router);
+        let Some(list) = memo.find(last.message.route, router) else { return 0 };
+        let &[queue] = router.targets(list) else { return 0 };
         if queue.shard != self.id {
             return 0;
         }
@@ -99,7 +101,7 @@ impl Shard {
         confirms: bool,
         list: ListIndex,
     ) {
-        let targets = self.router.targets(list);
+        let targets = self.routers.at(self.memos[slot as usize].router).targets(list);
         self.rooms.outward.counters.published += 1;
         let mut spread = Spread::default();
         match targets {
@@ -127,7 +129,8 @@ impl Shard {
     ) -> Result<Option<Bytes>, Failure> {
         // RabbitMQ's order: what is wrong with the exchange is told first.
         let exchange = publish.message.exchange();
-        self.router.admit(exchange).map_err(|error| route_error(error, exchange))?;
+        let router = self.router(slot);
+        router.admit(exchange).map_err(|error| route_error(router, error, exchange))?;
         let flags = publish.message.property_flags();
         let changed = if flags & REPLY_TO_FLAG == 0 { None } else { self.with_own_reply_to(slot, publish)? };
         if flags & USER_ID_FLAG != 0 {
@@ -159,12 +162,13 @@ impl Shard {
     pub(super) fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<(ListIndex, bool), Failure> {
         let memo = &mut self.memos[slot as usize];
         if message.property_flags() & HEADERS_FLAG == 0
-            && let Some(list) = memo.find(message.route, &self.router)
+            && let Some(list) = memo.find(message.route, self.routers.at(memo.router))
         {
             return Ok((list, false));
         }
+        let router = self.routers.at_mut(memo.router);
         let Resolved { list, stamp, has_bcc } =
-            self.router.resolve(message).map_err(|error| route_error(error, message.exchange()))?;
+            router.resolve(message).map_err(|error| route_error(router, error, message.exchange()))?;
         if let Some(stamp) = stamp {
             memo.keep(message.route, stamp, list);
         }
@@ -280,13 +284,13 @@ fn check_expiration(message: &Message<'_>) -> Result<(), Failure> {
     }
 }
 
-fn route_error(error: RouteError, exchange: &[u8]) -> ChannelError {
+fn route_error(router: &Router, error: RouteError, exchange: &[u8]) -> ChannelError {
     let code = match error {
         RouteError::NoExchange => ReplyCode::NotFound,
         RouteError::Internal => ReplyCode::AccessRefused,
         RouteError::Header(_) => ReplyCode::PreconditionFailed,
     };
-    ChannelError::new(code, error.text(exchange), PUBLISH)
+    ChannelError::new(code, error.text(&router.vhost, exchange), PUBLISH)
 }
 
 /// Properties that `look_at_properties` looks at.

@@ -23,7 +23,6 @@ use crate::connection::Failure;
 use crate::connection::channel::Pending;
 use crate::connection::publish::Publish;
 use crate::connection::reply_to::ReplyConsumer;
-use crate::exchange::text;
 use crate::ids::{ChannelNumber, ConnectionId, ReplyTo, Requester, ShardId};
 use crate::message::Message;
 
@@ -103,7 +102,7 @@ impl Shard {
             return self.reply(slot, number, nowait, &ok);
         }
         let Some(to) = self.parse(name) else {
-            return Err(ChannelError::new(ReplyCode::NotFound, text::no_queue(name), (50, 10)).into());
+            return Err(self.no_queue(slot, name, (50, 10)));
         };
         let requester = self.requester(slot, number);
         self.park(slot, number, Pending::QueueCounts { nowait, name: owned(name) });

@@ -64,8 +64,9 @@ impl Shard {
         self.refuse_tag_in_use(slot, number, &tag)?;
         let queue = self.queue_name(slot, number, &queue, method)?;
         let QueueRoute { id, spec } = self.queue_named(slot, &queue, method)?;
-        let ConsumeArgs { priority } = ConsumeArgs::parse(arguments, &queue, spec.rules.kind)
-            .map_err(|text| ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()))?;
+        let ConsumeArgs { priority } =
+            ConsumeArgs::parse(arguments, text::Vhost(&spec.vhost), &queue, spec.rules.kind)
+                .map_err(|text| ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()))?;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let window = connection.window();
         let Some(channel) = connection.channel(number) else { return Ok(()) };
@@ -140,7 +141,7 @@ impl Shard {
             return Ok(());
         }
         let server_named = queue.is_empty();
-        let name = if server_named { self.server_name(arguments, method)? } else { owned(&queue) };
+        let name = if server_named { self.server_name(slot, arguments, method)? } else { owned(&queue) };
         let requester = self.requester(slot, number);
         let arguments = Box::from(arguments.as_bytes());
         let request = Request::DeclareQueue {
@@ -157,8 +158,8 @@ impl Shard {
     }
 
     /// A name for a queue that its client leaves to us, but perhaps for how it begins.
-    fn server_name(&mut self, arguments: Table<'_>, method: &Method<'_>) -> Result<Box<[u8]>> {
-        let prefix = name_prefix(arguments)
+    fn server_name(&mut self, slot: u32, arguments: Table<'_>, method: &Method<'_>) -> Result<Box<[u8]>> {
+        let prefix = name_prefix(arguments, self.text(slot))
             .map_err(|text| ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()))?;
         Ok(match prefix {
             Some(prefix) => self.names.make_behind(prefix),
@@ -180,7 +181,7 @@ impl Shard {
         // As in declarations and bindings, and unlike elsewhere, line ends do not count.
         let queue = &*text::strip_cr_lf(queue);
         let name = self.queue_name(slot, number, queue, method)?;
-        if self.router.queue(&name).is_none() {
+        if self.router(slot).queue(&name).is_none() {
             // Deleting what is not there is no error.
             return self.reply(slot, number, nowait, &Method::QueueDeleteOk { message_count: 0 });
         }
@@ -220,10 +221,9 @@ impl Shard {
                 let text = text::DEFAULT_EXCHANGE;
                 return Err(ChannelError::new(ReplyCode::AccessRefused, text, method.ids()).into());
             }
-            if self.router.exchange(&name).is_none() {
-                return Err(
-                    ChannelError::new(ReplyCode::NotFound, text::no_exchange(&name), method.ids()).into()
-                );
+            if self.router(slot).exchange(&name).is_none() {
+                let text = self.text(slot).no_exchange(&name);
+                return Err(ChannelError::new(ReplyCode::NotFound, text, method.ids()).into());
             }
             return self.reply(slot, number, nowait, &Method::ExchangeDeclareOk {});
         }
@@ -270,13 +270,22 @@ impl Shard {
         Ok((id, name))
     }
 
+    /// What lies in the vhost of a connection, in RabbitMQ's words.
+    pub(super) fn text(&self, slot: u32) -> text::Vhost<'_> {
+        text::Vhost(&self.router(slot).vhost)
+    }
+
+    pub(super) fn no_queue(&self, slot: u32, name: &[u8], method: (u16, u16)) -> Failure {
+        ChannelError::new(ReplyCode::NotFound, self.text(slot).no_queue(name), method).into()
+    }
+
     fn queue_named(&self, slot: u32, name: &[u8], method: &Method<'_>) -> Result<QueueRoute> {
-        let Some(route) = self.router.queue(name) else {
-            return Err(ChannelError::new(ReplyCode::NotFound, text::no_queue(name), method.ids()).into());
+        let Some(route) = self.router(slot).queue(name) else {
+            return Err(self.no_queue(slot, name, method.ids()));
         };
         let connection = self.rooms.outward.connections.get(slot).map(|connection| connection.id);
         if route.spec.exclusive.is_some() && route.spec.exclusive != connection {
-            let text = text::locked_queue(name);
+            let text = self.text(slot).locked_queue(name);
             return Err(ChannelError::new(ReplyCode::ResourceLocked, text, method.ids()).into());
         }
         Ok(route.clone())

@@ -21,7 +21,7 @@ use crate::journal::{
 };
 use crate::pages::Pages;
 use crate::queue_args::Durability;
-use crate::topology::{Catalogue, KeptOut, Restored, Topology};
+use crate::topology::{Catalogue, KeptOut, Restored, Vhosts};
 
 /// What is set for all journals.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ impl ShardLog {
 /// What one shard starts with.
 pub struct ShardStart {
     restored: Arc<Restored>,
-    control: Option<(Topology, Journal)>,
+    control: Option<(Vhosts, Journal)>,
     recovered: Recovered,
     journal: Journal,
 }
@@ -140,14 +140,14 @@ pub fn start<D: Disk + Clone>(
         homes.extend(recovered.occupied().map(|uid| (uid, shard)));
     }
     let home = |uid| homes.get(&uid).copied();
-    let (topology, mut restored) = Topology::restore(catalogue, home, shards, config.durability);
+    let (vhosts, mut restored) = Vhosts::restore(catalogue, home, shards, config.durability);
     if damaged {
         let (what, why) = ("some exchange, queue or binding".to_owned(), "damage in the journal".to_owned());
         restored.kept_out.push(KeptOut { uid: None, what, why });
     }
     restored.log_bytes = log_bytes;
     let restored = Arc::new(restored);
-    let mut control = Some((topology, topology_journal));
+    let mut control = Some((vhosts, topology_journal));
     let shards = parts.into_iter().map(|(recovered, journal)| ShardStart {
         restored: restored.clone(),
         control: control.take(),

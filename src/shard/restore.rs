@@ -4,24 +4,25 @@ use super::Shard;
 use super::ledger::Ledger;
 use crate::ids::ShardId;
 use crate::journal::Journal;
-use crate::topology::{Restored, Topology};
+use crate::topology::{Restored, Vhosts};
 
 impl Shard {
     /// Takes this shard's part of what was restored. Only the control shard has the topology, and the journal that it goes
     /// on with.
-    pub fn restore(&mut self, restored: &Restored, control: Option<(Topology, Journal)>) {
+    pub fn restore(&mut self, restored: &Restored, control: Option<(Vhosts, Journal)>) {
         assert!(self.rooms.queues.is_empty() && self.rooms.outward.connections.is_empty());
         assert_eq!(control.is_some(), self.id == ShardId::CONTROL);
         for (id, spec) in &restored.queues[self.id.index()] {
             let made = self.make_queue(spec);
             assert_eq!(made, *id, "empty slots are given out in their order");
         }
-        for change in &restored.changes {
-            self.router.apply(change);
-            debug_assert!(!self.router.has_work(), "nothing is removed");
+        for (vhost, change) in &restored.changes {
+            let router = self.routers.of_mut(vhost).expect("vhosts come before what lies in them");
+            router.apply(change);
+            debug_assert!(!router.has_work(), "nothing is removed");
         }
-        if let Some((topology, journal)) = control {
-            self.topology = Some(Box::new(topology));
+        if let Some((vhosts, journal)) = control {
+            self.vhosts = Some(Box::new(vhosts));
             self.ledger = Some(Box::new(Ledger::new(journal, restored)));
         }
     }

@@ -75,7 +75,7 @@ impl Shard {
         let with_bcc = has_bcc.then(|| Bytes::from(message.with_bcc_kept()));
         let buffer = with_bcc.as_ref().or(buffer);
         let message = buffer.map_or(message, |record| Message::from_record(record));
-        let targets = self.router.targets(list);
+        let targets = self.routers.at(self.memos[slot as usize].router).targets(list);
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         let Some(channel) = connection.channel(publish.channel) else {
             return Ok(());
@@ -226,7 +226,8 @@ impl Shard {
         let message = Message::from_record(buffer.as_deref().unwrap_or(&record));
         if message.exchange().is_empty() && message.headers().is_none() {
             targets.clear();
-            targets.extend(self.router.queue(message.routing_key()).map(|queue| queue.id));
+            let queue = self.router(to.connection.slot).queue(message.routing_key());
+            targets.extend(queue.map(|queue| queue.id));
         }
         let mut spread = Spread::default();
         if targets.is_empty() {

@@ -115,7 +115,7 @@ fn queues_go_to_the_emptiest_shard_and_on_a_tie_to_the_declarers() {
     let id = world.living()[0];
     world.kill(id);
     world.settle();
-    assert_eq!(world.topology.queues_on(id.shard), 1);
+    assert_eq!(world.vhosts.numbers().queues_on(id.shard), 1);
     assert_eq!(declared(world.ask(declare_queue(requester(2, 0), "g"))).0.shard, id.shard);
 }
 
@@ -458,9 +458,9 @@ fn the_end_of_an_exchange_unbinds_it_on_both_sides_and_auto_delete_ones_follow()
     for (destination, source) in [("second", "first"), ("third", "second"), ("last", "third")] {
         world.ask(bind_exchange(destination, source, ""));
     }
-    world.topology.invariants();
+    world.vhosts.invariants();
     world.ask(delete_exchange(requester(0, 0), "last"));
-    world.topology.invariants();
+    world.vhosts.invariants();
     let left = |name: &str| world.shards[1].router.exchange(name.as_bytes()).is_some();
     assert!(!left("first") && !left("second") && !left("third"), "each lost its last binding");
 }

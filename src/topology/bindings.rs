@@ -227,7 +227,7 @@ impl Topology {
     /// The binding that a request speaks of, if both its ends are there, and the type of its source.
     fn binding(&self, terms: Terms<'_>) -> Result<(Binding, ExchangeKind), Refusal> {
         let Terms { source, destination, key, arguments } = terms;
-        let source = &self.exchanges.get(source).ok_or_else(|| Refusal::no_exchange(source))?.spec;
+        let source = &self.exchanges.get(source).ok_or_else(|| self.no_exchange(source))?.spec;
         let (destination, led_to, kept) = match destination {
             To::Queue(name) => {
                 let live = self.live(name)?;
@@ -235,7 +235,7 @@ impl Topology {
                 (End::Queue(live.spec.name.clone()), Destination::Queue(live.id), kept)
             }
             To::Exchange(name) => {
-                let found = &self.exchanges.get(name).ok_or_else(|| Refusal::no_exchange(name))?.spec;
+                let found = &self.exchanges.get(name).ok_or_else(|| self.no_exchange(name))?.spec;
                 let name = found.name.clone();
                 let kept = found.durable.then(|| DurableEnd::Exchange(name.clone()));
                 (End::Exchange(name.clone()), Destination::Exchange(name), kept)
@@ -249,7 +249,7 @@ impl Topology {
     fn check_access(&self, connection: ConnectionId, destination: &End) -> Result<(), Refusal> {
         let End::Queue(queue) = destination else { return Ok(()) };
         match self.live(queue)?.spec.exclusive {
-            Some(owner) if owner != connection => Err(Refusal::locked_queue(queue)),
+            Some(owner) if owner != connection => Err(Refusal::locked_queue(&self.vhost, queue)),
             Some(_) | None => Ok(()),
         }
     }

@@ -8,19 +8,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::exchanges::is_reserved;
 use super::record::{DurableBinding, DurableEnd, DurableExchange, DurableQueue, Record};
 use crate::exchange::{Name, predeclared_exchanges};
-use crate::ids::QueueUid;
+use crate::ids::{QueueUid, root};
 
-/// Queues, exchanges and bindings; each binding is known at both its ends.
+/// What is durable, by vhost.
 pub struct Catalogue {
-    /// The predeclared ones too, but for the default exchange, which has no bindings.
-    pub(super) exchanges: BTreeMap<Name, Exchange>,
-    pub(super) queues: BTreeMap<QueueUid, Queue>,
-    names: BTreeMap<Name, QueueUid>,
+    pub(super) vhosts: BTreeMap<Name, Part>,
     /// Greater than every number that was ever given out.
     pub(super) next_uid: QueueUid,
     /// Bytes of the bodies of all records.
     pub(super) log_bytes: u64,
     ignored: u64,
+}
+
+/// Queues, exchanges and bindings of a vhost; each binding is known at both its ends.
+pub(super) struct Part {
+    /// The predeclared ones too, but for the default exchange, which has no bindings.
+    pub exchanges: BTreeMap<Name, Exchange>,
+    pub queues: BTreeMap<QueueUid, Queue>,
+    names: BTreeMap<Name, QueueUid>,
 }
 
 pub(super) struct Exchange {
@@ -55,11 +60,8 @@ struct Inbound {
 
 impl Default for Catalogue {
     fn default() -> Catalogue {
-        let named = predeclared_exchanges().filter(|spec| !spec.name.is_empty());
         Catalogue {
-            exchanges: named.map(|spec| (spec.name.clone(), Exchange::new(None))).collect(),
-            queues: BTreeMap::new(),
-            names: BTreeMap::new(),
+            vhosts: BTreeMap::from([(root(), Part::new(&root()))]),
             next_uid: QueueUid(1),
             log_bytes: 0,
             ignored: 0,
@@ -71,7 +73,7 @@ impl Catalogue {
     /// Takes the next record of the log.
     pub fn apply(&mut self, kind: u8, body: &[u8]) {
         self.log_bytes += body.len() as u64;
-        let applied = Record::decode(kind, body).is_some_and(|record| self.take(record));
+        let applied = Record::decode(kind, body).is_some_and(|(vhost, record)| self.take(&vhost, record));
         self.ignored += u64::from(!applied);
     }
 
@@ -87,43 +89,31 @@ impl Catalogue {
     }
 
     pub fn has_queue(&self, uid: QueueUid) -> bool {
-        self.queues.contains_key(&uid)
+        self.vhosts.values().any(|part| part.queues.contains_key(&uid))
     }
 
-    /// What a log would hold that leads here directly.
-    pub fn records(&self) -> impl Iterator<Item = Record> {
-        let exchanges = self.exchanges.values().filter_map(|exchange| exchange.declared.clone());
-        let queues = self.queues.values().map(|queue| queue.declared.clone());
-        let bindings = self.exchanges.iter().flat_map(|(source, exchange)| {
-            exchange.bindings.iter().map(|to| Record::Bound(to.clone().from(source.clone())))
-        });
-        exchanges
-            .map(Record::ExchangeDeclared)
-            .chain(queues.map(Record::QueueDeclared))
-            .chain(bindings)
-            .chain([Record::NextUid { uid: self.next_uid }])
+    /// What a log would hold that leads here directly, with the vhost of each.
+    pub fn records(&self) -> impl Iterator<Item = (Name, Record)> {
+        let parts = self.vhosts.iter();
+        parts
+            .flat_map(|(vhost, part)| part.records().map(|record| (vhost.clone(), record)))
+            .chain([(root(), Record::NextUid { uid: self.next_uid })])
     }
 
     /// Bytes of the bodies of those records.
     pub fn image_bytes(&self) -> u64 {
         let mut body = Vec::new();
-        let bytes = self.records().map(|record| {
+        let bytes = self.records().map(|(vhost, record)| {
             body.clear();
-            record.encode(&mut body);
+            record.encode(&vhost, &mut body);
             body.len() as u64
         });
         bytes.sum()
     }
 
     /// False if it makes no sense.
-    fn take(&mut self, record: Record) -> bool {
+    fn take(&mut self, vhost: &Name, record: Record) -> bool {
         match record {
-            Record::QueueDeclared(queue) => self.declare_queue(queue),
-            Record::QueueDeleted { uid } => self.delete_queue(uid),
-            Record::ExchangeDeclared(exchange) => self.declare_exchange(exchange),
-            Record::ExchangeDeleted { name } => self.delete_exchange(&name),
-            Record::Bound(binding) => self.bind(binding),
-            Record::Unbound(binding) => self.unbind(&binding),
             Record::NextUid { uid } => {
                 self.next_uid = self.next_uid.max(uid);
                 true
@@ -134,6 +124,44 @@ impl Catalogue {
                 self.ignored = 0;
                 true
             }
+            record => {
+                if let Record::QueueDeclared(queue) = &record {
+                    self.saw(queue.uid);
+                }
+                self.vhosts.get_mut(vhost).is_some_and(|part| part.take(record))
+            }
+        }
+    }
+}
+
+impl Part {
+    fn new(vhost: &Name) -> Part {
+        let named = predeclared_exchanges(vhost).filter(|spec| !spec.name.is_empty());
+        Part {
+            exchanges: named.map(|spec| (spec.name.clone(), Exchange::new(None))).collect(),
+            queues: BTreeMap::new(),
+            names: BTreeMap::new(),
+        }
+    }
+
+    fn records(&self) -> impl Iterator<Item = Record> {
+        let exchanges = self.exchanges.values().filter_map(|exchange| exchange.declared.clone());
+        let queues = self.queues.values().map(|queue| queue.declared.clone());
+        let bindings = self.exchanges.iter().flat_map(|(source, exchange)| {
+            exchange.bindings.iter().map(|to| Record::Bound(to.clone().from(source.clone())))
+        });
+        exchanges.map(Record::ExchangeDeclared).chain(queues.map(Record::QueueDeclared)).chain(bindings)
+    }
+
+    fn take(&mut self, record: Record) -> bool {
+        match record {
+            Record::QueueDeclared(queue) => self.declare_queue(queue),
+            Record::QueueDeleted { uid } => self.delete_queue(uid),
+            Record::ExchangeDeclared(exchange) => self.declare_exchange(exchange),
+            Record::ExchangeDeleted { name } => self.delete_exchange(&name),
+            Record::Bound(binding) => self.bind(binding),
+            Record::Unbound(binding) => self.unbind(&binding),
+            Record::NextUid { .. } | Record::SnapshotBegin | Record::SnapshotEnd => false,
         }
     }
 
@@ -141,7 +169,6 @@ impl Catalogue {
     /// former was lost.
     fn declare_queue(&mut self, declared: DurableQueue) -> bool {
         let uid = declared.uid;
-        self.saw(uid);
         if self.queues.get(&uid).is_some_and(|queue| queue.declared == declared) {
             return true;
         }

@@ -13,9 +13,9 @@ use crate::text;
 /// Exclusive, durable, auto_delete, then the arguments that mean something.
 pub(super) fn check_queue(current: &QueueSpec, received: &QueueSpec) -> Result<(), Refusal> {
     if current.exclusive != received.exclusive {
-        return Err(Refusal::locked_queue(&current.name));
+        return Err(Refusal::locked_queue(&current.vhost, &current.name));
     }
-    let resource = text::queue(&current.name);
+    let resource = text::Vhost(&current.vhost).queue(&current.name);
     check_field("durable", &resource, received.durable, current.durable)?;
     check_field("auto_delete", &resource, received.auto_delete, current.auto_delete)?;
     let names = match current.rules.kind {
@@ -27,7 +27,7 @@ pub(super) fn check_queue(current: &QueueSpec, received: &QueueSpec) -> Result<(
 
 /// Type, durable, auto_delete, internal, then the only argument that RabbitMQ compares.
 pub(super) fn check_exchange(current: &ExchangeSpec, received: &ExchangeSpec) -> Result<(), Refusal> {
-    let resource = text::exchange(&current.name);
+    let resource = text::Vhost(&current.vhost).exchange(&current.name);
     check_field("type", &resource, received.kind.name(), current.kind.name())?;
     check_field("durable", &resource, received.durable, current.durable)?;
     check_field("auto_delete", &resource, received.auto_delete, current.auto_delete)?;

@@ -41,13 +41,14 @@ impl Topology {
         let kind = ExchangeKind::parse(kind).ok_or_else(|| unknown_type(kind))?;
         check_not_default(name)?;
         let (name, arguments) = (Name::from(name), Name::from(arguments));
+        let vhost = self.vhost.clone();
         let mut spec =
-            ExchangeSpec { name, kind, durable, auto_delete, internal, alternate: None, arguments };
+            ExchangeSpec { vhost, name, kind, durable, auto_delete, internal, alternate: None, arguments };
         if let Some(existing) = self.exchanges.get(&spec.name) {
             equivalence::check_exchange(&existing.spec, &spec)?;
         } else {
             check_may_be_added(&spec)?;
-            spec.alternate = alternate(&spec.name, &spec.arguments)?;
+            spec.alternate = alternate(self.text(), &spec.name, &spec.arguments)?;
             self.add_exchange(Arc::new(spec), out);
         }
         Ok(Progress::Done(Outcome::Ok))
@@ -61,15 +62,23 @@ impl Topology {
         out: &mut Vec<Effect>,
     ) -> Result<Progress, Refusal> {
         check_not_default(name)?;
-        check_not_system(name)?;
+        self.check_not_system(name)?;
         if let Some(exchange) = self.exchanges.get(name) {
             if if_unused && !exchange.bindings.is_empty() {
-                let text = format!("{} in use", text::exchange(name));
+                let text = format!("{} in use", self.text().exchange(name));
                 return Err(Refusal::new(ReplyCode::PreconditionFailed, text));
             }
             self.remove_exchange(name, out);
         }
         Ok(Progress::Done(Outcome::Ok))
+    }
+
+    fn check_not_system(&self, name: &[u8]) -> Result<(), Refusal> {
+        if name.starts_with(b"amq.") {
+            let text = format!("deletion of system {} not allowed", self.text().exchange(name));
+            return Err(Refusal::new(ReplyCode::AccessRefused, text));
+        }
+        Ok(())
     }
 
     fn add_exchange(&mut self, spec: Arc<ExchangeSpec>, out: &mut Vec<Effect>) {
@@ -109,21 +118,17 @@ fn check_may_be_added(spec: &ExchangeSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_not_system(name: &[u8]) -> Result<(), Refusal> {
-    if name.starts_with(b"amq.") {
-        let text = format!("deletion of system {} not allowed", text::exchange(name));
-        return Err(Refusal::new(ReplyCode::AccessRefused, text));
-    }
-    Ok(())
-}
-
 /// The argument `alternate-exchange`. The exchange that it names need not exist.
-pub(super) fn alternate(exchange: &[u8], arguments: &[u8]) -> Result<Option<Name>, Refusal> {
+pub(super) fn alternate(
+    vhost: text::Vhost<'_>,
+    exchange: &[u8],
+    arguments: &[u8],
+) -> Result<Option<Name>, Refusal> {
     match Table::from_checked(arguments).find(ALTERNATE) {
         None => Ok(None),
         Some(Value::LongString(name)) => Ok(Some(Name::from(name))),
         Some(value) => {
-            let (kind, exchange) = (value.type_name(), text::exchange(exchange));
+            let (kind, exchange) = (value.type_name(), vhost.exchange(exchange));
             let text = format!("invalid type '{kind}' for arg 'alternate-exchange' in {exchange}");
             Err(Refusal::new(ReplyCode::PreconditionFailed, text))
         }

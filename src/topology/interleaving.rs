@@ -24,7 +24,7 @@ fn replies_hold_on_every_shard_whatever_the_interleaving() {
             act(&mut world, &mut dice);
             check_new_replies(&mut world, &mut seen);
             check_one_queue_per_name(&world);
-            world.topology.invariants();
+            world.vhosts.invariants();
         }
         world.settle();
         check_new_replies(&mut world, &mut seen);
@@ -228,7 +228,7 @@ fn check_settled(world: &mut World) {
     }
     for index in 0..world.shards.len() {
         let here = world.living().iter().filter(|id| id.shard.index() == index).count();
-        assert_eq!(world.topology.queues_on(crate::ids::ShardId(index as u16)) as usize, here);
+        assert_eq!(world.vhosts.numbers().queues_on(crate::ids::ShardId(index as u16)) as usize, here);
         for (source, key) in SOURCES.iter().flat_map(|source| KEYS.map(|key| (source, key))) {
             assert_eq!(routes(world, index, source, key), expected(world, source, key));
         }

@@ -1,4 +1,4 @@
-//! The source of truth: which exchanges, queues and bindings exist. It decides names; the queue's shard decides life.
+//! The source of truth, for each vhost: which exchanges, queues and bindings exist. It decides names; the queue's shard decides life.
 //!
 //! ```text
 //! connection's shard --Request--> Topology --CreateQueue--> queue's shard --queue_created--> Topology
@@ -21,6 +21,7 @@ mod bindings;
 mod catalogue;
 mod equivalence;
 mod exchanges;
+mod numbers;
 mod queues;
 mod record;
 mod request;
@@ -28,14 +29,17 @@ mod restore;
 mod snapshot;
 mod state;
 mod term;
+mod vhosts;
 
 pub use crate::exchange::{Change, ExchangeKind, ExchangeSpec, Name, QueueSpec};
 pub use catalogue::Catalogue;
+pub use numbers::Numbers;
 pub use record::{DurableBinding, DurableEnd, DurableExchange, DurableQueue, Record};
 pub use request::{Outcome, Request};
 pub use restore::{KeptOut, Restored};
 pub use snapshot::Snapshot;
 pub use state::{Effect, Topology};
+pub use vhosts::Vhosts;
 
 #[cfg(test)]
 mod behaviour;

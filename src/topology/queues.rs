@@ -10,8 +10,9 @@ use super::request::{Outcome, Refusal, Request};
 use super::state::{Effect, Progress, Topology};
 use crate::amqp::{ReplyCode, Table};
 use crate::exchange::{Change, Name, QueueSpec};
-use crate::ids::{QueueId, QueueUid, Requester, ShardId};
+use crate::ids::{QueueId, Requester, ShardId};
 use crate::queue_args::{Declaration, QueueArgs};
+use crate::text;
 
 /// What a name that is not free stands for. `waiters` came while it was not settled; each is a parked channel.
 pub(super) enum NamedQueue {
@@ -63,9 +64,10 @@ impl Topology {
         let (name, bindings) = (live.spec.name.clone(), std::mem::take(&mut live.bindings));
         let record = live.spec.uid.map(|uid| Record::QueueDeleted { uid });
         self.queues.insert(name.clone(), NamedQueue::Dying { id, waiters: Vec::new(), bindings });
-        self.placement.remove(id.shard);
+        self.numbers.remove(id.shard);
         self.broadcast(Change::QueueRemoved { id, name: name.clone() }, record, out);
         self.unbinding.push_back(name);
+        self.numbers.begin_to_unbind();
         self.check_versions();
     }
 
@@ -82,6 +84,7 @@ impl Topology {
             }
             None => {
                 self.unbinding.pop_front();
+                self.numbers.end_to_unbind();
                 self.free_name(name, out);
             }
         }
@@ -113,21 +116,14 @@ impl Topology {
             return Ok(Progress::Done(Outcome::QueueDeclared { id, name, existed: true }));
         }
         let rules = parse_rules(&spec, server_named)?;
-        let uid = spec.durable.then(|| self.give_uid());
+        let uid = spec.durable.then(|| self.numbers.give_uid());
         let durability = rules.durability.unwrap_or(self.durability);
         let spec = Arc::new(QueueSpec { rules, uid, durability, ..spec });
-        let on = self.placement.place(declarer.connection.shard);
+        let on = self.numbers.place(declarer.connection.shard);
         let creating = NamedQueue::Creating { on, spec: spec.clone(), declarer, waiters: Vec::new() };
         self.queues.insert(spec.name.clone(), creating);
         out.push(Effect::CreateQueue { on, spec });
         Ok(Progress::Later)
-    }
-
-    /// One that no queue has or had. If the queue never comes to be recorded, nothing was kept for it either.
-    fn give_uid(&mut self) -> QueueUid {
-        let uid = self.next_uid;
-        self.next_uid = QueueUid(uid.0 + 1);
-        uid
     }
 
     /// Gives the request back if its queue's name is settled, that is: free or live. Otherwise it waits for that, or,
@@ -155,23 +151,18 @@ impl Topology {
     pub(super) fn live(&self, name: &[u8]) -> Result<&LiveQueue, Refusal> {
         match self.queues.get(name) {
             Some(NamedQueue::Live(live)) => Ok(live),
-            Some(NamedQueue::Creating { .. } | NamedQueue::Dying { .. }) | None => {
-                Err(Refusal::no_queue(name))
-            }
+            Some(NamedQueue::Creating { .. } | NamedQueue::Dying { .. }) | None => Err(self.no_queue(name)),
         }
     }
 
-    /// Each shard's count is of the queues that live or are being made there.
-    pub(super) fn check_placement(&self) {
-        let mut counted = vec![0; self.placement.queues.len()];
-        for queue in self.queues.values() {
-            match queue {
-                NamedQueue::Creating { on, .. } => counted[on.index()] += 1,
-                NamedQueue::Live(live) => counted[live.id.shard.index()] += 1,
-                NamedQueue::Dying { .. } => {}
-            }
-        }
-        assert_eq!(counted, self.placement.queues);
+    /// How many queues live or are being made on that shard.
+    pub(super) fn counted_on(&self, shard: ShardId) -> usize {
+        let here = |queue: &&NamedQueue| match queue {
+            NamedQueue::Creating { on, .. } => *on == shard,
+            NamedQueue::Live(live) => live.id.shard == shard,
+            NamedQueue::Dying { .. } => false,
+        };
+        self.queues.values().filter(here).count()
     }
 
     /// In their order: the first declare takes a free name, and the rest may wait for it once more.
@@ -182,42 +173,9 @@ impl Topology {
     }
 }
 
-/// How many queues each shard has, living or being made.
-pub(super) struct Placement {
-    queues: Vec<u32>,
-}
-
-impl Placement {
-    pub fn new(shards: u16) -> Placement {
-        Placement { queues: vec![0; usize::from(shards)] }
-    }
-
-    pub fn queues_on(&self, shard: ShardId) -> u32 {
-        self.queues[shard.index()]
-    }
-
-    /// The shard with the fewest queues; among those the declarer's own, else the first.
-    pub(super) fn place(&mut self, declarer: ShardId) -> ShardId {
-        let fewest = self.queues.iter().copied().min().unwrap_or_default();
-        let first = self.queues.iter().position(|&queues| queues == fewest).unwrap_or_default();
-        let on = if self.queues_on(declarer) == fewest { declarer.index() } else { first };
-        let on = ShardId(u16::try_from(on).expect("shards are counted in 16 bits"));
-        self.put(on);
-        on
-    }
-
-    /// A queue lives, or is made, there.
-    pub(super) fn put(&mut self, on: ShardId) {
-        self.queues[on.index()] += 1;
-    }
-
-    fn remove(&mut self, shard: ShardId) {
-        self.queues[shard.index()] -= 1;
-    }
-}
-
 pub(super) fn parse_rules(spec: &QueueSpec, server_named: bool) -> Result<QueueArgs, Refusal> {
     let declared = Declaration {
+        vhost: text::Vhost(&spec.vhost),
         name: &spec.name,
         server_named,
         durable: spec.durable,

@@ -12,11 +12,13 @@
 //! 39  snapshot begins
 //! 40  snapshot ends
 //! ```
+//! Behind each stands the name of its vhost, unless that is `/`.
+//!
 //! With a queue or exchange its bindings end, without records of their own. To declare or to bind what is there already
 //! changes nothing, so that a snapshot is made of the same records.
 
 use crate::exchange::{ExchangeKind, ExchangeSpec, Name, QueueSpec};
-use crate::ids::QueueUid;
+use crate::ids::{QueueUid, root};
 use crate::queue_args::Durability;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,11 +78,11 @@ pub enum DurableEnd {
 }
 
 impl Record {
-    /// The record of a body that `encode` wrote; none if it is anything else.
-    pub fn decode(kind: u8, body: &[u8]) -> Option<Record> {
+    /// The vhost and the record of a body that `encode` wrote; none if it is anything else.
+    pub fn decode(kind: u8, body: &[u8]) -> Option<(Name, Record)> {
         let mut fields = Fields(body);
         let record = fields.record(kind)?;
-        fields.0.is_empty().then_some(record)
+        Some((fields.vhost()?, record))
     }
 
     pub fn kind(&self) -> u8 {
@@ -98,7 +100,7 @@ impl Record {
     }
 
     /// Appends the body.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    pub fn encode(&self, vhost: &[u8], out: &mut Vec<u8>) {
         match self {
             Record::QueueDeclared(queue) => queue.encode(out),
             Record::ExchangeDeclared(exchange) => exchange.encode(out),
@@ -106,6 +108,9 @@ impl Record {
             Record::Bound(binding) | Record::Unbound(binding) => binding.encode(out),
             Record::QueueDeleted { uid } | Record::NextUid { uid } => put_uid(out, *uid),
             Record::SnapshotBegin | Record::SnapshotEnd => {}
+        }
+        if vhost != ROOT {
+            put_name(out, vhost);
         }
     }
 }
@@ -185,6 +190,15 @@ impl<'a> Fields<'a> {
             SNAPSHOT_END => Record::SnapshotEnd,
             _ => return None,
         })
+    }
+
+    /// The last there is.
+    fn vhost(&mut self) -> Option<Name> {
+        if self.0.is_empty() {
+            return Some(root());
+        }
+        let vhost = self.name()?;
+        (self.0.is_empty() && !vhost.is_empty() && *vhost != *ROOT).then_some(vhost)
     }
 
     fn queue(&mut self) -> Option<DurableQueue> {
@@ -276,6 +290,8 @@ fn put_arguments(out: &mut Vec<u8>, arguments: &[u8]) {
     out.extend_from_slice(arguments);
 }
 
+const ROOT: &[u8] = b"/";
+
 const QUEUE_DECLARED: u8 = 32;
 const QUEUE_DELETED: u8 = 33;
 const EXCHANGE_DECLARED: u8 = 34;
@@ -337,23 +353,26 @@ mod tests {
         ]
     }
 
-    fn encoded(record: &Record) -> Vec<u8> {
+    fn encoded(vhost: &[u8], record: &Record) -> Vec<u8> {
         let mut body = Vec::new();
-        record.encode(&mut body);
+        record.encode(vhost, &mut body);
         body
     }
 
     #[test]
     fn what_was_encoded_is_decoded() {
-        for record in records() {
-            assert_eq!(Record::decode(record.kind(), &encoded(&record)), Some(record));
+        for vhost in ["/", "v"].map(name) {
+            for record in records() {
+                let decoded = Record::decode(record.kind(), &encoded(&vhost, &record));
+                assert_eq!(decoded, Some((vhost.clone(), record)));
+            }
         }
     }
 
     #[test]
     fn a_body_that_is_too_short_or_too_long_is_no_record() {
         for record in records() {
-            let body = encoded(&record);
+            let body = encoded(b"/", &record);
             for len in 0..body.len() {
                 assert_eq!(Record::decode(record.kind(), &body[..len]), None, "{record:?} cut to {len}");
             }
@@ -368,15 +387,15 @@ mod tests {
         let originals = records();
         for _ in 0..200_000 {
             let original = &originals[dice.roll(originals.len())];
-            let mut body = encoded(original);
+            let mut body = encoded([&b"/"[..], b"v"][dice.roll(2)], original);
             for _ in 0..dice.roll(4) {
                 if let Some(byte) = (!body.is_empty()).then(|| dice.roll(body.len())) {
                     body[byte] = dice.roll(256) as u8;
                 }
             }
             let kind = if dice.roll(4) == 0 { dice.roll(256) as u8 } else { original.kind() };
-            if let Some(record) = Record::decode(kind, &body) {
-                assert_eq!((record.kind(), encoded(&record)), (kind, body));
+            if let Some((vhost, record)) = Record::decode(kind, &body) {
+                assert_eq!((record.kind(), encoded(&vhost, &record)), (kind, body));
                 sound += 1;
             }
         }

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::world::*;
 use super::{
     Catalogue, Change, DurableBinding, DurableEnd, DurableExchange, DurableQueue, Name, Record, Request,
-    Restored, Snapshot, Topology,
+    Restored, Snapshot, Vhosts,
 };
 use crate::amqp::TableWriter;
 use crate::exchange::model::Dice;
 use crate::exchange::{Destination, predeclared_exchanges};
-use crate::ids::{QueueId, QueueUid, ShardId};
+use crate::ids::{QueueId, QueueUid, ShardId, root};
 use crate::queue_args::Durability;
 
 const NAMES: [&str; 5] = ["q0", "q1", "q2", "q3", "q4"];
@@ -69,7 +69,7 @@ impl Run {
                 _ => self.world.step(&mut self.dice),
             }
             self.compare();
-            self.world.topology.invariants();
+            self.world.vhosts.invariants();
         }
         self.world.settle();
         self.compare();
@@ -88,17 +88,17 @@ impl Run {
         if let Some(&begin) = self.complete.last() {
             self.log.drain(..begin - self.dice.roll(begin.min(5) + 1));
         }
-        let (topology, restored) = restored(&self.log);
-        topology.invariants();
+        let (vhosts, restored) = restored(&self.log);
+        vhosts.invariants();
         assert_eq!(restored.kept_out, []);
         let mut image = Image::new();
-        restored.changes.iter().for_each(|change| image.take(change));
+        restored.changes.iter().for_each(|(_, change)| image.take(change));
         assert_eq!(image, self.image, "what was durable, and nothing else");
         for index in 0..SHARDS {
             let queues = restored.queues[usize::from(index)].len();
-            assert_eq!(topology.queues_on(ShardId(index)) as usize, queues);
+            assert_eq!(vhosts.numbers().queues_on(ShardId(index)) as usize, queues);
         }
-        Run::new(seed, World::restored(seed, topology, &restored), image, self.log)
+        Run::new(seed, World::restored(seed, vhosts, &restored), image, self.log)
     }
 
     fn ask_something(&mut self) {
@@ -172,7 +172,7 @@ impl Run {
         }
         let (begin, mut records) = (*begin, Vec::new());
         let is_done =
-            snapshot.walk(&self.world.topology, 1 + self.dice.roll(8), &mut |record| records.push(record));
+            snapshot.walk(&self.world.vhosts, 1 + self.dice.roll(8), &mut |_, record| records.push(record));
         records.into_iter().for_each(|record| self.record(record));
         if is_done {
             self.record(Record::SnapshotEnd);
@@ -209,7 +209,7 @@ impl Run {
 
 fn apply(catalogue: &mut Catalogue, record: &Record) {
     let mut body = Vec::new();
-    record.encode(&mut body);
+    record.encode(b"/", &mut body);
     catalogue.apply(record.kind(), &body);
 }
 
@@ -219,9 +219,9 @@ fn replay(log: &[Record]) -> Catalogue {
     catalogue
 }
 
-fn restored(log: &[Record]) -> (Topology, Restored) {
+fn restored(log: &[Record]) -> (Vhosts, Restored) {
     let home = |uid: QueueUid| uid.0.is_multiple_of(3).then_some(ShardId(1));
-    Topology::restore(replay(log), home, SHARDS, Durability::Fsync)
+    Vhosts::restore(replay(log), home, SHARDS, Durability::Fsync)
 }
 
 /// What is durable, made of changes.
@@ -243,13 +243,13 @@ impl PartialEq for Image {
 
 impl Image {
     fn new() -> Image {
-        let durable_exchanges = predeclared_exchanges().map(|spec| spec.name.clone()).collect();
+        let durable_exchanges = predeclared_exchanges(&root()).map(|spec| spec.name.clone()).collect();
         Image { durable_exchanges, ..Image::default() }
     }
 
     fn of(catalogue: &Catalogue) -> Image {
         let mut image = Image::default();
-        for record in catalogue.records() {
+        for (_, record) in catalogue.records() {
             match record {
                 Record::QueueDeclared(queue) => _ = image.queues.insert(queue.uid, queue),
                 Record::ExchangeDeclared(exchange) => {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::Topology;
 use crate::amqp::{ChannelError, ReplyCode};
 use crate::exchange::Name;
 use crate::ids::{QueueId, Requester};
@@ -163,16 +164,8 @@ impl Refusal {
         Refusal { code, text: text.into() }
     }
 
-    pub fn no_queue(name: &[u8]) -> Refusal {
-        Refusal::new(ReplyCode::NotFound, text::no_queue(name))
-    }
-
-    pub fn no_exchange(name: &[u8]) -> Refusal {
-        Refusal::new(ReplyCode::NotFound, text::no_exchange(name))
-    }
-
-    pub fn locked_queue(name: &[u8]) -> Refusal {
-        Refusal::new(ReplyCode::ResourceLocked, text::locked_queue(name))
+    pub fn locked_queue(vhost: &[u8], name: &[u8]) -> Refusal {
+        Refusal::new(ReplyCode::ResourceLocked, text::Vhost(vhost).locked_queue(name))
     }
 
     pub fn reserved_prefix(kind: &str, name: &[u8]) -> Refusal {
@@ -187,6 +180,16 @@ impl Refusal {
     /// What is refused here costs the channel and never the connection.
     pub fn error(self, method: (u16, u16)) -> ChannelError {
         ChannelError::new(self.code, self.text, method)
+    }
+}
+
+impl Topology {
+    pub(super) fn no_queue(&self, name: &[u8]) -> Refusal {
+        Refusal::new(ReplyCode::NotFound, self.text().no_queue(name))
+    }
+
+    pub(super) fn no_exchange(&self, name: &[u8]) -> Refusal {
+        Refusal::new(ReplyCode::NotFound, self.text().no_exchange(name))
     }
 }
 

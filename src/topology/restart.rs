@@ -3,7 +3,7 @@
 use super::world::*;
 use super::{
     Catalogue, DurableBinding, DurableEnd, DurableExchange, DurableQueue, KeptOut, Name, Outcome, Record,
-    Request, Restored, Topology,
+    Request, Restored, Vhosts,
 };
 use crate::amqp::TableWriter;
 use crate::exchange::ExchangeKind;
@@ -48,26 +48,26 @@ fn read(log: &[Record]) -> Catalogue {
     let mut catalogue = Catalogue::default();
     for record in log {
         let mut body = Vec::new();
-        record.encode(&mut body);
+        record.encode(b"/", &mut body);
         catalogue.apply(record.kind(), &body);
     }
     catalogue
 }
 
-fn restored(log: &[Record]) -> (Topology, Restored) {
-    let restored = Topology::restore(read(log), |_| None, SHARDS, Durability::None);
+fn restored(log: &[Record]) -> (Vhosts, Restored) {
+    let restored = Vhosts::restore(read(log), |_| None, SHARDS, Durability::None);
     restored.0.invariants();
     restored
 }
 
 #[test]
 fn a_restored_queue_is_found_by_its_name_and_keeps_what_it_was_declared_with() {
-    let (topology, restored) = restored(&[
+    let (vhosts, restored) = restored(&[
         exchange("logs", ExchangeKind::Topic, b""),
         queue(4, "q", &TableWriter::new().i32("x-max-length", 7).finish()),
         bound("logs", 4, "#.error"),
     ]);
-    let mut world = World::restored(1, topology, &restored);
+    let mut world = World::restored(1, vhosts, &restored);
     let mut declare = declare_queue(requester(2, 0), "q");
     if let Request::DeclareQueue { durable, arguments, .. } = &mut declare {
         *durable = true;
@@ -86,15 +86,15 @@ fn a_restored_queue_is_found_by_its_name_and_keeps_what_it_was_declared_with() {
     world.kill(id);
     world.settle();
     assert_eq!(world.gone, [id]);
-    world.topology.invariants();
+    world.vhosts.invariants();
 }
 
 #[test]
 fn a_queue_lives_where_its_messages_are_and_the_others_where_there_are_fewest() {
     let log: Vec<Record> = (1..=9).map(|uid| queue(uid, &format!("q{uid}"), b"")).collect();
     let home = |uid: QueueUid| (uid.0 > 5).then_some(ShardId(2));
-    let (topology, restored) = Topology::restore(read(&log), home, SHARDS, Durability::Fsync);
-    topology.invariants();
+    let (vhosts, restored) = Vhosts::restore(read(&log), home, SHARDS, Durability::Fsync);
+    vhosts.invariants();
     let uids = |shard: usize| -> Vec<u64> {
         restored.queues[shard].iter().map(|(_, spec)| spec.uid.unwrap().0).collect()
     };
@@ -109,8 +109,8 @@ fn a_queue_lives_where_its_messages_are_and_the_others_where_there_are_fewest() 
 #[test]
 fn a_number_is_not_given_out_again() {
     let uid_of_next = |catalogue: Catalogue| {
-        let (topology, restored) = Topology::restore(catalogue, |_| None, SHARDS, Durability::None);
-        let mut world = World::restored(1, topology, &restored);
+        let (vhosts, restored) = Vhosts::restore(catalogue, |_| None, SHARDS, Durability::None);
+        let mut world = World::restored(1, vhosts, &restored);
         let mut declare = declare_queue(requester(0, 0), "new");
         if let Request::DeclareQueue { durable, .. } = &mut declare {
             *durable = true;
@@ -131,7 +131,7 @@ fn a_number_is_not_given_out_again() {
 
 #[test]
 fn what_no_server_could_have_made_is_kept_out_and_named() {
-    let (topology, restored) = restored(&[
+    let (vhosts, restored) = restored(&[
         queue(1, "bad", &TableWriter::new().i32("x-expires", 0).finish()),
         queue(2, "rotten", b"\xFF\xFF"),
         queue(3, "good", b""),
@@ -168,7 +168,7 @@ fn what_no_server_could_have_made_is_kept_out_and_named() {
         ),
     ];
     assert_eq!(restored.kept_out, expected);
-    let mut world = World::restored(1, topology, &restored);
+    let mut world = World::restored(1, vhosts, &restored);
     let good = world.living();
     assert_eq!(good.len(), 1);
     assert_eq!(routed(&mut world.shards[0].router, b"amq.direct", b"k"), Ok(good));
@@ -218,7 +218,11 @@ fn what_is_declared_otherwise_takes_the_place_of_the_former() {
         bound("amq.direct", 2, "k"),
         Record::NextUid { uid: QueueUid(3) },
     ];
-    assert!(catalogue.records().eq(expected), "{:?}", catalogue.records().collect::<Vec<_>>());
+    assert!(
+        catalogue.records().map(|(_, record)| record).eq(expected),
+        "{:?}",
+        catalogue.records().collect::<Vec<_>>()
+    );
 }
 
 /// Records of all kinds with bytes changed: whatever comes of it, it can be restored.
@@ -237,15 +241,15 @@ fn a_log_of_damaged_records_leads_to_some_topology() {
                 _ => bound(&text, uid, "key"),
             };
             let mut body = Vec::new();
-            record.encode(&mut body);
+            record.encode(b"/", &mut body);
             if dice.roll(3) == 0 {
                 let at = dice.roll(body.len());
                 body[at] = dice.roll(256) as u8;
             }
             catalogue.apply(record.kind(), &body);
         }
-        let (topology, restored) = Topology::restore(catalogue, |_| None, SHARDS, Durability::Fsync);
-        topology.invariants();
-        World::restored(seed, topology, &restored);
+        let (vhosts, restored) = Vhosts::restore(catalogue, |_| None, SHARDS, Durability::Fsync);
+        vhosts.invariants();
+        World::restored(seed, vhosts, &restored);
     }
 }

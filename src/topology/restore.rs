@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::bindings::{self, BindingEnd, End};
 use super::catalogue::{self, Catalogue, Outbound};
 use super::exchanges::{Exchange, alternate};
+use super::numbers::Numbers;
 use super::queues::{LiveQueue, NamedQueue, parse_rules};
 use super::record::{DurableEnd, DurableExchange, DurableQueue};
 use super::state::Topology;
+use super::vhosts::Vhosts;
 use crate::amqp::Table;
 use crate::exchange::{Change, Destination, ExchangeSpec, Name, QueueSpec};
 use crate::ids::{QueueId, QueueUid, ShardId};
@@ -21,7 +23,7 @@ pub struct Restored {
     /// By shard: the queues that it makes on its empty slots, in this order, which gives them these ids.
     pub queues: Vec<Vec<(QueueId, Arc<QueueSpec>)>>,
     /// For every router, before it serves and before the first change that is broadcast.
-    pub changes: Vec<Change>,
+    pub changes: Vec<(Name, Change)>,
     /// What the log has but no server of this version could have made.
     pub kept_out: Vec<KeptOut>,
     /// Bytes of the log. Who knows how much it takes on disk may say so.
@@ -42,7 +44,7 @@ pub struct KeptOut {
 /// Queues that do not stand under their names yet: bindings come to them in the order of their numbers, which is quicker.
 type Queues = BTreeMap<QueueUid, LiveQueue>;
 
-impl Topology {
+impl Vhosts {
     /// `homes` says on which shard a queue must live because its messages are there; the others are spread. `durability` is
     /// for queues to come.
     pub fn restore(
@@ -50,73 +52,90 @@ impl Topology {
         homes: impl Fn(QueueUid) -> Option<ShardId>,
         shards: u16,
         durability: Durability,
-    ) -> (Topology, Restored) {
-        let mut topology = Topology::new(shards);
-        (topology.next_uid, topology.durability) = (catalogue.next_uid, durability);
+    ) -> (Vhosts, Restored) {
+        let numbers = Arc::new(Numbers::new(shards));
+        numbers.go_on_from(catalogue.next_uid);
         let mut restored = Restored {
             queues: vec![Vec::new(); usize::from(shards)],
             log_bytes: catalogue.log_bytes,
             image_bytes: catalogue.image_bytes(),
             ..Restored::default()
         };
-        let Catalogue { exchanges, queues, .. } = catalogue;
+        let queues = catalogue.vhosts.values().flat_map(|part| part.queues.keys());
+        // Before others are spread, so that those go where there are fewest in the end.
+        queues.filter_map(|&uid| homes(uid)).for_each(|on| numbers.put(on));
+        let parts = catalogue.vhosts.into_iter().map(|(vhost, part)| {
+            let mut topology = Topology::new(vhost.clone(), numbers.clone(), durability);
+            topology.restore(part, &homes, &mut restored);
+            (vhost, topology)
+        });
+        let topologies = parts.collect();
+        (Vhosts { numbers, topologies }, restored)
+    }
+}
+
+impl Topology {
+    fn restore(
+        &mut self,
+        part: catalogue::Part,
+        homes: &impl Fn(QueueUid) -> Option<ShardId>,
+        restored: &mut Restored,
+    ) {
+        let catalogue::Part { exchanges, queues, .. } = part;
         for declared in exchanges.values().filter_map(|exchange| exchange.declared.as_ref()) {
-            topology.restore_exchange(declared, &mut restored);
+            self.restore_exchange(declared, restored);
         }
         let queues = queues.into_values().map(|queue| queue.declared);
-        let mut queues = topology.restore_queues(queues, homes, &mut restored);
-        topology.restore_bindings(exchanges, &mut queues, &mut restored);
+        let mut queues = self.restore_queues(queues, homes, restored);
+        self.restore_bindings(exchanges, &mut queues, restored);
         let named = queues.into_values().map(|live| (live.spec.name.clone(), NamedQueue::Live(live)));
-        topology.queues = named.collect();
-        (topology, restored)
+        self.queues = named.collect();
     }
 
     fn restore_exchange(&mut self, declared: &DurableExchange, restored: &mut Restored) {
-        match exchange_spec(declared) {
+        match exchange_spec(&self.vhost, declared) {
             Ok(spec) => {
                 let spec = Arc::new(spec);
                 self.exchanges.insert(spec.name.clone(), Exchange::new(spec.clone()));
-                restored.changes.push(Change::ExchangeAdded { spec });
+                self.restored(Change::ExchangeAdded { spec }, restored);
             }
             Err(why) => {
-                let what = text::exchange(&declared.name);
+                let what = self.text().exchange(&declared.name);
                 restored.kept_out.push(KeptOut { uid: None, what, why });
             }
         }
     }
 
-    /// Those that must live somewhere come first, so that the others go where there are fewest in the end.
     fn restore_queues(
         &mut self,
-        queues: impl Iterator<Item = DurableQueue>,
-        homes: impl Fn(QueueUid) -> Option<ShardId>,
+        declared: impl Iterator<Item = DurableQueue>,
+        homes: &impl Fn(QueueUid) -> Option<ShardId>,
         restored: &mut Restored,
     ) -> Queues {
-        let mut specs = Vec::new();
-        for declared in queues {
-            match queue_spec(&declared) {
-                Ok(spec) => {
-                    let home = homes(declared.uid);
-                    home.into_iter().for_each(|on| self.placement.put(on));
-                    specs.push((declared.uid, spec, home));
-                }
-                Err(why) => {
-                    let (uid, what) = (Some(declared.uid), text::queue(&declared.name));
-                    restored.kept_out.push(KeptOut { uid, what, why });
-                }
-            }
-        }
         let mut queues = Queues::new();
-        for (uid, spec, home) in specs {
-            let on = home.unwrap_or_else(|| self.placement.place(ShardId::CONTROL));
+        for declared in declared {
+            let (uid, home) = (declared.uid, homes(declared.uid));
+            let spec = match queue_spec(&self.vhost, &declared) {
+                Ok(spec) => Arc::new(spec),
+                Err(why) => {
+                    home.into_iter().for_each(|on| self.numbers.remove(on));
+                    let (uid, what) = (Some(uid), self.text().queue(&declared.name));
+                    restored.kept_out.push(KeptOut { uid, what, why });
+                    continue;
+                }
+            };
+            let on = home.unwrap_or_else(|| self.numbers.place(ShardId::CONTROL));
             let here = &mut restored.queues[on.index()];
             let id = QueueId { shard: on, slot: here.len() as u32, generation: FIRST_GENERATION };
-            let spec = Arc::new(spec);
             here.push((id, spec.clone()));
-            restored.changes.push(Change::QueueAdded { id, spec: spec.clone() });
+            self.restored(Change::QueueAdded { id, spec: spec.clone() }, restored);
             queues.insert(uid, LiveQueue { id, spec, bindings: BTreeSet::new() });
         }
         queues
+    }
+
+    fn restored(&self, change: Change, restored: &mut Restored) {
+        restored.changes.push((self.vhost.clone(), change));
     }
 
     /// Bindings between exchanges come last: until then a change is felt by the exchange alone that it is about.
@@ -144,7 +163,8 @@ impl Topology {
                     Destination::Queue(_) => &mut restored.changes,
                     Destination::Exchange(_) => &mut between,
                 };
-                changes.push(Change::Bound { source: source.name.clone(), destination, key, arguments });
+                let bound = Change::Bound { source: source.name.clone(), destination, key, arguments };
+                changes.push((source.vhost.clone(), bound));
             }
             if let Some(source) = self.exchanges.get_mut(&name) {
                 // All at once: a set is built from a list in a fraction of the time.
@@ -174,17 +194,20 @@ impl Topology {
     }
 }
 
-fn exchange_spec(declared: &DurableExchange) -> Result<ExchangeSpec, String> {
+fn exchange_spec(vhost: &Name, declared: &DurableExchange) -> Result<ExchangeSpec, String> {
     check_table(&declared.arguments)?;
-    let alternate = alternate(&declared.name, &declared.arguments).map_err(|refusal| refusal.text)?;
+    let alternate = alternate(text::Vhost(vhost), &declared.name, &declared.arguments);
+    let alternate = alternate.map_err(|refusal| refusal.text)?;
     let DurableExchange { kind, auto_delete, internal, .. } = *declared;
     let (name, arguments) = (declared.name.clone(), declared.arguments.clone());
-    Ok(ExchangeSpec { name, kind, durable: true, auto_delete, internal, alternate, arguments })
+    let vhost = vhost.clone();
+    Ok(ExchangeSpec { vhost, name, kind, durable: true, auto_delete, internal, alternate, arguments })
 }
 
-fn queue_spec(declared: &DurableQueue) -> Result<QueueSpec, String> {
+fn queue_spec(vhost: &Name, declared: &DurableQueue) -> Result<QueueSpec, String> {
     check_table(&declared.arguments)?;
     let mut spec = QueueSpec {
+        vhost: vhost.clone(),
         name: declared.name.clone(),
         durable: true,
         auto_delete: declared.auto_delete,
@@ -209,11 +232,12 @@ fn check_table(arguments: &[u8]) -> Result<(), String> {
 }
 
 fn binding_text(source: &ExchangeSpec, destination: &End, key: &[u8]) -> String {
+    let vhost = text::Vhost(&source.vhost);
     let to = match destination {
-        End::Queue(name) => text::queue(name),
-        End::Exchange(name) => text::exchange(name),
+        End::Queue(name) => vhost.queue(name),
+        End::Exchange(name) => vhost.exchange(name),
     };
-    format!("binding from {} to {to} with key '{}'", text::exchange(&source.name), text::lossy(key))
+    format!("binding from {} to {to} with key '{}'", vhost.exchange(&source.name), text::lossy(key))
 }
 
 /// What `Slots` give to who comes first.

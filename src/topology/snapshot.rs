@@ -1,7 +1,8 @@
 //! A walk over all that is durable, in pieces, while the topology changes: its records make the log before it superfluous.
 //!
 //! ```text
-//! exchanges, by name -> queues, by name -> bindings, by source, then destination, key and arguments -> next uid
+//! by vhost: exchanges, by name -> queues, by name -> bindings, by source, then destination, key and arguments
+//! in the end the next uid
 //! ```
 //! What changes meanwhile is recorded as ever. Whatever was there when the walk began is recorded by it if it is there
 //! still; what is behind it, or comes there, has had a record of its own since. Each record is true in the moment in which
@@ -14,11 +15,22 @@ use super::exchanges::is_reserved;
 use super::queues::NamedQueue;
 use super::record::{DurableBinding, DurableEnd, DurableExchange, DurableQueue, Record};
 use super::state::Topology;
+use super::vhosts::Vhosts;
 use crate::exchange::Name;
+use crate::ids::root;
 
 /// How far the walk has come.
 #[derive(Default)]
 pub struct Snapshot {
+    /// The vhost in hand; none before the first.
+    vhost: Option<Name>,
+    part: Part,
+    is_done: bool,
+}
+
+/// How far it has come in a vhost.
+#[derive(Default)]
+struct Part {
     stage: Stage,
     /// What was looked at last: the name of an exchange or queue, or the source of a binding.
     name: Option<Name>,
@@ -36,24 +48,44 @@ enum Stage {
 }
 
 impl Snapshot {
-    /// Looks at so many things at most, durable or not. True when it has told all of them.
-    pub fn walk(&mut self, topology: &Topology, things_max: usize, tell: &mut dyn FnMut(Record)) -> bool {
+    /// Looks at so many things at most, durable or not, and tells the records with their vhosts. True when it has told all
+    /// of them.
+    pub fn walk(&mut self, vhosts: &Vhosts, things_max: usize, tell: &mut dyn FnMut(&Name, Record)) -> bool {
         let mut left = things_max;
-        while left > 0 && self.stage != Stage::Done {
+        while left > 0 && !self.is_done {
+            let from = self.vhost.as_deref().map_or(Unbounded, Included);
+            let next = vhosts.all().range::<[u8], _>((from, Unbounded)).find(|(name, _)| {
+                // One that is done with is passed, and one that is gone meanwhile too.
+                self.part.stage != Stage::Done || self.vhost.as_ref() != Some(name)
+            });
+            let Some((name, topology)) = next else {
+                tell(&root(), Record::NextUid { uid: vhosts.numbers().next_uid() });
+                self.is_done = true;
+                break;
+            };
+            if self.vhost.as_ref() != Some(name) {
+                (self.vhost, self.part) = (Some(name.clone()), Part::default());
+            }
+            left -= 1;
+            self.part.walk(topology, &mut left, &mut |record| tell(name, record));
+        }
+        self.is_done
+    }
+}
+
+impl Part {
+    fn walk(&mut self, topology: &Topology, left: &mut usize, tell: &mut dyn FnMut(Record)) {
+        while *left > 0 && self.stage != Stage::Done {
             let next = match self.stage {
-                Stage::Exchanges => self.exchanges(topology, &mut left, tell).then_some(Stage::Queues),
-                Stage::Queues => self.queues(topology, &mut left, tell).then_some(Stage::Bindings),
-                Stage::Bindings => self.bindings(topology, &mut left, tell).then_some(Stage::Done),
+                Stage::Exchanges => self.exchanges(topology, left, tell).then_some(Stage::Queues),
+                Stage::Queues => self.queues(topology, left, tell).then_some(Stage::Bindings),
+                Stage::Bindings => self.bindings(topology, left, tell).then_some(Stage::Done),
                 Stage::Done => None,
             };
             if let Some(next) = next {
-                *self = Snapshot { stage: next, ..Snapshot::default() };
-                if next == Stage::Done {
-                    tell(Record::NextUid { uid: topology.next_uid });
-                }
+                *self = Part { stage: next, ..Part::default() };
             }
         }
-        self.stage == Stage::Done
     }
 
     /// True at the end; so do the others.

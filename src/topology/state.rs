@@ -5,20 +5,22 @@ use std::sync::Arc;
 
 use super::bindings::{Terms, To};
 use super::exchanges::Exchange;
-use super::queues::{NamedQueue, Placement};
+use super::numbers::Numbers;
+use super::queues::NamedQueue;
 use super::record::Record;
 use super::request::{Outcome, Refusal, Request};
 use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
-use crate::ids::{QueueId, QueueUid, Requester, ShardId};
+use crate::ids::{QueueId, Requester, ShardId};
 use crate::queue_args::{Durability, QueueArgs};
+use crate::text;
 
-/// Exchanges, queues and bindings, and how far each shard knows of them.
+/// Exchanges, queues and bindings of a vhost, and how far each shard knows of them.
 pub struct Topology {
+    pub(super) vhost: Name,
     pub(super) exchanges: BTreeMap<Name, Exchange>,
     pub(super) queues: BTreeMap<Name, NamedQueue>,
-    pub(super) placement: Placement,
-    /// The number of the next durable queue.
-    pub(super) next_uid: QueueUid,
+    /// Of all vhosts together.
+    pub(super) numbers: Arc<Numbers>,
     /// Of the queues to come that do not say it themselves.
     pub(super) durability: Durability,
     /// Of the last broadcast; what was restored came before the first.
@@ -40,9 +42,9 @@ pub enum Effect {
     /// Ask that shard to make the queue; it answers with `queue_created`.
     CreateQueue { on: ShardId, spec: Arc<QueueSpec> },
     /// The change that follows is durable: what comes behind this, but for `CreateQueue`, must wait until it is on disk.
-    Record(Record),
+    Record { vhost: Name, record: Record },
     /// Tell every shard, the control shard too; each answers with `applied`.
-    Broadcast { version: u64, change: Arc<Change> },
+    Broadcast { vhost: Name, version: u64, change: Arc<Change> },
     /// Every other shard has applied what the outcome speaks of, and the requester's has been told.
     Reply { to: Requester, outcome: Outcome },
     /// To the queue's shard: no router leads to the queue any more; its slot may be used again and delete-ok may go out.
@@ -64,15 +66,16 @@ pub(super) enum Progress {
 }
 
 impl Topology {
-    /// The predeclared exchanges, and nothing else. `shards` is at least 1.
-    pub fn new(shards: u16) -> Topology {
-        assert!(shards > 0, "the control shard is one");
+    /// The predeclared exchanges, and nothing else.
+    pub fn new(vhost: Name, numbers: Arc<Numbers>, durability: Durability) -> Topology {
+        let shards = numbers.shards();
+        let named = predeclared_exchanges(&vhost).map(|spec| (spec.name.clone(), Exchange::new(spec)));
         Topology {
-            exchanges: predeclared_exchanges().map(|spec| (spec.name.clone(), Exchange::new(spec))).collect(),
+            exchanges: named.collect(),
+            vhost,
             queues: BTreeMap::new(),
-            placement: Placement::new(shards),
-            next_uid: QueueUid(1),
-            durability: Durability::default(),
+            numbers,
+            durability,
             version: 0,
             applied: vec![0; usize::from(shards)],
             waiting: (0..=shards).map(|_| VecDeque::new()).collect(),
@@ -111,17 +114,15 @@ impl Topology {
         self.check_versions();
     }
 
-    /// How many queues live, or are being made, on a shard.
-    pub fn queues_on(&self, shard: ShardId) -> u32 {
-        self.placement.queues_on(shard)
-    }
-
-    /// Versions are in order, every binding is known at both its ends, and the queues of each shard are counted. Costs
-    /// what there is: for tests and the simulator.
+    /// Versions are in order, and every binding is known at both its ends. Costs what there is: for tests and the simulator.
     pub fn invariants(&self) {
         self.check_versions();
         self.check_bindings();
-        self.check_placement();
+    }
+
+    /// What lies here, in RabbitMQ's words.
+    pub(super) fn text(&self) -> text::Vhost<'_> {
+        text::Vhost(&self.vhost)
     }
 
     /// Runs a request whose names are stripped, or puts it in line for its queue's name.
@@ -178,6 +179,7 @@ impl Topology {
                 arguments,
             } => {
                 let spec = QueueSpec {
+                    vhost: self.vhost.clone(),
                     name: name.into(),
                     durable: durable && !exclusive,
                     auto_delete,
@@ -213,9 +215,10 @@ impl Topology {
     /// `record` is of a durable change, which is not told before it is on disk: no journal shall hold a message for a queue
     /// that a crash forgets, and no client see anything that may be undone.
     pub(super) fn broadcast(&mut self, change: Change, record: Option<Record>, out: &mut Vec<Effect>) {
-        out.extend(record.map(Effect::Record));
+        let vhost = &self.vhost;
+        out.extend(record.map(|record| Effect::Record { vhost: vhost.clone(), record }));
         self.version += 1;
-        out.push(Effect::Broadcast { version: self.version, change: Arc::new(change) });
+        out.push(Effect::Broadcast { vhost: vhost.clone(), version: self.version, change: Arc::new(change) });
     }
 
     /// Replies once the other shards have applied everything broadcast so far: that is more than the reply speaks of,

@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Change, Effect, Outcome, QueueSpec, Record, Request, Restored, Topology};
+use super::{Change, Effect, Outcome, QueueSpec, Record, Request, Restored, Vhosts};
 use crate::exchange::Router;
 use crate::exchange::model::Dice;
-use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId};
+use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId, root};
 
 pub(super) const SHARDS: u16 = 3;
 
 pub(super) struct World {
-    pub topology: Topology,
+    pub vhosts: Vhosts,
     pub shards: Vec<Shard>,
     /// Every change ever broadcast; version 1 is the first.
     pub log: Vec<Arc<Change>>,
@@ -61,14 +61,14 @@ enum Report {
 impl World {
     pub fn new(seed: u64) -> World {
         let shard = |_| Shard {
-            router: Router::new(seed),
+            router: Router::new(root(), seed),
             applied: 0,
             slots: Vec::new(),
             from_control: VecDeque::new(),
             to_control: VecDeque::new(),
         };
         World {
-            topology: Topology::new(SHARDS),
+            vhosts: Vhosts::new(SHARDS),
             shards: (0..SHARDS).map(shard).collect(),
             log: Vec::new(),
             records: Vec::new(),
@@ -79,15 +79,15 @@ impl World {
     }
 
     /// The world after a restart.
-    pub fn restored(seed: u64, topology: Topology, restored: &Restored) -> World {
-        let mut world = World { topology, ..World::new(seed) };
+    pub fn restored(seed: u64, vhosts: Vhosts, restored: &Restored) -> World {
+        let mut world = World { vhosts, ..World::new(seed) };
         for (shard, queues) in world.shards.iter_mut().zip(&restored.queues) {
             for (id, spec) in queues {
                 assert_eq!(id.slot as usize, shard.slots.len());
                 let (generation, queue) = (id.generation, Some(spec.clone()));
                 shard.slots.push(Slot { generation, queue, dying: false });
             }
-            restored.changes.iter().for_each(|change| shard.router.apply(change));
+            restored.changes.iter().for_each(|(_, change)| shard.router.apply(change));
         }
         world
     }
@@ -124,11 +124,12 @@ impl World {
     pub fn step_to_control(&mut self, shard: usize) -> bool {
         let Some(report) = self.shards[shard].to_control.pop_front() else { return false };
         let mut out = Vec::new();
+        let topology = self.vhosts.get_mut(b"/").expect("the root is there from the start");
         match report {
-            Report::Asked(request) => self.topology.request(request, &mut out),
-            Report::Created(spec, id) => self.topology.queue_created(&spec.name, id, &mut out),
-            Report::Dying(spec, id) => self.topology.queue_dying(id, &spec.name, &mut out),
-            Report::Applied(version) => self.topology.applied(ShardId(shard as u16), version, &mut out),
+            Report::Asked(request) => topology.request(request, &mut out),
+            Report::Created(spec, id) => topology.queue_created(&spec.name, id, &mut out),
+            Report::Dying(spec, id) => topology.queue_dying(id, &spec.name, &mut out),
+            Report::Applied(version) => topology.applied(ShardId(shard as u16), version, &mut out),
         }
         out.into_iter().for_each(|effect| self.take(effect));
         true
@@ -141,10 +142,10 @@ impl World {
         let shard = &mut self.shards[shard];
         match effect {
             Effect::CreateQueue { spec, .. } => shard.create(id, spec),
-            Effect::Broadcast { version, change } => shard.apply(version, &change),
+            Effect::Broadcast { version, change, .. } => shard.apply(version, &change),
             Effect::QueueGone { id } => shard.free(id),
             Effect::Reply { to, outcome } => self.answered(to, outcome),
-            Effect::Record(_) => unreachable!("records go to no shard"),
+            Effect::Record { .. } => unreachable!("records go to no shard"),
         }
         true
     }
@@ -159,8 +160,8 @@ impl World {
 
     /// One piece of what the topology does in pieces; false if there is none.
     fn work(&mut self) -> bool {
-        let (is_work, mut out) = (self.topology.has_work(), Vec::new());
-        self.topology.work(1, &mut out);
+        let (is_work, mut out) = (self.vhosts.has_work(), Vec::new());
+        self.vhosts.work(1, &mut out);
         out.into_iter().for_each(|effect| self.take(effect));
         is_work
     }
@@ -187,13 +188,13 @@ impl World {
 
     fn take(&mut self, effect: Effect) {
         match effect {
-            Effect::Record(record) => self.records.push((self.log.len(), record)),
+            Effect::Record { record, .. } => self.records.push((self.log.len(), record)),
             Effect::CreateQueue { on, .. } => self.shards[on.index()].from_control.push_back(effect),
             Effect::QueueGone { id } => {
                 self.gone.push(id);
                 self.shards[id.shard.index()].from_control.push_back(effect);
             }
-            Effect::Broadcast { version, ref change } => {
+            Effect::Broadcast { version, ref change, .. } => {
                 self.log.push(change.clone());
                 assert_eq!(version, self.log.len() as u64, "versions count the changes");
                 self.shards.iter_mut().for_each(|shard| shard.from_control.push_back(effect.clone()));

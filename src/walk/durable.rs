@@ -11,7 +11,7 @@ use crate::journal::{Journal, Link, records_of};
 use crate::limits::JOURNAL_SEGMENT_BYTES as SEGMENT_BYTES;
 use crate::queue_args::Durability;
 use crate::shard::Shard;
-use crate::topology::{Catalogue, Topology};
+use crate::topology::{Catalogue, Vhosts};
 
 /// The flusher's end of the topology's journal, and the disk.
 #[derive(Default)]
@@ -25,11 +25,11 @@ impl Disk {
     fn start(&mut self, shards: u16) -> Hall {
         let mut catalogue = Catalogue::default();
         self.log.iter().for_each(|(kind, body)| catalogue.apply(*kind, body));
-        let (topology, restored) =
-            Topology::restore(catalogue, |_| Some(ShardId(shards - 1)), shards, Durability::Fsync);
-        topology.invariants();
+        let (vhosts, restored) =
+            Vhosts::restore(catalogue, |_| Some(ShardId(shards - 1)), shards, Durability::Fsync);
+        vhosts.invariants();
         let link = Arc::new(Link::for_tests());
-        let mut control = Some((topology, Journal::new(link.clone(), 1, SEGMENT_BYTES)));
+        let mut control = Some((vhosts, Journal::new(link.clone(), 1, SEGMENT_BYTES)));
         self.link = Some(link);
         let mut hall = Hall::new(shards);
         hall.shards.iter_mut().for_each(|shard| shard.restore(&restored, control.take()));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::exchange::model::Dice;
 use crate::exchange::{ExchangeKind, Name};
-use crate::ids::{ChannelNumber, ConnectionId, QueueUid, Requester, ShardId};
+use crate::ids::{ChannelNumber, ConnectionId, QueueUid, Requester, ShardId, root};
 use crate::journal::{Link, Position, records_of};
 use crate::limits::JOURNAL_SEGMENT_BYTES as SEGMENT_BYTES;
 use crate::topology::{
@@ -20,13 +20,14 @@ fn ledger(restored: &Restored, segment_bytes: u32) -> (Arc<Link>, Ledger) {
 }
 
 fn record(number: u64) -> Effect {
-    Effect::Record(Record::QueueDeleted { uid: QueueUid(number) })
+    Effect::Record { vhost: root(), record: Record::QueueDeleted { uid: QueueUid(number) } }
 }
 
 /// The name is the number that it is known by.
 fn broadcast(number: u64) -> Effect {
     let name = Name::from(number.to_string().as_bytes());
-    Effect::Broadcast { version: number, change: Arc::new(Change::ExchangeRemoved { name }) }
+    let change = Arc::new(Change::ExchangeRemoved { name });
+    Effect::Broadcast { vhost: root(), version: number, change }
 }
 
 fn reply(number: u64) -> Effect {
@@ -152,20 +153,20 @@ fn catalogue(of_each: u64) -> Catalogue {
             Record::Bound(binding),
         ] {
             let mut body = Vec::new();
-            record.encode(&mut body);
+            record.encode(b"/", &mut body);
             catalogue.apply(record.kind(), &body);
         }
     }
     catalogue
 }
 
-fn restored(catalogue: Catalogue) -> (Topology, Restored) {
-    Topology::restore(catalogue, |_| None, 1, Durability::Fsync)
+fn restored(catalogue: Catalogue) -> (Vhosts, Restored) {
+    Vhosts::restore(catalogue, |_| None, 1, Durability::Fsync)
 }
 
 #[test]
 fn a_log_that_has_grown_gets_a_snapshot_and_what_lies_before_it_is_freed() {
-    let (topology, mut at_start) = restored(catalogue(5_000));
+    let (vhosts, mut at_start) = restored(catalogue(5_000));
     at_start.log_bytes = LOG_BYTES_MIN + 1;
     // Small segments, so that the snapshot fills several.
     let (link, mut ledger) = ledger(&at_start, 128 * 1024);
@@ -174,7 +175,7 @@ fn a_log_that_has_grown_gets_a_snapshot_and_what_lies_before_it_is_freed() {
     (0..8_000).for_each(|number| assert_eq!(ledger.take(record(number)), None));
     let (mut pieces, mut groups) = (0, Vec::new());
     while ledger.has_work() {
-        ledger.work(&topology);
+        ledger.work(&vhosts);
         ledger.flush(0);
         groups.extend(std::iter::from_fn(|| link.take_group()));
         pieces += 1;
@@ -207,20 +208,20 @@ fn a_log_that_has_grown_gets_a_snapshot_and_what_lies_before_it_is_freed() {
 
 #[test]
 fn a_snapshot_waits_while_the_disk_is_behind() {
-    let (topology, mut at_start) = restored(catalogue(10));
+    let (vhosts, mut at_start) = restored(catalogue(10));
     at_start.log_bytes = LOG_BYTES_MIN + 1;
     let (link, mut ledger) = ledger(&at_start, SEGMENT_BYTES);
     while !ledger.journal.is_behind() {
         (0..1_000).for_each(|number| assert_eq!(ledger.take(record(number)), None));
         ledger.flush(0);
     }
-    ledger.work(&topology);
+    ledger.work(&vhosts);
     assert!(!ledger.has_work() && ledger.taking.is_none());
     let end = std::iter::from_fn(|| link.take_group()).last().expect("much is under way").end;
     link.pretend_synced(end);
     assert!(ledger.has_work());
     ledger.look();
-    ledger.work(&topology);
+    ledger.work(&vhosts);
     ledger.flush(0);
     let last = std::iter::from_fn(|| link.take_group()).last().expect("the snapshot");
     assert_eq!(records_of(&last).last().map(|(kind, _)| *kind), Some(Record::SnapshotEnd.kind()));
@@ -233,12 +234,12 @@ fn a_log_that_holds_what_could_not_be_restored_is_not_shortened() {
     let (uid, name, arguments) = (QueueUid(99), Name::from(*b"rotten"), Name::from([0xFF]));
     let (auto_delete, durability) = (false, Durability::Fsync);
     let rotten = Record::QueueDeclared(DurableQueue { uid, name, auto_delete, durability, arguments });
-    rotten.encode(&mut body);
+    rotten.encode(b"/", &mut body);
     catalogue.apply(rotten.kind(), &body);
-    let (topology, mut at_start) = restored(catalogue);
+    let (vhosts, mut at_start) = restored(catalogue);
     assert_eq!(at_start.kept_out.len(), 1);
     at_start.log_bytes = u64::MAX;
     let (_, mut ledger) = ledger(&at_start, SEGMENT_BYTES);
-    ledger.work(&topology);
+    ledger.work(&vhosts);
     assert!(!ledger.has_work() && ledger.is_done());
 }

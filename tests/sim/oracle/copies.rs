@@ -181,11 +181,7 @@ impl Oracle {
             None => (0, true),
         };
         // Which of two deliveries came first is not known either, if the one before was to a client that reads late.
-        if vague {
-            told
-        } else {
-            Some(returns).filter(|&it| it > 0)
-        }
+        if vague { told } else { Some(returns).filter(|&it| it > 0) }
     }
 
     /// Whether it may have come back more often than is known.
