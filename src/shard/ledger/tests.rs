@@ -217,13 +217,16 @@ fn a_snapshot_waits_while_the_disk_is_behind() {
     }
     ledger.work(&vhosts);
     assert!(!ledger.has_work() && ledger.taking.is_none());
-    let end = std::iter::from_fn(|| link.take_group()).last().expect("much is under way").end;
+    let next = |ledger: &mut Ledger| {
+        ledger.flush(0);
+        link.take_group()
+    };
+    let end = std::iter::from_fn(|| next(&mut ledger)).last().expect("much is under way").end;
     link.pretend_synced(end);
     assert!(ledger.has_work());
     ledger.look();
     ledger.work(&vhosts);
-    ledger.flush(0);
-    let last = std::iter::from_fn(|| link.take_group()).last().expect("the snapshot");
+    let last = std::iter::from_fn(|| next(&mut ledger)).last().expect("the snapshot");
     assert_eq!(records_of(&last).last().map(|(kind, _)| *kind), Some(Record::SnapshotEnd.kind()));
 }
 
