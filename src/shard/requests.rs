@@ -159,7 +159,8 @@ impl Shard {
 
     /// A name for a queue that its client leaves to us, but perhaps for how it begins.
     fn server_name(&mut self, slot: u32, arguments: Table<'_>, method: &Method<'_>) -> Result<Box<[u8]>> {
-        let prefix = name_prefix(arguments, self.text(slot))
+        let vhost = self.router(slot).vhost.clone();
+        let prefix = name_prefix(arguments, text::Vhost(&vhost))
             .map_err(|text| ChannelError::new(ReplyCode::PreconditionFailed, text, method.ids()))?;
         Ok(match prefix {
             Some(prefix) => self.names.make_behind(prefix),
