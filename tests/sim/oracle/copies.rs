@@ -43,7 +43,13 @@ impl Oracle {
         self.may_be_served(consumer)?;
         self.is_preferred(consumer, message)?;
         let record = &self.channels[channel];
-        let takes_back = record.recovers_unseen || record.recovering > 0 || self.some_are_overdue(queue);
+        // What a consumer had that has ended may be the queue's again, if the queue was not the end of it.
+        let is_over =
+            |held: &Held| held.consumer.is_some_and(|it| self.consumers[it].state == Consuming::Ended);
+        let takes_back = record.recovers_unseen
+            || record.recovering > 0
+            || record.held.values().any(is_over)
+            || self.some_are_overdue(queue);
         if !no_ack && !takes_back {
             if prefetch > 0 && held >= u32::from(prefetch) {
                 return violation(format!("{} unacked with a prefetch count of {prefetch}", held + 1));
@@ -181,11 +187,7 @@ impl Oracle {
             None => (0, true),
         };
         // Which of two deliveries came first is not known either, if the one before was to a client that reads late.
-        if vague {
-            told
-        } else {
-            Some(returns).filter(|&it| it > 0)
-        }
+        if vague { told } else { Some(returns).filter(|&it| it > 0) }
     }
 
     /// Whether it may have come back more often than is known.
