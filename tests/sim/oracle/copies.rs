@@ -49,6 +49,7 @@ impl Oracle {
         let takes_back = record.recovers_unseen
             || record.recovering > 0
             || record.held.values().any(is_over)
+            || record.settled_at_commit().any(is_over)
             || self.some_are_overdue(queue);
         if !no_ack && !takes_back {
             if prefetch > 0 && held >= u32::from(prefetch) {
@@ -513,6 +514,11 @@ impl Oracle {
 }
 
 impl ChannelRecord {
+    fn settled_at_commit(&self) -> impl Iterator<Item = &Held> {
+        let settlements = self.transaction.iter().flat_map(|transaction| &transaction.settlements);
+        settlements.flat_map(|settlement| settlement.tags.iter().map(|(_, held)| held))
+    }
+
     /// What it holds may be ready again.
     pub(super) fn may_give_back(&self) -> bool {
         self.leaving.is_some() || self.recovering > 0
