@@ -3,7 +3,7 @@
 mod scribe;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
@@ -31,9 +31,11 @@ impl Dice {
 #[derive(Clone, Default)]
 pub struct MemoryDisk(Rc<RefCell<State>>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     names: BTreeMap<String, usize>,
+    /// Those that lie where files should.
+    folders: BTreeSet<String>,
     durable_names: BTreeMap<String, usize>,
     /// What was done to the names since the last `sync_dir`.
     changes: Vec<Change>,
@@ -43,6 +45,7 @@ struct State {
     calls: BTreeMap<&'static str, usize>,
 }
 
+#[derive(Clone)]
 enum Change {
     Create(String, usize),
     Rename(String, String),
@@ -115,6 +118,15 @@ impl MemoryDisk {
         state.durable_names.insert(path.to_owned(), file);
     }
 
+    pub fn put_folder(&self, path: &str) {
+        self.0.borrow_mut().folders.insert(path.to_owned());
+    }
+
+    /// Another disk with the same on it.
+    pub fn copy(&self) -> MemoryDisk {
+        MemoryDisk(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
     pub fn take_away(&self, path: &str) {
         let mut state = self.0.borrow_mut();
         state.names.remove(path);
@@ -167,8 +179,9 @@ impl Disk for MemoryDisk {
     type File = usize;
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        let names = self.names();
-        let inside = names.iter().filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
+        let state = self.0.borrow();
+        let inside = state.names.keys().chain(&state.folders);
+        let inside = inside.filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
         Ok(inside.map(str::to_owned).collect())
     }
 
@@ -182,7 +195,7 @@ impl Disk for MemoryDisk {
             return Err(ErrorKind::StorageFull.into());
         }
         let mut state = self.0.borrow_mut();
-        if state.names.contains_key(path) {
+        if state.names.contains_key(path) || state.folders.contains(path) {
             return Err(ErrorKind::AlreadyExists.into());
         }
         let file = state.files.len();
@@ -192,12 +205,22 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<usize> {
-        self.0.borrow().names.get(path).copied().ok_or_else(|| ErrorKind::NotFound.into())
+        let state = self.0.borrow();
+        let missing =
+            if state.folders.contains(path) { ErrorKind::IsADirectory } else { ErrorKind::NotFound };
+        state.names.get(path).copied().ok_or_else(|| missing.into())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.call("rename")?;
         let mut state = self.0.borrow_mut();
+        if state.folders.contains(to) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        if state.folders.remove(from) {
+            state.folders.insert(to.to_owned());
+            return Ok(());
+        }
         if !state.names.contains_key(from) {
             return Err(ErrorKind::NotFound.into());
         }
@@ -208,6 +231,9 @@ impl Disk for MemoryDisk {
     fn remove(&self, path: &str) -> io::Result<()> {
         self.call("remove")?;
         let mut state = self.0.borrow_mut();
+        if state.folders.contains(path) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
         if !state.names.contains_key(path) {
             return Err(ErrorKind::NotFound.into());
         }

@@ -172,6 +172,9 @@ impl<D: Disk> Reader<'_, D> {
                 return Ok(Ending::Follows(expected));
             }
             let claim = self.survey.claim(self.disk, at)?;
+            if claim <= here && expected.is_none() && self.survey.goes_on_from(at, here) {
+                return Ok(Ending::Follows(None));
+            }
             if claim <= here {
                 self.cut(at, here, claim, !matches!(found, Found::Nothing));
                 return Ok(Ending::Cut);

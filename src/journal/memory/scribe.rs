@@ -29,6 +29,7 @@ pub struct Scribe {
     pub entries: Vec<Entry>,
     pub now: u64,
     pub next: Position,
+    segment_bytes: u32,
     group: Vec<u8>,
     pending: Vec<Entry>,
 }
@@ -36,11 +37,15 @@ pub struct Scribe {
 impl Scribe {
     /// Goes on behind what was read.
     pub fn after(disk: &MemoryDisk, scan: &Scan) -> Scribe {
+        Scribe::sized(disk, scan, SEGMENT_BYTES)
+    }
+
+    pub fn sized(disk: &MemoryDisk, scan: &Scan, segment_bytes: u32) -> Scribe {
         let link = Arc::new(Link::new(scan.end));
         let config = FlusherConfig {
             dir: DIR.to_owned(),
             journal: scan.journal.unwrap_or(JOURNAL),
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes,
             disk_free_min: 0,
         };
         Scribe {
@@ -49,6 +54,7 @@ impl Scribe {
             entries: Vec::new(),
             now: 0,
             next: Position::new(scan.next_segment, GROUPS_AT),
+            segment_bytes,
             group: vec![0; GROUP_HEADER_BYTES],
             pending: Vec::new(),
         }
@@ -72,7 +78,7 @@ impl Scribe {
     pub fn send_freeing(&mut self, sync: bool, free_before: u32) {
         let bytes = std::mem::replace(&mut self.group, vec![0; GROUP_HEADER_BYTES]);
         let need = padded(bytes.len()) as u32;
-        if self.next.offset() > GROUPS_AT && self.next.offset() + need > SEGMENT_BYTES {
+        if self.next.offset() > GROUPS_AT && self.next.offset() + need > self.segment_bytes {
             self.next = Position::new(self.next.segment() + 1, GROUPS_AT);
         }
         let at = self.next;

@@ -102,6 +102,12 @@ impl Survey {
         })
     }
 
+    /// Whether the segment behind `at` was begun when all up to `here` was synced: so this one ended there.
+    pub fn goes_on_from(&self, at: usize, here: Position) -> bool {
+        let next = self.next(at).filter(|next| next.number == self.row[at].number + 1);
+        next.and_then(|next| next.opening).is_some_and(|opening| opening.synced == here)
+    }
+
     /// Whether a later segment of the same process begins with a sound group.
     pub fn goes_on(&self, at: usize) -> bool {
         let life = self.lives[self.row[at].life].row.clone();
@@ -178,16 +184,19 @@ impl Survey {
     fn tell_lives(&mut self, headers: &[Option<SegmentHeader>]) {
         for at in 0..self.row.len() {
             let number = self.row[at].number;
-            let next = headers.get(at + 1).copied().flatten();
-            let opening = self.row[at].opening.filter(|group| group.previous == 0);
+            let next = headers[at + 1..].iter().flatten().next();
+            let opening = self.row[at].opening;
             let (first, recovered) = if let Some(header) = headers[at] {
                 (header.first, header.recovered)
-            } else if let Some(next) = next.filter(|next| next.first == number) {
-                (number, next.recovered)
-            } else if let Some(opening) = opening {
+            } else if let Some(next) = next.filter(|next| next.first <= number) {
+                (next.first, next.recovered)
+            } else if let Some(opening) = opening.filter(|group| group.previous == 0) {
                 (number, opening.synced)
+            } else if let Some(life) = self.lives.last() {
+                (life.first, life.recovered)
             } else {
-                self.lives.last().map_or((number, Position::NONE), |life| (life.first, life.recovered))
+                // One that continues another is not the first of its process, wherever that is now.
+                (number - u32::from(opening.is_some()), Position::NONE)
             };
             match self.lives.last_mut() {
                 Some(life) if life.first == first => life.row.end = at + 1,

@@ -1,3 +1,7 @@
+mod cuts;
+mod flips;
+mod map;
+
 use super::*;
 use crate::journal::layout::{SegmentHeader, Stamp, seal};
 use crate::journal::memory::{
