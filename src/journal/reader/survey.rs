@@ -62,7 +62,6 @@ impl Survey {
     pub fn new<D: Disk>(disk: &D, dir: &str) -> io::Result<Survey> {
         let mut survey = Survey { next_segment: 1, ..Survey::default() };
         let candidates = survey.candidates(disk, dir)?;
-        survey.next_segment = candidates.last().map_or(1, |last| last.number + 1);
         survey.journal = journal_of(disk, &candidates)?;
         let headers = survey.line_up(disk, &candidates)?;
         survey.tell_lives(&headers);
@@ -143,7 +142,10 @@ impl Survey {
             let path = format!("{dir}/{name}");
             match disk.open(&path) {
                 Ok(file) => candidates.push(look_at(disk, &file, name, path, number)?),
-                Err(error) if error.kind() == io::ErrorKind::IsADirectory => self.foreign.push(name),
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                    self.pass_by(number);
+                    self.foreign.push(name);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -167,17 +169,27 @@ impl Survey {
             }
             let (number, bytes) = (found.number, found.bytes);
             if is_ours {
+                self.next_segment = self.next_segment.max(number + 1);
                 let opening = found.opening.filter(|group| Some(group.journal) == self.journal);
                 let (path, has_header) = (found.path.clone(), header.is_some());
                 let previous = header.map(|header| header.previous);
                 self.row.push(Seen { number, path, bytes, has_header, life: 0, previous, opening });
                 headers.push(header);
             } else {
+                self.pass_by(number);
                 self.hollow.push(SegmentInfo { number, bytes, groups: 0, records: 0 });
                 self.foreign.push(found.name.clone());
             }
         }
         Ok(headers)
+    }
+
+    /// A strange file has that number, so no segment gets it.
+    fn pass_by(&mut self, number: u32) {
+        // A copy under a number that no journal reaches must not use up all that are left.
+        if number < NUMBERS_REACHED {
+            self.next_segment = self.next_segment.max(number + 1);
+        }
     }
 
     /// Tells the processes apart, by the headers, or around a header that is lost by what is next to it.
@@ -206,6 +218,9 @@ impl Survey {
         }
     }
 }
+
+/// As many segments as this have 128 PiB.
+const NUMBERS_REACHED: u32 = 1 << 31;
 
 fn look_at<D: Disk>(
     disk: &D,

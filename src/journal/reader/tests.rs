@@ -1,4 +1,5 @@
 mod cuts;
+mod files;
 mod flips;
 mod map;
 
