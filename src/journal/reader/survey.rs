@@ -77,7 +77,10 @@ impl Survey {
     /// of the segments.
     pub fn claim<D: Disk>(&mut self, disk: &D, at: usize) -> io::Result<Position> {
         let life = self.row[at].life;
-        if let Some(known) = self.limit(life).or(self.lives[life].claim) {
+        let last = self.row[self.lives[life].row.end - 1].number;
+        // If its last segments are not there, they may have been those of a process in between, which cut what we have.
+        let limit = self.limit(life).filter(|limit| limit.segment() <= last);
+        if let Some(known) = limit.or(self.lives[life].claim) {
             return Ok(known);
         }
         let mut claim = Position::NONE;

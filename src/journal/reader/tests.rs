@@ -1,3 +1,4 @@
+mod crashes;
 mod cuts;
 mod files;
 mod flips;
