@@ -278,7 +278,8 @@ fn journal_of<D: Disk>(disk: &D, candidates: &[Candidate]) -> io::Result<Option<
 /// Tells journal and synced position of the stamp and of each group of the file whose header is sound.
 fn scan<D: Disk>(disk: &D, path: &str, number: u32, tell: &mut dyn FnMut(u64, Position)) -> io::Result<()> {
     let file = disk.open(path)?;
-    let mut piece = vec![0; JOURNAL_READ_BYTES];
+    let bytes = disk.len(&file)?.clamp(1, JOURNAL_READ_BYTES as u64) as usize;
+    let mut piece = vec![0; bytes.next_multiple_of(GROUP_ALIGN)];
     let mut offset = 0;
     while offset < JOURNAL_SEGMENT_BYTES_MAX {
         let count = read_full(disk, &file, offset, &mut piece)?;
