@@ -1,12 +1,14 @@
 //! Reads a journal at start: every sound record in the order of writing, and what is to be said about the rest.
 //!
 //! ```text
-//! group at p is not sound ─┬─ the next segment continues from the group before p: the segment ended here
+//! group at p is not sound ─┬─ the next segment continues from the group before p, or, if that is damaged, was begun when
+//!                          │  all before p was synced: the segment ended here
 //!                          ├─ nothing says that anything behind p was synced: a torn tail, cut in silence
 //!                          └─ something does: rot, named and passed over
 //! ```
 //! What was synced is said by the groups behind it, by stamps, and, of all processes but the last, by the process that
-//! followed: its segments hold where it found the journal to end. What lies behind that was cut then, and stays cut.
+//! followed: its segments hold where it found the journal to end. What lies behind that was cut then, and stays cut. If it
+//! found more than is there now, that is missing, and says nothing of what is there: another process may have cut that.
 
 mod aside;
 mod records;
