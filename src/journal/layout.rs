@@ -24,6 +24,7 @@ mod tests;
 use crc32c::{crc32c, crc32c_append};
 
 use super::position::Position;
+use crate::limits::JOURNAL_SEGMENT_BYTES_MAX;
 pub use page::{HeaderPage, PAGE_BYTES, STAMP_AT, SegmentHeader, Stamp};
 
 /// Every group starts at a multiple of this.
@@ -126,7 +127,10 @@ impl GroupHeader {
             synced: Position::from_u64(u64_at(bytes, 40)?),
         };
         let sound = u32_at(bytes, 0)? == GROUP_MAGIC && header.at == at && header.crc == group_crc(bytes);
-        (sound && header.bytes as usize >= GROUP_HEADER_BYTES).then_some(header)
+        // A checksum may fit by chance: what is read next lies behind it all the same, in the same segment.
+        let fits =
+            header.bytes as usize >= GROUP_HEADER_BYTES && header.end() as u64 <= JOURNAL_SEGMENT_BYTES_MAX;
+        (sound && fits).then_some(header)
     }
 
     /// Offsets in the segment from the first record to behind the last.

@@ -1,15 +1,14 @@
 //! For tests: a disk in memory that fails and crashes when told to, and a scribe in the place of a shard.
 
+mod scribe;
+
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
-use std::sync::Arc;
 
-use super::layout::{GROUP_HEADER_BYTES, GROUPS_AT, begin_record, end_record, padded};
-use super::reader::{Scan, read_journal};
-use super::{Disk, Failure, Flusher, FlusherConfig, Group, Link, Position};
+use super::Disk;
+pub use scribe::{Entry, Scribe, read, segment_path};
 
 /// splitmix64.
 #[derive(Clone)]
@@ -32,9 +31,11 @@ impl Dice {
 #[derive(Clone, Default)]
 pub struct MemoryDisk(Rc<RefCell<State>>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     names: BTreeMap<String, usize>,
+    /// Those that lie where files should.
+    folders: BTreeSet<String>,
     durable_names: BTreeMap<String, usize>,
     /// What was done to the names since the last `sync_dir`.
     changes: Vec<Change>,
@@ -44,6 +45,7 @@ struct State {
     calls: BTreeMap<&'static str, usize>,
 }
 
+#[derive(Clone)]
 enum Change {
     Create(String, usize),
     Rename(String, String),
@@ -116,6 +118,15 @@ impl MemoryDisk {
         state.durable_names.insert(path.to_owned(), file);
     }
 
+    pub fn put_folder(&self, path: &str) {
+        self.0.borrow_mut().folders.insert(path.to_owned());
+    }
+
+    /// Another disk with the same on it.
+    pub fn copy(&self) -> MemoryDisk {
+        MemoryDisk(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
     pub fn take_away(&self, path: &str) {
         let mut state = self.0.borrow_mut();
         state.names.remove(path);
@@ -168,8 +179,9 @@ impl Disk for MemoryDisk {
     type File = usize;
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        let names = self.names();
-        let inside = names.iter().filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
+        let state = self.0.borrow();
+        let inside = state.names.keys().chain(&state.folders);
+        let inside = inside.filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
         Ok(inside.map(str::to_owned).collect())
     }
 
@@ -183,7 +195,7 @@ impl Disk for MemoryDisk {
             return Err(ErrorKind::StorageFull.into());
         }
         let mut state = self.0.borrow_mut();
-        if state.names.contains_key(path) {
+        if state.names.contains_key(path) || state.folders.contains(path) {
             return Err(ErrorKind::AlreadyExists.into());
         }
         let file = state.files.len();
@@ -193,12 +205,22 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<usize> {
-        self.0.borrow().names.get(path).copied().ok_or_else(|| ErrorKind::NotFound.into())
+        let state = self.0.borrow();
+        let missing =
+            if state.folders.contains(path) { ErrorKind::IsADirectory } else { ErrorKind::NotFound };
+        state.names.get(path).copied().ok_or_else(|| missing.into())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.call("rename")?;
         let mut state = self.0.borrow_mut();
+        if state.folders.contains(to) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        if state.folders.remove(from) {
+            state.folders.insert(to.to_owned());
+            return Ok(());
+        }
         if !state.names.contains_key(from) {
             return Err(ErrorKind::NotFound.into());
         }
@@ -209,6 +231,9 @@ impl Disk for MemoryDisk {
     fn remove(&self, path: &str) -> io::Result<()> {
         self.call("remove")?;
         let mut state = self.0.borrow_mut();
+        if state.folders.contains(path) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
         if !state.names.contains_key(path) {
             return Err(ErrorKind::NotFound.into());
         }
@@ -259,123 +284,6 @@ impl Disk for MemoryDisk {
         file.durable.clone_from(&file.now);
         Ok(())
     }
-}
-
-/// What the reader says of a record.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub at: Position,
-    pub kind: u8,
-    pub body: Vec<u8>,
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.at, self.body.len())
-    }
-}
-
-/// Writes records as a shard does and remembers them.
-pub struct Scribe {
-    pub link: Arc<Link>,
-    pub flusher: Flusher<MemoryDisk>,
-    pub entries: Vec<Entry>,
-    pub now: u64,
-    pub next: Position,
-    group: Vec<u8>,
-    pending: Vec<Entry>,
-}
-
-impl Scribe {
-    /// Goes on behind what was read.
-    pub fn after(disk: &MemoryDisk, scan: &Scan) -> Scribe {
-        let link = Arc::new(Link::new(scan.end));
-        let config = FlusherConfig {
-            dir: DIR.to_owned(),
-            journal: scan.journal.unwrap_or(JOURNAL),
-            segment_bytes: SEGMENT_BYTES,
-            disk_free_min: 0,
-        };
-        Scribe {
-            flusher: Flusher::new(disk.clone(), config, scan.next_segment, link.clone()),
-            link,
-            entries: Vec::new(),
-            now: 0,
-            next: Position::new(scan.next_segment, GROUPS_AT),
-            group: vec![0; GROUP_HEADER_BYTES],
-            pending: Vec::new(),
-        }
-    }
-
-    pub fn new(disk: &MemoryDisk) -> Scribe {
-        Scribe::after(disk, &Scan { next_segment: 1, ..Scan::default() })
-    }
-
-    pub fn record(&mut self, kind: u8, body: &[u8]) {
-        let at = begin_record(&mut self.group, kind);
-        self.group.extend_from_slice(body);
-        end_record(&mut self.group, at);
-        self.pending.push(Entry { at: Position::new(0, at as u32), kind, body: body.to_vec() });
-    }
-
-    pub fn send(&mut self, sync: bool) {
-        self.send_freeing(sync, 0);
-    }
-
-    pub fn send_freeing(&mut self, sync: bool, free_before: u32) {
-        let bytes = std::mem::replace(&mut self.group, vec![0; GROUP_HEADER_BYTES]);
-        let need = padded(bytes.len()) as u32;
-        if self.next.offset() > GROUPS_AT && self.next.offset() + need > SEGMENT_BYTES {
-            self.next = Position::new(self.next.segment() + 1, GROUPS_AT);
-        }
-        let at = self.next;
-        self.next = Position::new(at.segment(), at.offset() + need);
-        for mut entry in self.pending.drain(..) {
-            entry.at = Position::new(at.segment(), at.offset() + entry.at.offset());
-            self.entries.push(entry);
-        }
-        let group = Group { bytes, at, end: self.next, sync, free_before };
-        self.link.try_send(group).expect("the ring has room");
-    }
-
-    /// A group of drawn records.
-    pub fn scribble(&mut self, dice: &mut Dice, sync: bool) {
-        for _ in 0..1 + dice.roll(6) {
-            let len = [0, 1, 7, 100, 1000, 5000][dice.roll(6)] + dice.roll(9);
-            let (kind, fill) = (dice.next() as u8, dice.next() as u8);
-            self.record(kind, &vec![fill; len]);
-        }
-        self.send(sync);
-    }
-
-    /// Steps until there is nothing to do.
-    pub fn settle(&mut self) -> Result<(), Failure> {
-        while self.step()? {}
-        Ok(())
-    }
-
-    pub fn step(&mut self) -> Result<bool, Failure> {
-        self.now += 1_000_000;
-        self.flusher.step(self.now)
-    }
-
-    /// What is behind no position but this.
-    pub fn entries_before(&self, position: Position) -> &[Entry] {
-        let count = self.entries.iter().take_while(|entry| entry.at < position).count();
-        &self.entries[..count]
-    }
-}
-
-pub fn read(disk: &MemoryDisk) -> (Vec<Entry>, Scan) {
-    let mut entries = Vec::new();
-    let scan = read_journal(disk, DIR, &mut |at, kind, body| {
-        entries.push(Entry { at, kind, body: body.to_vec() });
-    });
-    (entries, scan.expect("the disk can be read"))
-}
-
-pub fn segment_path(segment: u32) -> String {
-    format!("{DIR}/{}", super::layout::segment_name(segment))
 }
 
 pub const DIR: &str = "journal-0";

@@ -1,12 +1,14 @@
 //! Reads a journal at start: every sound record in the order of writing, and what is to be said about the rest.
 //!
 //! ```text
-//! group at p is not sound ─┬─ the next segment continues from the group before p: the segment ended here
+//! group at p is not sound ─┬─ the next segment continues from the group before p, or, if that is damaged, was begun when
+//!                          │  all before p was synced: the segment ended here
 //!                          ├─ nothing says that anything behind p was synced: a torn tail, cut in silence
 //!                          └─ something does: rot, named and passed over
 //! ```
 //! What was synced is said by the groups behind it, by stamps, and, of all processes but the last, by the process that
-//! followed: its segments hold where it found the journal to end. What lies behind that was cut then, and stays cut.
+//! followed: its segments hold where it found the journal to end. What lies behind that was cut then, and stays cut. If it
+//! found more than is there now, that is missing, and says nothing of what is there: another process may have cut that.
 
 mod aside;
 mod records;
@@ -174,8 +176,14 @@ impl<D: Disk> Reader<'_, D> {
                 return Ok(Ending::Follows(expected));
             }
             let claim = self.survey.claim(self.disk, at)?;
+            if claim <= here && expected.is_none() && self.survey.goes_on_from(at, here) {
+                return Ok(Ending::Follows(None));
+            }
             if claim <= here {
-                self.cut(at, here, claim, !matches!(found, Found::Nothing));
+                match limit {
+                    None => self.cut(at, here, claim, !matches!(found, Found::Nothing)),
+                    Some(limit) => self.loses_the_rest(here, limit),
+                }
                 return Ok(Ending::Cut);
             }
             match found {
@@ -289,14 +297,24 @@ impl<D: Disk> Reader<'_, D> {
         let leaves = next.is_none() && claim.segment() > number;
         let missing = if leaves { self.survey.missing_behind(at, claim) } else { None };
         // Where all that follows is missing, zeros tell nothing of where the segment ended.
-        let is_blank = self.segment.get(from..).is_none_or(|rest| rest.iter().all(|&byte| byte == 0));
-        if missing.is_none() || !is_blank {
+        if missing.is_none() || !self.is_blank_from(from) {
             self.damaged(here, Position::new(number, to as u32), Rot::Groups);
         }
         if let Some((from, to)) = missing {
             self.damaged(from, to, Rot::Missing);
         }
         if leaves { None } else { Some(to) }
+    }
+
+    /// Names what is lost with segments that are not there, behind the last that is, up to where a later process found its end.
+    fn loses_the_rest(&mut self, here: Position, limit: Position) {
+        let is_blank = self.is_blank_from(here.offset() as usize);
+        let from = if is_blank { Position::new(here.segment() + 1, 0) } else { here };
+        self.damaged(from, limit, Rot::Missing);
+    }
+
+    fn is_blank_from(&self, offset: usize) -> bool {
+        self.segment.get(offset..).is_none_or(|rest| rest.iter().all(|&byte| byte == 0))
     }
 
     /// Offset of the first group behind `here` whose header is sound.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::Shard;
 use crate::ids::{QueueUid, ShardId};
 use crate::journal::disk::Disk;
+use crate::journal::layout::{ASIDE, segment_of};
 use crate::journal::record::kind;
 use crate::journal::{
     Damage, Failure, Flusher, FlusherConfig, Journal, Link, Recovered, Recovery, Scan, Urgency, read_journal,
@@ -170,7 +171,7 @@ fn forget_adopted<D: Disk>(disk: &D, logs: &mut [ShardLog]) -> Result<(), Failur
                 recovery.forget();
                 // Whoever writes there from now on is another journal.
                 scan.journal = None;
-                remove_all(disk, &dir)?;
+                remove_all(disk, &dir, &scan.foreign)?;
             }
         }
     }
@@ -178,13 +179,21 @@ fn forget_adopted<D: Disk>(disk: &D, logs: &mut [ShardLog]) -> Result<(), Failur
 }
 
 /// Removes the files of a journal that was taken over, in their order: what settles a message lies behind it, and must not
-/// go before it.
-fn remove_all<D: Disk>(disk: &D, dir: &str) -> Result<(), Failure> {
+/// go before it. What is `foreign` stays, under names that the next start does not read as segments.
+fn remove_all<D: Disk>(disk: &D, dir: &str, foreign: &[String]) -> Result<(), Failure> {
     let mut names = disk.list(dir).map_err(|error| Failure::new("list", dir, error))?;
     names.sort();
     for name in names {
         let path = format!("{dir}/{name}");
-        disk.remove(&path).map_err(|error| Failure::new("remove", &path, error))?;
+        if foreign.contains(&name) && segment_of(&name).is_some() {
+            let done = disk.rename(&path, &format!("{path}{ASIDE}"));
+            done.map_err(|error| Failure::new("rename", &path, error))?;
+        } else if !foreign.contains(&name) && !name.ends_with(ASIDE) {
+            match disk.remove(&path) {
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
+                done => done.map_err(|error| Failure::new("remove", &path, error))?,
+            }
+        }
     }
     disk.sync_dir(dir).map_err(|error| Failure::new("sync", dir, error))
 }
@@ -239,8 +248,9 @@ impl<D: Disk + Clone> Makers<'_, D> {
                 });
                 failed.map_or_else(|| self.write_out(&mut journal), Err)?;
             }
+            let foreign = scan.foreign.clone();
             self.report(&dir, scan, other.senseless)?;
-            remove_all(self.disk, &dir)?;
+            remove_all(self.disk, &dir, &foreign)?;
         }
         Ok((recovered, journal))
     }

@@ -45,6 +45,39 @@ fn what_was_taken_over_and_is_still_there_is_not_there_twice() {
     }
 }
 
+/// It is neither lost, nor read as if it were of the journal, nor in the way.
+#[test]
+fn what_is_not_of_a_journal_that_is_taken_over_stays() {
+    let folder = Folder::of("foreign");
+    let data = folder.path.join("data");
+    let mut broker = start(&folder, 3);
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    for queue in QUEUES {
+        wire.call(1, declare_durable(queue, Table::EMPTY), "queue.declare-ok");
+        publish_some(&mut Wire::open(broker.amqp), queue, 0..4);
+    }
+    broker.kill();
+    let journal = data.join("journal-2");
+    fs::copy(data.join("journal-1/0000000001.seg"), journal.join("0000000008.seg")).expect("our own folder");
+    fs::write(journal.join("notes.txt"), "ours").expect("our own folder");
+    for strange in ["0000000009.seg", "spare-9"] {
+        fs::create_dir(journal.join(strange)).expect("our own folder");
+    }
+    for shards in [2, 2, 3] {
+        let mut broker = start(&folder, shards);
+        for queue in QUEUES {
+            let mut wire = Wire::open(broker.amqp);
+            wire.channel(1);
+            assert_eq!(take_all(&mut wire, queue), [0, 1, 2, 3], "{queue}");
+        }
+        broker.kill();
+        for kept in ["0000000008.seg.aside", "0000000009.seg.aside", "notes.txt", "spare-9"] {
+            assert!(journal.join(kept).exists(), "{kept}");
+        }
+    }
+}
+
 /// Expects these, and acknowledges all but the last.
 fn take(broker: &Broker, queue: &str, expected: &[u32]) -> Wire {
     let mut wire = Wire::open(broker.amqp);

@@ -161,12 +161,12 @@ impl<D: Disk> Folder<D> {
     fn free_one(&mut self, path: &str) -> Result<(), Failure> {
         let file = match self.disk.open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return self.keep_aside(path),
             opened => opened.map_err(failed("open", path))?,
         };
         let bytes = self.disk.len(&file).map_err(failed("stat", path))?;
         if !self.is_ours(&file).map_err(failed("read", path))? {
-            // Its name must go, or the next start would read it again; what is in it may be wanted by somebody.
-            return self.disk.rename(path, &format!("{path}{ASIDE}")).map_err(failed("rename", path));
+            return self.keep_aside(path);
         }
         if self.spares.len() >= JOURNAL_SPARES || bytes != self.segment_bytes {
             return self.disk.remove(path).map_err(failed("remove", path));
@@ -175,6 +175,11 @@ impl<D: Disk> Folder<D> {
         self.disk.rename(path, &spare).map_err(failed("rename", path))?;
         self.spares.push(Spare { path: spare, file, zeroed: bytes });
         Ok(())
+    }
+
+    /// Its name must go, or the next start would read it again; what is in it may be wanted by somebody.
+    fn keep_aside(&self, path: &str) -> Result<(), Failure> {
+        self.disk.rename(path, &format!("{path}{ASIDE}")).map_err(failed("rename", path))
     }
 
     /// Whether a file named as a segment is one of this journal, or was to become one.
@@ -208,7 +213,10 @@ impl<D: Disk> Folder<D> {
     }
 
     fn adopt(&mut self, path: &str) -> Result<(), Failure> {
-        let file = self.disk.open(path).map_err(failed("open", path))?;
+        let file = match self.disk.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Ok(()),
+            opened => opened.map_err(failed("open", path))?,
+        };
         let bytes = self.disk.len(&file).map_err(failed("stat", path))?;
         if bytes != self.segment_bytes || self.spares.len() >= JOURNAL_SPARES {
             return self.disk.remove(path).map_err(failed("remove", path));

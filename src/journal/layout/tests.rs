@@ -142,3 +142,15 @@ fn only_ten_digits_name_a_segment() {
         assert_eq!(segment_of(name), None, "{name}");
     }
 }
+
+#[test]
+fn a_group_that_would_end_behind_the_largest_segment_is_not_sound() {
+    for (bytes, is_sound) in [(47, false), (48, true), (1 << 29, true), (1 << 30, false), (u32::MAX, false)] {
+        let mut sealed = group(&[b"abc"]);
+        seal(&mut sealed, AT, JOURNAL, 0, Position::NONE);
+        put(&mut sealed, 24, bytes.to_le_bytes());
+        let crc = group_crc(&sealed[..GROUP_HEADER_BYTES]);
+        put(&mut sealed, 4, crc.to_le_bytes());
+        assert_eq!(GroupHeader::read(&sealed, AT).is_some(), is_sound, "{bytes}");
+    }
+}

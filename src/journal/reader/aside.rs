@@ -27,7 +27,9 @@ pub fn set_aside<D: Disk>(disk: &D, dir: &str, damage: &[Damage]) -> io::Result<
 fn copy<D: Disk>(disk: &D, dir: &str, range: &Damage) -> io::Result<Option<String>> {
     let segment = range.from.segment();
     let source = match disk.open(&format!("{dir}/{}", segment_name(segment))) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => {
+            return Ok(None);
+        }
         opened => opened?,
     };
     let size = disk.len(&source)?;

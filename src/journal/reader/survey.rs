@@ -62,7 +62,6 @@ impl Survey {
     pub fn new<D: Disk>(disk: &D, dir: &str) -> io::Result<Survey> {
         let mut survey = Survey { next_segment: 1, ..Survey::default() };
         let candidates = survey.candidates(disk, dir)?;
-        survey.next_segment = candidates.last().map_or(1, |last| last.number + 1);
         survey.journal = journal_of(disk, &candidates)?;
         let headers = survey.line_up(disk, &candidates)?;
         survey.tell_lives(&headers);
@@ -78,7 +77,10 @@ impl Survey {
     /// of the segments.
     pub fn claim<D: Disk>(&mut self, disk: &D, at: usize) -> io::Result<Position> {
         let life = self.row[at].life;
-        if let Some(known) = self.limit(life).or(self.lives[life].claim) {
+        let last = self.row[self.lives[life].row.end - 1].number;
+        // If its last segments are not there, they may have been those of a process in between, which cut what we have.
+        let limit = self.limit(life).filter(|limit| limit.segment() <= last);
+        if let Some(known) = limit.or(self.lives[life].claim) {
             return Ok(known);
         }
         let mut claim = Position::NONE;
@@ -100,6 +102,12 @@ impl Survey {
         next.is_some_and(|next| {
             crc.is_some() && (next.previous == crc || next.opening.map(|group| group.previous) == crc)
         })
+    }
+
+    /// Whether the segment behind `at` was begun when all up to `here` was synced: so this one ended there.
+    pub fn goes_on_from(&self, at: usize, here: Position) -> bool {
+        let next = self.next(at).filter(|next| next.number == self.row[at].number + 1);
+        next.and_then(|next| next.opening).is_some_and(|opening| opening.synced == here)
     }
 
     /// Whether a later segment of the same process begins with a sound group.
@@ -137,7 +145,10 @@ impl Survey {
             let path = format!("{dir}/{name}");
             match disk.open(&path) {
                 Ok(file) => candidates.push(look_at(disk, &file, name, path, number)?),
-                Err(error) if error.kind() == io::ErrorKind::IsADirectory => self.foreign.push(name),
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                    self.pass_by(number);
+                    self.foreign.push(name);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -161,12 +172,14 @@ impl Survey {
             }
             let (number, bytes) = (found.number, found.bytes);
             if is_ours {
+                self.next_segment = self.next_segment.max(number + 1);
                 let opening = found.opening.filter(|group| Some(group.journal) == self.journal);
                 let (path, has_header) = (found.path.clone(), header.is_some());
                 let previous = header.map(|header| header.previous);
                 self.row.push(Seen { number, path, bytes, has_header, life: 0, previous, opening });
                 headers.push(header);
             } else {
+                self.pass_by(number);
                 self.hollow.push(SegmentInfo { number, bytes, groups: 0, records: 0 });
                 self.foreign.push(found.name.clone());
             }
@@ -174,20 +187,31 @@ impl Survey {
         Ok(headers)
     }
 
+    /// A strange file has that number, so no segment gets it.
+    fn pass_by(&mut self, number: u32) {
+        // A copy under a number that no journal reaches must not use up all that are left.
+        if number < NUMBERS_REACHED {
+            self.next_segment = self.next_segment.max(number + 1);
+        }
+    }
+
     /// Tells the processes apart, by the headers, or around a header that is lost by what is next to it.
     fn tell_lives(&mut self, headers: &[Option<SegmentHeader>]) {
         for at in 0..self.row.len() {
             let number = self.row[at].number;
-            let next = headers.get(at + 1).copied().flatten();
-            let opening = self.row[at].opening.filter(|group| group.previous == 0);
+            let next = headers[at + 1..].iter().flatten().next();
+            let opening = self.row[at].opening;
             let (first, recovered) = if let Some(header) = headers[at] {
                 (header.first, header.recovered)
-            } else if let Some(next) = next.filter(|next| next.first == number) {
-                (number, next.recovered)
-            } else if let Some(opening) = opening {
+            } else if let Some(next) = next.filter(|next| next.first <= number) {
+                (next.first, next.recovered)
+            } else if let Some(opening) = opening.filter(|group| group.previous == 0) {
                 (number, opening.synced)
+            } else if let Some(life) = self.lives.last() {
+                (life.first, life.recovered)
             } else {
-                self.lives.last().map_or((number, Position::NONE), |life| (life.first, life.recovered))
+                // One that continues another is not the first of its process, wherever that is now.
+                (number - u32::from(opening.is_some()), Position::NONE)
             };
             match self.lives.last_mut() {
                 Some(life) if life.first == first => life.row.end = at + 1,
@@ -197,6 +221,9 @@ impl Survey {
         }
     }
 }
+
+/// As many segments as this have 128 PiB.
+const NUMBERS_REACHED: u32 = 1 << 31;
 
 fn look_at<D: Disk>(
     disk: &D,
@@ -251,7 +278,8 @@ fn journal_of<D: Disk>(disk: &D, candidates: &[Candidate]) -> io::Result<Option<
 /// Tells journal and synced position of the stamp and of each group of the file whose header is sound.
 fn scan<D: Disk>(disk: &D, path: &str, number: u32, tell: &mut dyn FnMut(u64, Position)) -> io::Result<()> {
     let file = disk.open(path)?;
-    let mut piece = vec![0; JOURNAL_READ_BYTES];
+    let bytes = disk.len(&file)?.clamp(1, JOURNAL_READ_BYTES as u64) as usize;
+    let mut piece = vec![0; bytes.next_multiple_of(GROUP_ALIGN)];
     let mut offset = 0;
     while offset < JOURNAL_SEGMENT_BYTES_MAX {
         let count = read_full(disk, &file, offset, &mut piece)?;

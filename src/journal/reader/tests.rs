@@ -1,3 +1,9 @@
+mod crashes;
+mod cuts;
+mod files;
+mod flips;
+mod map;
+
 use super::*;
 use crate::journal::layout::{SegmentHeader, Stamp, seal};
 use crate::journal::memory::{
@@ -238,44 +244,6 @@ fn a_page_that_is_zeroed_or_of_another_place_costs_its_groups() {
 }
 
 #[test]
-fn a_segment_that_is_not_there_is_named() {
-    let (disk, scribe) = killed(7, 120);
-    let last = scribe.next.segment();
-    disk.take_away(&segment_path(3));
-    let (entries, scan) = read(&disk);
-    let expected: Vec<Entry> =
-        scribe.entries.iter().filter(|entry| entry.at.segment() != 3).cloned().collect();
-    assert_eq!(entries, expected);
-    let missing = Damage { from: Position::new(3, 0), to: Position::new(4, 0), what: Rot::Missing };
-    assert_eq!(scan.damage, [missing]);
-    assert_eq!(scan.next_segment, last + 1);
-    // Those at the front were freed.
-    disk.take_away(&segment_path(1));
-    disk.take_away(&segment_path(2));
-    assert_eq!(read(&disk).1.damage, []);
-}
-
-#[test]
-fn the_last_segment_gone_is_a_tail_unless_the_next_process_knew_it() {
-    let (disk, scribe) = killed(8, 60);
-    let last = scribe.next.segment();
-    let (before, scan) = read(&disk);
-    let away = disk.rot(&segment_path(last), |bytes| bytes.clone());
-    disk.take_away(&segment_path(last));
-    let (entries, alone) = read(&disk);
-    assert_eq!(alone.damage, []);
-    disk.put(&segment_path(last), away);
-    let mut next = Scribe::after(&disk, &scan);
-    next.scribble(&mut Dice(1), true);
-    next.settle().expect("the disk is well");
-    assert_eq!(read(&disk).0, [before, next.entries.clone()].concat());
-    disk.take_away(&segment_path(last));
-    let (after, scan) = read(&disk);
-    assert_eq!(after, [entries, next.entries].concat());
-    assert!(matches!(scan.damage[..], [Damage { what: Rot::Missing, .. }]), "{:?}", scan.damage);
-}
-
-#[test]
 fn what_a_process_cut_stays_cut() {
     // The second group cannot be read at one start, and can at the next.
     let (disk, scribe) = killed(9, 3);
@@ -337,34 +305,6 @@ fn a_lost_header_page_loses_nothing_else() {
             disk.rot(&segment_path(segment), |bytes| bytes[..4096].copy_from_slice(&before));
         }
     }
-}
-
-#[test]
-fn files_that_are_not_ours_are_named_and_left_alone() {
-    let (disk, scribe) = killed(12, 60);
-    let last = scribe.next.segment();
-    let copy = disk.rot(&segment_path(2), |bytes| bytes.clone());
-    let other = SegmentHeader {
-        journal: 1,
-        segment: last + 4,
-        bytes: 9,
-        first: 1,
-        recovered: Position::NONE,
-        previous: 0,
-    };
-    let strange = ["notes.txt", "00000001.seg", "0000000000.seg"].map(|name| format!("{DIR}/{name}"));
-    strange.iter().for_each(|path| disk.put(path, vec![1; 10]));
-    disk.put(&segment_path(last + 1), Vec::new());
-    disk.put(&segment_path(last + 2), copy);
-    disk.put(&segment_path(last + 3), vec![0xee; 100_000]);
-    disk.put(&segment_path(last + 4), other.to_page().to_vec());
-    disk.put(&segment_path(last + 5), vec![0; 70_000]);
-    let names = disk.names();
-    let (entries, scan) = read(&disk);
-    assert_eq!((entries, scan.damage.len(), scan.cut), (scribe.entries, 0, None));
-    assert_eq!((scan.foreign.len(), scan.next_segment), (8, last + 6));
-    assert_eq!(scan.segments.len() as u32, last + 5);
-    assert_eq!(disk.names(), names);
 }
 
 #[test]

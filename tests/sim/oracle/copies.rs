@@ -43,7 +43,14 @@ impl Oracle {
         self.may_be_served(consumer)?;
         self.is_preferred(consumer, message)?;
         let record = &self.channels[channel];
-        let takes_back = record.recovers_unseen || record.recovering > 0 || self.some_are_overdue(queue);
+        // What a consumer had that has ended may be the queue's again, if the queue was not the end of it.
+        let is_over =
+            |held: &Held| held.consumer.is_some_and(|it| self.consumers[it].state == Consuming::Ended);
+        let takes_back = record.recovers_unseen
+            || record.recovering > 0
+            || record.held.values().any(is_over)
+            || record.settled_at_commit().any(is_over)
+            || self.some_are_overdue(queue);
         if !no_ack && !takes_back {
             if prefetch > 0 && held >= u32::from(prefetch) {
                 return violation(format!("{} unacked with a prefetch count of {prefetch}", held + 1));
@@ -507,6 +514,11 @@ impl Oracle {
 }
 
 impl ChannelRecord {
+    fn settled_at_commit(&self) -> impl Iterator<Item = &Held> {
+        let settlements = self.transaction.iter().flat_map(|transaction| &transaction.settlements);
+        settlements.flat_map(|settlement| settlement.tags.iter().map(|(_, held)| held))
+    }
+
     /// What it holds may be ready again.
     pub(super) fn may_give_back(&self) -> bool {
         self.leaving.is_some() || self.recovering > 0
