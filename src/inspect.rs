@@ -186,6 +186,8 @@ fn shown_topology(vhost: Vhost<'_>, record: &topology::Record) -> String {
         topology::Record::Bound(binding) => format!("bound {}", shown_binding(vhost, binding)),
         topology::Record::Unbound(binding) => format!("unbound {}", shown_binding(vhost, binding)),
         topology::Record::NextUid { uid } => format!("the next queue is number {} or a higher one", uid.0),
+        topology::Record::VhostDeclared { .. } => format!("vhost '{}' declared", text::lossy(vhost.0)),
+        topology::Record::VhostDeleted => format!("vhost '{}' deleted", text::lossy(vhost.0)),
         topology::Record::SnapshotBegin => "a snapshot begins".to_owned(),
         topology::Record::SnapshotEnd => "a snapshot ends".to_owned(),
     }

@@ -134,7 +134,7 @@ pub enum HeaderOutcome {
 pub enum Progress {
     /// The next step was written, if it is ours.
     Continue,
-    /// open-ok was written.
+    /// If there is such a vhost, open-ok is to be written.
     Open(Session),
 }
 
@@ -208,8 +208,6 @@ impl Handshake {
                 Ok(Progress::Continue)
             }
             (State::Opening(login, tuned), Method::ConnectionOpen { virtual_host }) => {
-                check_vhost(&virtual_host)?;
-                Method::ConnectionOpenOk.encode(ChannelNumber(0), out);
                 Ok(Progress::Open(session(*login, tuned, &virtual_host)))
             }
             (state, method) => Err(state.refuse(&method)),
@@ -338,13 +336,10 @@ fn refuse_tuning(field: &str, asked: u32, relation: &str, bound: u32) -> Refusal
     Refusal::Close(ConnectionError::new(ReplyCode::NotAllowed, text, TUNE))
 }
 
-/// There is one virtual host so far.
-fn check_vhost(vhost: &[u8]) -> Result<(), Refusal> {
-    if vhost == b"/" {
-        return Ok(());
-    }
+/// Who wants to enter a vhost that is not there.
+pub fn no_vhost(vhost: &[u8]) -> ConnectionError {
     let text = format!("vhost {} not found", String::from_utf8_lossy(vhost));
-    Err(Refusal::Close(ConnectionError::new(ReplyCode::NotAllowed, text, OPEN)))
+    ConnectionError::new(ReplyCode::NotAllowed, text, OPEN)
 }
 
 fn write_start(config: &HandshakeConfig, out: &mut Vec<u8>) {

@@ -15,6 +15,8 @@ impl Router {
         debug_assert!(!self.is_applying(), "one change after the other");
         self.epoch += 1;
         match change {
+            // About the router as a whole.
+            Change::VhostOpened | Change::VhostClosing | Change::VhostGone => {}
             Change::ExchangeAdded { spec } => self.add_exchange(spec.clone()),
             Change::ExchangeRemoved { name } => self.remove_exchange(name),
             Change::QueueAdded { id, spec } => self.add_queue(*id, spec.clone()),

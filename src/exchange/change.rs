@@ -8,6 +8,12 @@ use crate::queue_args::{Durability, QueueArgs};
 /// One step of the topology of a vhost. A router that applied the same changes in the same order routes the same way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
+    /// The vhost was made, or restored; it has the predeclared exchanges.
+    VhostOpened,
+    /// It ends: nobody may enter it any more, and who is in it has to go.
+    VhostClosing,
+    /// Nothing lies in it any more.
+    VhostGone,
     ExchangeAdded {
         spec: Arc<ExchangeSpec>,
     },

@@ -122,6 +122,13 @@ impl Shard {
         self.send(ShardId::CONTROL, Command::QueueDying(Box::new(QueueAt { vhost, name, id })));
     }
 
+    /// It ends with its vhost, unless it is ending already.
+    pub(super) fn end_if_live(&mut self, id: QueueId) {
+        if self.rooms.queues.live(id.slot, id.generation).is_some_and(|queue| !queue.dying) {
+            self.end_queue(id, None);
+        }
+    }
+
     /// No router leads to the queue any more.
     pub(super) fn queue_gone(&mut self, id: QueueId) {
         let removed = self.rooms.queues.remove(id.slot);

@@ -43,6 +43,7 @@ pub enum Command {
     News(Arc<News>),
     Outcome(Box<(Requester, Outcome)>),
     QueueGone(QueueId),
+    EndQueue(QueueId),
 }
 
 impl Command {
@@ -65,7 +66,8 @@ impl Command {
             | Command::CreateQueue(_)
             | Command::News(_)
             | Command::Outcome(_)
-            | Command::QueueGone(_) => COMMAND_RECORDS,
+            | Command::QueueGone(_)
+            | Command::EndQueue(_) => COMMAND_RECORDS,
         }
     }
 }

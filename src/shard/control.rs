@@ -57,11 +57,15 @@ impl Shard {
             Command::Applied(applied) => {
                 let (vhost, version) = *applied;
                 self.control(&vhost, |topology, out| topology.applied(from, version, out));
+                if let Some(vhosts) = &mut self.vhosts {
+                    vhosts.forget_if_gone(&vhost);
+                }
             }
             Command::CreateQueue(spec) => self.create_queue(&spec),
             Command::News(news) => self.told(Told::News(news)),
             Command::Outcome(outcome) => self.told(Told::Outcome(outcome)),
             Command::QueueGone(id) => self.queue_gone(id),
+            Command::EndQueue(id) => self.end_if_live(id),
         }
     }
 
@@ -120,7 +124,7 @@ impl Shard {
         self.record_and_carry_out(effects);
     }
 
-    fn record_and_carry_out(&mut self, effects: Vec<Effect>) {
+    pub(super) fn record_and_carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             let now = match &mut self.ledger {
                 Some(ledger) => ledger.take(effect),
@@ -144,6 +148,7 @@ impl Shard {
                 self.send(to.connection.shard, Command::Outcome(Box::new((to, outcome))));
             }
             Effect::QueueGone { id } => self.send(id.shard, Command::QueueGone(id)),
+            Effect::EndQueue { id } => self.send(id.shard, Command::EndQueue(id)),
         }
     }
 

@@ -68,9 +68,10 @@ impl Ledger {
                 return None;
             }
             Effect::CreateQueue { .. } => return Some(effect),
-            Effect::Broadcast { .. } | Effect::Reply { .. } | Effect::QueueGone { .. } => {
-                Promised::new(self.due, effect)
-            }
+            Effect::Broadcast { .. }
+            | Effect::Reply { .. }
+            | Effect::QueueGone { .. }
+            | Effect::EndQueue { .. } => Promised::new(self.due, effect),
         };
         if self.held.is_empty() && promised.is_kept(&self.proof) {
             return promised.keep(&self.proof).ok();

@@ -17,6 +17,7 @@ mod command;
 mod confirm;
 mod control;
 mod deadlines;
+pub mod desk;
 mod dispatch;
 mod due;
 mod keep;
@@ -64,6 +65,7 @@ use crate::stats::Counters;
 use crate::topology::Vhosts;
 use confirm::Confirming;
 use deadlines::Deadlines;
+use desk::Desk;
 use keep::Commits;
 use ledger::Ledger;
 use letters::SentLetters;
@@ -83,6 +85,7 @@ pub struct Shard {
     memos: Vec<Memo>,
     /// On the control shard.
     vhosts: Option<Box<Vhosts>>,
+    desk: Desk,
     /// There too, if what is durable outlives the server.
     ledger: Option<Box<Ledger>>,
     /// Commands of this shard to itself.
@@ -192,6 +195,7 @@ impl Shard {
             routers,
             memos: Vec::new(),
             vhosts: (id == ShardId::CONTROL).then(|| Box::new(Vhosts::new(shards))),
+            desk: Desk::default(),
             ledger: None,
             local: VecDeque::new(),
             confirming: Confirming::new(shards),

@@ -7,7 +7,7 @@ use crate::amqp::refusal::{frame_error, method_error, unexpected_frame};
 use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::channel::{Blocked, ChannelState, CloseOk};
 use crate::connection::content::Assembly;
-use crate::connection::handshake::{HeaderOutcome, Progress, Refusal};
+use crate::connection::handshake::{HeaderOutcome, Progress, Refusal, no_vhost};
 use crate::connection::publish::{self, Scan};
 use crate::connection::{ClosedBy, Connection, Failure, Partial, Phase};
 use crate::ids::ChannelNumber;
@@ -313,6 +313,11 @@ impl Shard {
         match progress {
             Ok(Progress::Continue) => {}
             Ok(Progress::Open(session)) => {
+                let Some(router) = self.routers.enter(&session.vhost) else {
+                    return self.fail(slot, ChannelNumber(0), no_vhost(&session.vhost).into());
+                };
+                self.memos[slot as usize].router = router;
+                connection.reply(ChannelNumber(0), &Method::ConnectionOpenOk);
                 connection.frame_max = session.frame_max;
                 connection.heartbeat.set_interval(session.heartbeat_s, now);
                 connection.session = Some(Box::new(session));

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::ledger::Ledger;
+use crate::exchange::Change;
 use crate::ids::ShardId;
 use crate::journal::Journal;
 use crate::topology::{Restored, Vhosts};
@@ -12,11 +13,15 @@ impl Shard {
     pub fn restore(&mut self, restored: &Restored, control: Option<(Vhosts, Journal)>) {
         assert!(self.rooms.queues.is_empty() && self.rooms.outward.connections.is_empty());
         assert_eq!(control.is_some(), self.id == ShardId::CONTROL);
+        self.routers.clear();
         for (id, spec) in &restored.queues[self.id.index()] {
             let made = self.make_queue(spec);
             assert_eq!(made, *id, "empty slots are given out in their order");
         }
         for (vhost, change) in &restored.changes {
+            if *change == Change::VhostOpened {
+                self.routers.add(vhost.clone());
+            }
             let router = self.routers.of_mut(vhost).expect("vhosts come before what lies in them");
             router.apply(change);
             debug_assert!(!router.has_work(), "nothing is removed");

@@ -7,10 +7,12 @@ use ahash::RandomState;
 
 use super::Shard;
 use super::command::Command;
+use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::exchange::{Change, Router};
-use crate::ids::{Name, Requester, ShardId};
+use crate::ids::{ChannelNumber, Name, Requester, ShardId};
 use crate::limits::UNLINKS;
 use crate::slots::Slots;
+use crate::text::lossy;
 use crate::topology::Outcome;
 
 /// A change of a vhost's topology, as every shard is told of it.
@@ -31,6 +33,10 @@ pub(super) enum Told {
 pub struct Routers {
     routers: Slots<Router>,
     slots: HashMap<Name, u32, RandomState>,
+    /// Of vhosts that nobody may enter any more.
+    closing: Vec<u32>,
+    /// Of vhosts that are gone, while some connection still has their number.
+    gone: Vec<u32>,
     seed: u64,
     told: VecDeque<Told>,
     /// What its router is applying in pieces.
@@ -46,12 +52,19 @@ impl Routers {
         Routers {
             routers: Slots::default(),
             slots: HashMap::with_hasher(RandomState::with_seeds(seed, !seed, seed.rotate_left(17), 1)),
+            closing: Vec::new(),
+            gone: Vec::new(),
             seed,
             told: VecDeque::new(),
             applying: None,
             sweeping: VecDeque::new(),
             applied: Vec::new(),
         }
+    }
+
+    /// Before the first connection: there is no vhost.
+    pub fn clear(&mut self) {
+        *self = Routers::new(self.seed);
     }
 
     /// Makes a router for a vhost that there is none for.
@@ -62,11 +75,16 @@ impl Routers {
         debug_assert!(before.is_none(), "a vhost is told of once");
     }
 
-    pub fn slot(&self, vhost: &[u8]) -> Option<u32> {
+    fn slot(&self, vhost: &[u8]) -> Option<u32> {
         self.slots.get(vhost).copied()
     }
 
-    /// The router of a slot that `slot` gave.
+    /// The slot of the router that a connection to that vhost asks. None: there is no such vhost.
+    pub fn enter(&self, vhost: &[u8]) -> Option<u32> {
+        self.slot(vhost).filter(|slot| !self.closing.contains(slot))
+    }
+
+    /// The router of a slot that `enter` gave.
     #[inline]
     pub fn at(&self, slot: u32) -> &Router {
         self.routers.get(slot).expect("who asks for a router has a vhost")
@@ -86,11 +104,22 @@ impl Routers {
         self.routers.get_mut(slot)
     }
 
+    /// Whether vhosts are gone whose routers are not.
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     pub fn has_work(&self) -> bool {
         !self.told.is_empty() || !self.sweeping.is_empty()
     }
 
     fn apply(&mut self, news: Arc<News>) {
+        match *news.change {
+            Change::VhostOpened if self.slot(&news.vhost).is_none() => self.add(news.vhost.clone()),
+            Change::VhostClosing => self.closing.extend(self.slot(&news.vhost)),
+            Change::VhostGone => self.gone.extend(self.slots.remove(&news.vhost)),
+            _ => {}
+        }
         if let Some(slot) = self.slot(&news.vhost)
             && let Some(router) = self.routers.get_mut(slot)
         {
@@ -138,9 +167,14 @@ impl Shard {
         {
             match told {
                 Told::News(news) => {
+                    if *news.change == Change::VhostClosing {
+                        self.close_all_in(&news.vhost);
+                    }
                     self.routers.apply(news);
+                    self.drop_routers();
                     self.work_on_routes();
                 }
+                Told::Outcome(outcome) if outcome.0.is_desk() => self.order_done(outcome.0, outcome.1),
                 Told::Outcome(outcome) => self.on_outcome(outcome.0, outcome.1),
             }
         }
@@ -158,6 +192,34 @@ impl Shard {
     pub(super) fn tell_applied(&mut self) {
         for applied in std::mem::take(&mut self.routers.applied) {
             self.send(ShardId::CONTROL, Command::Applied(Box::new(applied)));
+        }
+    }
+
+    /// Frees routers of vhosts that are gone, and whose connections are.
+    pub(super) fn drop_routers(&mut self) {
+        let (memos, connections) = (&self.memos, &self.rooms.outward.connections);
+        self.routers.gone.retain(|&gone| {
+            let is_used = connections.iter().any(|(slot, _)| memos[slot as usize].router == gone);
+            if !is_used {
+                self.routers.routers.remove(gone);
+                self.routers.closing.retain(|&slot| slot != gone);
+                self.routers.sweeping.retain(|&slot| slot != gone);
+            }
+            is_used
+        });
+    }
+
+    /// Closes the connections to a vhost that ends.
+    fn close_all_in(&mut self, vhost: &[u8]) {
+        let Some(router) = self.routers.slot(vhost) else { return };
+        let connections = self.rooms.outward.connections.iter();
+        let open =
+            connections.filter(|(slot, it)| it.is_open() && self.memos[*slot as usize].router == router);
+        let slots: Vec<u32> = open.map(|(slot, _)| slot).collect();
+        let text = format!("vhost '{}' is deleted", lossy(vhost));
+        for slot in slots {
+            let error = ConnectionError::new(ReplyCode::ConnectionForced, text.clone(), (0, 0));
+            self.fail(slot, ChannelNumber(0), error.into());
         }
     }
 

@@ -10,6 +10,7 @@
 //! The beat also bounds a defect of glommio 0.9.0: an executor whose preemption timer fired before the first
 //! task of a round ran goes to sleep with runnable tasks, until anything wakes it.
 
+mod counter;
 mod gate;
 mod published;
 mod serve;
@@ -17,6 +18,7 @@ mod shell;
 mod store;
 mod turns;
 
+pub use counter::Counter;
 pub use published::{Published, Snapshot};
 pub use store::{Store, wall_ms};
 
@@ -41,6 +43,7 @@ use store::Writers;
 #[derive(Clone)]
 pub struct Common {
     pub inboxes: Arc<[Inbox]>,
+    pub counters: Arc<[Counter]>,
     pub bells: Arc<[Doorbell]>,
     pub published: Arc<[Published]>,
     pub stop: Arc<Stop>,
@@ -110,6 +113,7 @@ impl Shards {
         let count = makers.len();
         let common = Common {
             inboxes: (0..count).map(|_| Inbox::default()).collect(),
+            counters: (0..count).map(|_| Counter::default()).collect(),
             bells,
             published: (0..count).map(|_| Published::default()).collect(),
             stop: Arc::default(),

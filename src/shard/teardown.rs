@@ -371,6 +371,9 @@ impl Shard {
             self.blocked.retain(|id| id.slot != slot);
         }
         self.memos[slot as usize] = Default::default();
+        if self.routers.has_gone() {
+            self.drop_routers();
+        }
     }
 
     fn set_step(&mut self, slot: u32, number: ChannelNumber, next: TeardownStep) {

@@ -22,6 +22,7 @@ pub struct Catalogue {
 
 /// Queues, exchanges and bindings of a vhost; each binding is known at both its ends.
 pub(super) struct Part {
+    pub about: Name,
     /// The predeclared ones too, but for the default exchange, which has no bindings.
     pub exchanges: BTreeMap<Name, Exchange>,
     pub queues: BTreeMap<QueueUid, Queue>,
@@ -95,8 +96,13 @@ impl Catalogue {
     /// What a log would hold that leads here directly, with the vhost of each.
     pub fn records(&self) -> impl Iterator<Item = (Name, Record)> {
         let parts = self.vhosts.iter();
-        parts
-            .flat_map(|(vhost, part)| part.records().map(|record| (vhost.clone(), record)))
+        let no_root = (!self.vhosts.contains_key(&root())).then(|| (root(), Record::VhostDeleted));
+        no_root
+            .into_iter()
+            .chain(parts.flat_map(|(vhost, part)| {
+                let own = opening(vhost, &part.about).into_iter().chain(part.records());
+                own.map(|record| (vhost.clone(), record))
+            }))
             .chain([(root(), Record::NextUid { uid: self.next_uid })])
     }
 
@@ -124,6 +130,11 @@ impl Catalogue {
                 self.ignored = 0;
                 true
             }
+            Record::VhostDeclared { about } => {
+                self.vhosts.entry(vhost.clone()).or_insert_with(|| Part::new(vhost)).about = about;
+                true
+            }
+            Record::VhostDeleted => self.vhosts.remove(vhost).is_some(),
             record => {
                 if let Record::QueueDeclared(queue) = &record {
                     self.saw(queue.uid);
@@ -134,10 +145,16 @@ impl Catalogue {
     }
 }
 
+/// A log begins with the root as it is without a record.
+pub(super) fn opening(vhost: &Name, about: &Name) -> Option<Record> {
+    (*vhost != root() || !about.is_empty()).then(|| Record::VhostDeclared { about: about.clone() })
+}
+
 impl Part {
     fn new(vhost: &Name) -> Part {
         let named = predeclared_exchanges(vhost).filter(|spec| !spec.name.is_empty());
         Part {
+            about: Name::from([]),
             exchanges: named.map(|spec| (spec.name.clone(), Exchange::new(None))).collect(),
             queues: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -161,7 +178,11 @@ impl Part {
             Record::ExchangeDeleted { name } => self.delete_exchange(&name),
             Record::Bound(binding) => self.bind(binding),
             Record::Unbound(binding) => self.unbind(&binding),
-            Record::NextUid { .. } | Record::SnapshotBegin | Record::SnapshotEnd => false,
+            Record::VhostDeclared { .. }
+            | Record::VhostDeleted
+            | Record::NextUid { .. }
+            | Record::SnapshotBegin
+            | Record::SnapshotEnd => false,
         }
     }
 

@@ -250,6 +250,7 @@ fn expected(world: &World, source: &str, key: &str) -> Option<BTreeSet<QueueId>>
     let mut bindings = BTreeSet::new();
     for change in &world.log {
         match &**change {
+            Change::VhostOpened | Change::VhostClosing | Change::VhostGone => {}
             Change::ExchangeAdded { spec } => {
                 let name: Box<[u8]> = (*spec.name).into();
                 fanout.insert(String::from_utf8(name.into()).unwrap(), spec.kind.name() == "fanout");

@@ -50,4 +50,6 @@ mod replay;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod vhost_ends;
+#[cfg(test)]
 mod world;

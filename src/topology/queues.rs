@@ -51,6 +51,9 @@ impl Topology {
         self.queues.insert(name.clone(), NamedQueue::Live(live));
         self.broadcast(Change::QueueAdded { id, spec }, record, out);
         self.reply(declarer, Outcome::QueueDeclared { id, name, existed: false }, out);
+        if self.closing.is_some() {
+            out.push(Effect::EndQueue { id });
+        }
         self.run_again(waiters, out);
         self.check_versions();
     }
@@ -97,6 +100,7 @@ impl Topology {
         };
         out.push(Effect::QueueGone { id });
         self.run_again(waiters, out);
+        self.end_if_empty(out);
     }
 
     /// Arguments are looked at when the queue is not there yet; to one that is there they are the same or not.

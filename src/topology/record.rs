@@ -11,10 +11,12 @@
 //! 38  next uid            uid u64
 //! 39  snapshot begins
 //! 40  snapshot ends
+//! 41  vhost declared      what is told of it: a u32 and so many bytes, which are the API's
+//! 42  vhost deleted
 //! ```
 //! Behind each stands the name of its vhost, unless that is `/`.
 //!
-//! With a queue or exchange its bindings end, without records of their own. To declare or to bind what is there already
+//! With a queue or exchange its bindings end, and with a vhost all that lies in it, without records of their own. To declare or to bind what is there already
 //! changes nothing, so that a snapshot is made of the same records.
 
 use crate::exchange::{ExchangeKind, ExchangeSpec, Name, QueueSpec};
@@ -40,6 +42,10 @@ pub enum Record {
     /// From here to the end, each thing that is there is recorded again, among what changes meanwhile.
     SnapshotBegin,
     SnapshotEnd,
+    VhostDeclared {
+        about: Name,
+    },
+    VhostDeleted,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,6 +102,8 @@ impl Record {
             Record::NextUid { .. } => NEXT_UID,
             Record::SnapshotBegin => SNAPSHOT_BEGIN,
             Record::SnapshotEnd => SNAPSHOT_END,
+            Record::VhostDeclared { .. } => VHOST_DECLARED,
+            Record::VhostDeleted => VHOST_DELETED,
         }
     }
 
@@ -107,7 +115,8 @@ impl Record {
             Record::ExchangeDeleted { name } => put_name(out, name),
             Record::Bound(binding) | Record::Unbound(binding) => binding.encode(out),
             Record::QueueDeleted { uid } | Record::NextUid { uid } => put_uid(out, *uid),
-            Record::SnapshotBegin | Record::SnapshotEnd => {}
+            Record::VhostDeclared { about } => put_arguments(out, about),
+            Record::SnapshotBegin | Record::SnapshotEnd | Record::VhostDeleted => {}
         }
         if vhost != ROOT {
             put_name(out, vhost);
@@ -188,6 +197,8 @@ impl<'a> Fields<'a> {
             NEXT_UID => Record::NextUid { uid: self.uid()? },
             SNAPSHOT_BEGIN => Record::SnapshotBegin,
             SNAPSHOT_END => Record::SnapshotEnd,
+            VHOST_DECLARED => Record::VhostDeclared { about: self.arguments()? },
+            VHOST_DELETED => Record::VhostDeleted,
             _ => return None,
         })
     }
@@ -301,6 +312,8 @@ const UNBOUND: u8 = 37;
 const NEXT_UID: u8 = 38;
 const SNAPSHOT_BEGIN: u8 = 39;
 const SNAPSHOT_END: u8 = 40;
+const VHOST_DECLARED: u8 = 41;
+const VHOST_DELETED: u8 = 42;
 
 const TO_QUEUE: u8 = 0;
 const TO_EXCHANGE: u8 = 1;
@@ -350,6 +363,8 @@ mod tests {
             Record::NextUid { uid: QueueUid(UID_MAX) },
             Record::SnapshotBegin,
             Record::SnapshotEnd,
+            Record::VhostDeclared { about: name("{}") },
+            Record::VhostDeleted,
         ]
     }
 

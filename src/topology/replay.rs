@@ -267,6 +267,7 @@ impl Image {
 
     fn take(&mut self, change: &Change) {
         match change {
+            Change::VhostOpened | Change::VhostClosing | Change::VhostGone => {}
             Change::ExchangeAdded { spec } if spec.durable => {
                 self.durable_exchanges.insert(spec.name.clone());
                 self.exchanges.insert(spec.name.clone(), DurableExchange::of(spec));

@@ -66,11 +66,13 @@ impl Vhosts {
         queues.filter_map(|&uid| homes(uid)).for_each(|on| numbers.put(on));
         let parts = catalogue.vhosts.into_iter().map(|(vhost, part)| {
             let mut topology = Topology::new(vhost.clone(), numbers.clone(), durability);
+            topology.about = part.about.clone();
+            restored.changes.push((vhost.clone(), Change::VhostOpened));
             topology.restore(part, &homes, &mut restored);
             (vhost, topology)
         });
         let topologies = parts.collect();
-        (Vhosts { numbers, topologies }, restored)
+        (Vhosts { numbers, topologies, durability }, restored)
     }
 }
 

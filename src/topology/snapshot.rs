@@ -11,6 +11,7 @@
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
 use super::bindings::{BindingEnd, End};
+use super::catalogue::opening;
 use super::exchanges::is_reserved;
 use super::queues::NamedQueue;
 use super::record::{DurableBinding, DurableEnd, DurableExchange, DurableQueue, Record};
@@ -59,12 +60,16 @@ impl Snapshot {
                 self.part.stage != Stage::Done || self.vhost.as_ref() != Some(name)
             });
             let Some((name, topology)) = next else {
+                if !vhosts.all().contains_key(&root()) {
+                    tell(&root(), Record::VhostDeleted);
+                }
                 tell(&root(), Record::NextUid { uid: vhosts.numbers().next_uid() });
                 self.is_done = true;
                 break;
             };
             if self.vhost.as_ref() != Some(name) {
                 (self.vhost, self.part) = (Some(name.clone()), Part::default());
+                opening(name, &topology.about).into_iter().for_each(|record| tell(name, record));
             }
             left -= 1;
             self.part.walk(topology, &mut left, &mut |record| tell(name, record));

@@ -9,6 +9,7 @@ use super::numbers::Numbers;
 use super::queues::NamedQueue;
 use super::record::Record;
 use super::request::{Outcome, Refusal, Request};
+use crate::amqp::ReplyCode;
 use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
 use crate::ids::{QueueId, Requester, ShardId};
 use crate::queue_args::{Durability, QueueArgs};
@@ -17,6 +18,11 @@ use crate::text;
 /// Exchanges, queues and bindings of a vhost, and how far each shard knows of them.
 pub struct Topology {
     pub(super) vhost: Name,
+    /// What the API tells of the vhost, as it likes to write it.
+    pub(super) about: Name,
+    /// Who waits for the vhost to be gone, once it ends.
+    pub(super) closing: Option<Requester>,
+    pub(super) is_gone: bool,
     pub(super) exchanges: BTreeMap<Name, Exchange>,
     pub(super) queues: BTreeMap<Name, NamedQueue>,
     /// Of all vhosts together.
@@ -49,6 +55,8 @@ pub enum Effect {
     Reply { to: Requester, outcome: Outcome },
     /// To the queue's shard: no router leads to the queue any more; its slot may be used again and delete-ok may go out.
     QueueGone { id: QueueId },
+    /// To the queue's shard: it ends with its vhost.
+    EndQueue { id: QueueId },
 }
 
 /// What waits for a version.
@@ -73,6 +81,9 @@ impl Topology {
         Topology {
             exchanges: named.collect(),
             vhost,
+            about: Name::from([]),
+            closing: None,
+            is_gone: false,
             queues: BTreeMap::new(),
             numbers,
             durability,
@@ -127,6 +138,11 @@ impl Topology {
 
     /// Runs a request whose names are stripped, or puts it in line for its queue's name.
     pub(super) fn run(&mut self, request: Request, out: &mut Vec<Effect>) {
+        if self.closing.is_some() {
+            let (to, method) = (request.requester(), request.method());
+            let refusal = Refusal::new(ReplyCode::AccessRefused, "the vhost is being deleted");
+            return out.push(Effect::Reply { to, outcome: Outcome::SoftError(refusal.error(method)) });
+        }
         let Some(request) = self.wait_for_name(request, out) else { return };
         if let Request::Several { requester, binds, done } = request {
             return self.run_several(requester, binds, done, out);
@@ -244,6 +260,11 @@ impl Topology {
     fn applied_by_all(&self, without: usize) -> u64 {
         let others = self.applied.iter().enumerate().filter(|(shard, _)| *shard != without);
         others.map(|(_, &version)| version).min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether every shard has applied everything, that of the requester included.
+    pub(super) fn is_told(&self) -> bool {
+        self.applied_by_all(usize::MAX) == self.version
     }
 
     fn release(&mut self, out: &mut Vec<Effect>) {

@@ -10,6 +10,8 @@ use crate::exchange::model::Dice;
 use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId, root};
 
 pub(super) const SHARDS: u16 = 3;
+/// The slot of the connection that deletes the vhost.
+pub(super) const DELETES_VHOST: u32 = 99;
 
 pub(super) struct World {
     pub vhosts: Vhosts,
@@ -22,6 +24,8 @@ pub(super) struct World {
     pub outstanding: BTreeMap<ConnectionId, (Request, usize)>,
     /// The answers, in the order in which the topology gave them.
     pub replies: Vec<Answer>,
+    /// The same to who deletes the vhost.
+    pub vhost_replies: Vec<Outcome>,
     /// The queues whose names were freed.
     pub gone: Vec<QueueId>,
 }
@@ -74,6 +78,7 @@ impl World {
             records: Vec::new(),
             outstanding: BTreeMap::new(),
             replies: Vec::new(),
+            vhost_replies: Vec::new(),
             gone: Vec::new(),
         }
     }
@@ -110,6 +115,13 @@ impl World {
         shard.to_control.push_back(Report::Dying(spec, id));
     }
 
+    /// Somebody deletes the vhost.
+    pub fn delete_vhost(&mut self, to: Requester) {
+        let mut out = Vec::new();
+        assert!(self.vhosts.delete(b"/", to, &mut out));
+        out.into_iter().for_each(|effect| self.take(effect));
+    }
+
     /// The queues in all slots, dying ones too.
     pub fn queues(&self) -> impl Iterator<Item = (QueueId, &Arc<QueueSpec>)> {
         self.shards.iter().enumerate().flat_map(|(at, shard)| shard.queues(ShardId(at as u16)))
@@ -144,6 +156,7 @@ impl World {
             Effect::CreateQueue { spec, .. } => shard.create(id, spec),
             Effect::Broadcast { version, change, .. } => shard.apply(version, &change),
             Effect::QueueGone { id } => shard.free(id),
+            Effect::EndQueue { id } => shard.kill_if_live(id),
             Effect::Reply { to, outcome } => self.answered(to, outcome),
             Effect::Record { .. } => unreachable!("records go to no shard"),
         }
@@ -190,6 +203,7 @@ impl World {
         match effect {
             Effect::Record { record, .. } => self.records.push((self.log.len(), record)),
             Effect::CreateQueue { on, .. } => self.shards[on.index()].from_control.push_back(effect),
+            Effect::EndQueue { id } => self.shards[id.shard.index()].from_control.push_back(effect),
             Effect::QueueGone { id } => {
                 self.gone.push(id);
                 self.shards[id.shard.index()].from_control.push_back(effect);
@@ -206,6 +220,9 @@ impl World {
     }
 
     fn answered(&mut self, to: Requester, outcome: Outcome) {
+        if to.connection.slot == DELETES_VHOST {
+            return self.vhost_replies.push(outcome);
+        }
         let asked = self.outstanding.remove(&to.connection);
         let (request, since) = asked.expect("an answer to who waits for it");
         assert_eq!(request.requester(), to);
@@ -232,6 +249,17 @@ impl Shard {
         slot.queue = Some(spec.clone());
         let id = QueueId { shard, slot: index as u32, generation: slot.generation };
         self.to_control.push_back(Report::Created(spec, id));
+    }
+
+    fn kill_if_live(&mut self, id: QueueId) {
+        let slot = &mut self.slots[id.slot as usize];
+        if slot.generation == id.generation
+            && !slot.dying
+            && let Some(spec) = slot.queue.clone()
+        {
+            slot.dying = true;
+            self.to_control.push_back(Report::Dying(spec, id));
+        }
     }
 
     fn apply(&mut self, version: u64, change: &Change) {

@@ -7,12 +7,15 @@ use super::store::wall_ms;
 use crate::mesh::doorbell::Doorbell;
 use crate::net::listener::{Accepted, Inbox};
 use crate::net::{Socket, Sockets, Turn};
+use crate::shard::desk::Done;
 use crate::shard::{Peer, Shard};
 use glommio::timer::Timer;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Lives on: its shard, within its glommio executor.
 pub struct Shell {
@@ -26,6 +29,9 @@ pub struct Shell {
     busy: Cell<bool>,
     /// Of the clockwork.
     clockwork: RefCell<Waker>,
+    /// Who waits for the answers of the desk, by ticket.
+    orders: RefCell<BTreeMap<u32, oneshot::Sender<Done>>>,
+    ticket: Cell<u32>,
     /// For what time it is set.
     alarm: RefCell<Option<Timer>>,
     alarm_at: Cell<u64>,
@@ -56,6 +62,8 @@ impl Shell {
             mesh: RefCell::new(Waker::noop().clone()),
             busy: Cell::new(false),
             clockwork: RefCell::new(Waker::noop().clone()),
+            orders: RefCell::default(),
+            ticket: Cell::new(0),
             alarm: RefCell::new(None),
             alarm_at: Cell::new(u64::MAX),
         }
@@ -99,15 +107,37 @@ impl Shell {
         while let Some(accepted) = self.inbox().arrived.pop() {
             take(accepted);
         }
+        self.take_orders(now);
         if self.common.stop.requested() {
             return Poll::Ready(());
         }
-        let parked = !self.settle(now) && self.bell().park(cx.waker(), || self.must_wake());
+        let moved = self.settle(now);
+        self.answer_orders();
+        let parked = !moved && self.bell().park(cx.waker(), || self.must_wake());
         if !parked {
             cx.waker().wake_by_ref();
         }
         self.gate.worked();
         Poll::Pending
+    }
+
+    /// What is asked at the desk.
+    fn take_orders(&self, now: u64) {
+        while let Some((order, answer)) = self.common.counters[self.index].orders.pop() {
+            let ticket = self.ticket.get();
+            self.ticket.set(ticket.wrapping_add(1));
+            self.orders.borrow_mut().insert(ticket, answer);
+            self.rooms.borrow_mut().shard.order(ticket, order, now);
+        }
+    }
+
+    fn answer_orders(&self) {
+        for (ticket, done) in self.rooms.borrow_mut().shard.take_done() {
+            if let Some(answer) = self.orders.borrow_mut().remove(&ticket) {
+                // Who asked may have gone.
+                let _ = answer.send(done);
+            }
+        }
     }
 
     /// Deadlines of the shard. The gate is not asked: this is short and must not wait.
@@ -198,7 +228,7 @@ impl Shell {
 
     /// What is left is the mesh task's.
     fn continue_later(&self, rooms: &Rooms) {
-        if rooms.has_work() {
+        if rooms.has_work() || rooms.shard.has_done() {
             self.mesh.borrow().wake_by_ref();
         }
         if rooms.shard.next_due().is_some_and(|at| at < self.alarm_at.get()) {
@@ -211,7 +241,8 @@ impl Shell {
     }
 
     fn must_wake(&self) -> bool {
-        let told = self.common.stop.requested() || !self.inbox().arrived.is_empty();
+        let orders = &self.common.counters[self.index].orders;
+        let told = self.common.stop.requested() || !self.inbox().arrived.is_empty() || !orders.is_empty();
         told || self.rooms.borrow().shard.must_wake()
     }
 }

@@ -4,3 +4,4 @@ mod alarm;
 mod hostile;
 mod limits;
 mod process;
+mod vhosts;

@@ -1,0 +1,57 @@
+//! How answers look: RabbitMQ's codes, and its words for what is wrong.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+/// Why there is nothing else to answer.
+#[derive(Debug)]
+pub enum Refusal {
+    /// No user, or not the right password. `reason` is left out if there was none.
+    Unauthenticated { tried: bool },
+    NotFound,
+    BadRequest(String),
+    /// The server stops, or has too much to do.
+    Unavailable,
+}
+
+pub type Answer = Result<Response, Refusal>;
+
+pub fn body(value: impl Serialize) -> Answer {
+    Ok(([(header::CACHE_CONTROL, "no-cache"), (header::VARY, VARY)], Json(value)).into_response())
+}
+
+/// 201 for what was not there, 204 for what was.
+pub fn put(existed: bool) -> Answer {
+    Ok(if existed { StatusCode::NO_CONTENT } else { StatusCode::CREATED }.into_response())
+}
+
+pub fn deleted() -> Answer {
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let basic = [(header::WWW_AUTHENTICATE, "Basic realm=\"RabbitMQ Management\"")];
+        match self {
+            Refusal::Unauthenticated { tried: false } => (StatusCode::UNAUTHORIZED, basic).into_response(),
+            Refusal::Unauthenticated { tried: true } => {
+                let text = json!({"error": "not_authorized", "reason": "Login failed"});
+                (StatusCode::UNAUTHORIZED, basic, Json(text)).into_response()
+            }
+            Refusal::NotFound => {
+                let text = json!({"error": "Object Not Found", "reason": "Not Found"});
+                (StatusCode::NOT_FOUND, Json(text)).into_response()
+            }
+            Refusal::BadRequest(reason) => {
+                (StatusCode::BAD_REQUEST, Json(json!({"error": "bad_request", "reason": reason})))
+                    .into_response()
+            }
+            Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    }
+}
+
+const VARY: &str = "accept, accept-encoding, origin";

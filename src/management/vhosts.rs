@@ -1,0 +1,120 @@
+//! `/api/vhosts`
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::{self, Answer, Refusal};
+use super::login::User;
+use crate::ids::Name;
+use crate::shard::desk::{Done, Order};
+use crate::shard::start::Common;
+use crate::topology::Outcome;
+
+/// What is told of a vhost; kept by the broker as JSON.
+#[derive(Serialize, Deserialize, Default, PartialEq, Debug)]
+#[serde(default)]
+struct About {
+    description: String,
+    /// Names, or one text with commas.
+    tags: Tags,
+    #[serde(rename = "defaultqueuetype", alias = "default_queue_type")]
+    default_queue_type: Option<String>,
+    tracing: bool,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(untagged)]
+enum Tags {
+    List(Vec<String>),
+    Text(String),
+}
+
+impl Default for Tags {
+    fn default() -> Tags {
+        Tags::List(Vec::new())
+    }
+}
+
+impl Tags {
+    fn list(&self) -> Vec<String> {
+        match self {
+            Tags::List(tags) => tags.clone(),
+            Tags::Text(text) => {
+                let tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+                tags.map(str::to_owned).collect()
+            }
+        }
+    }
+}
+
+pub async fn list(_: User, State(common): State<Common>) -> Answer {
+    answer::body(all(&common).await?)
+}
+
+pub async fn one(_: User, State(common): State<Common>, Path(name): Path<String>) -> Answer {
+    let found = all(&common).await?.into_iter().find(|vhost| vhost["name"] == name.as_str());
+    answer::body(found.ok_or(Refusal::NotFound)?)
+}
+
+pub async fn put(_: User, State(common): State<Common>, Path(name): Path<String>, body: Bytes) -> Answer {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(Refusal::BadRequest(format!("the name of a vhost has 1 to {NAME_BYTES_MAX} octets")));
+    }
+    let about: About = if body.is_empty() {
+        About::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|_| Refusal::BadRequest("not_json".to_owned()))?
+    };
+    let about = serde_json::to_vec(&about).expect("a struct of texts is JSON");
+    let order = Order::DeclareVhost { vhost: named(&name), about: Name::from(about) };
+    match common.ask(order).await {
+        Some(Done::Vhost { existed, outcome: Outcome::Ok }) => answer::put(existed),
+        Some(Done::Vhost { .. }) => {
+            Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted")))
+        }
+        _ => Err(Refusal::Unavailable),
+    }
+}
+
+pub async fn delete(_: User, State(common): State<Common>, Path(name): Path<String>) -> Answer {
+    match common.ask(Order::DeleteVhost { vhost: named(&name) }).await {
+        Some(Done::Vhost { outcome: Outcome::Ok, .. }) => answer::deleted(),
+        Some(Done::Vhost { .. } | Done::NotFound) => Err(Refusal::NotFound),
+        _ => Err(Refusal::Unavailable),
+    }
+}
+
+async fn all(common: &Common) -> Result<Vec<Value>, Refusal> {
+    let Some(Done::Vhosts(vhosts)) = common.ask(Order::Vhosts).await else {
+        return Err(Refusal::Unavailable);
+    };
+    Ok(vhosts.iter().map(|(name, about)| shown(name, about)).collect())
+}
+
+fn shown(name: &[u8], about: &[u8]) -> Value {
+    let mut about: About = serde_json::from_slice(about).unwrap_or_default();
+    if name == b"/" && about == About::default() {
+        about.description = "Default virtual host".to_owned();
+    }
+    let queue_type = about.default_queue_type.as_deref().unwrap_or("undefined");
+    let tags = about.tags.list();
+    json!({
+        "name": String::from_utf8_lossy(name),
+        "description": about.description,
+        "tags": tags,
+        "default_queue_type": queue_type,
+        "tracing": about.tracing,
+        "protected_from_deletion": false,
+        "metadata": {"description": about.description, "tags": tags, "default_queue_type": queue_type},
+        "cluster_state": {"haremq@localhost": "running"},
+    })
+}
+
+fn named(name: &str) -> Name {
+    Name::from(name.as_bytes())
+}
+
+/// connection.open has no more for it.
+const NAME_BYTES_MAX: usize = 255;
