@@ -11,6 +11,7 @@ use crate::body::Id;
 use crate::consumer::{self, How, Settled};
 use crate::inspector::Found;
 use crate::judge;
+use crate::names::NamesLog;
 use crate::plan::{BRIEF, DEAD, QUEUES, QueueIndex, ROUTES, Rule};
 use crate::publisher::{Fate, Log, Sent};
 use crate::transactor::{Transaction, TxLog};
@@ -20,6 +21,7 @@ pub struct Round {
     /// By number of the client.
     pub logs: Vec<(u16, TxLog)>,
     pub consumed: Vec<consumer::Log>,
+    pub names: NamesLog,
     pub ended: Instant,
     pub ending: Ending,
     pub shards: u16,
@@ -108,15 +110,17 @@ impl Book {
         for settled in round.consumed.iter().flat_map(|log| &log.settled) {
             self.settle(settled, sure(settled.at));
         }
-        for (queue, id) in round.logs.iter().flat_map(|(_, log)| &log.acked) {
+        let commits = || {
+            let all = round.logs.iter();
+            all.flat_map(|(client, log)| log.commits.iter().map(move |commit| (*client, commit)))
+        };
+        let (done, open): (Vec<_>, Vec<_>) = commits().partition(|(_, commit)| commit.heard.is_some());
+        for (queue, id) in done.iter().flat_map(|(_, commit)| &commit.acked) {
             self.stands[*queue].remove(id);
         }
         self.ending = Some(round.ending);
-        self.open =
-            round.logs.iter().filter_map(|(client, log)| self.acks_of(*client, log.open.as_ref()?)).collect();
-        for (open, transaction) in
-            self.open.iter_mut().zip(round.logs.iter().filter_map(|(_, log)| log.open.as_ref()))
-        {
+        self.open = open.iter().map(|(client, commit)| self.acks_of(*client, commit)).collect();
+        for (open, (_, transaction)) in self.open.iter_mut().zip(open) {
             open.is_one = round.shards == 1;
             open.published = places(&self.stands, open.client, transaction);
         }
@@ -221,7 +225,7 @@ impl Book {
     }
 
     /// Whether they count is open.
-    fn acks_of(&mut self, client: u16, open: &Transaction) -> Option<OpenCommit> {
+    fn acks_of(&mut self, client: u16, open: &Transaction) -> OpenCommit {
         let mut acked = Vec::new();
         for (queue, id) in &open.acked {
             let Some(stand) = self.stands[*queue].get_mut(id) else { continue };
@@ -230,7 +234,7 @@ impl Book {
             }
             (stand.must, stand.settled) = (false, true);
         }
-        Some(OpenCommit { client, published: Vec::new(), acked, is_one: false })
+        OpenCommit { client, published: Vec::new(), acked, is_one: false }
     }
 }
 

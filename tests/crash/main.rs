@@ -22,6 +22,7 @@ mod inspector;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod load;
 mod names;
 mod plan;
 mod publisher;

@@ -2,6 +2,7 @@
 //! states a restarted server shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use haremq::amqp::{Method, Table, TableWriter};
 
@@ -54,16 +55,18 @@ pub struct Placed {
     /// Which of all queues that had the name.
     pub which: u32,
     pub fate: Fate,
+    /// When that was heard.
+    pub heard: Option<Instant>,
 }
 
 /// What a channel did, from some state on.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NamesLog {
     /// The number of the first operation; no two have the same.
     pub first: u32,
     pub ops: Vec<Op>,
-    /// So many of them were answered.
-    pub oks: usize,
+    /// When the first of them were answered.
+    pub oks: Vec<Instant>,
     pub placed: Vec<Placed>,
 }
 
@@ -206,7 +209,7 @@ pub fn explain(
     for start in starts {
         let mut names = start.clone();
         let mut ops = (log.first..).zip(&log.ops);
-        ops.by_ref().take(log.oks).for_each(|(number, op)| names.apply(op, number));
+        ops.by_ref().take(log.oks.len()).for_each(|(number, op)| names.apply(op, number));
         loop {
             let differences = names.differences(placed, shown);
             match differences.is_empty() {
@@ -224,9 +227,9 @@ pub fn explain(
     }
     let open = format!(
         "after {} of {} operations; the open ones: {:?}",
-        log.oks,
+        log.oks.len(),
         log.ops.len(),
-        &log.ops[log.oks..]
+        &log.ops[log.oks.len()..]
     );
     let last = wrong.pop().unwrap_or_default();
     Err([vec![open], wrong.into_iter().next().unwrap_or_default(), last].concat())

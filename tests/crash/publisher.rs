@@ -13,7 +13,7 @@ use crate::dice::Dice;
 use crate::plan::{ROUTES, URGENT};
 
 /// All that one channel sent, by number.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Log {
     pub sent: Vec<Sent>,
     /// The longest that one waited for its answer, answered or not.
@@ -27,6 +27,8 @@ pub struct Sent {
     pub style: Style,
     pub fate: Fate,
     pub at: Instant,
+    /// When its fate was heard.
+    pub heard: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,8 +112,7 @@ impl Publisher {
         for _ in 0..self.dice.between(1, self.burst_max) {
             let weights: Vec<u32> = ROUTES.iter().map(|route| route.weight).collect();
             let route = self.dice.weighted(&weights) as u8;
-            let sent =
-                Sent { route, style: style(&mut self.dice, route), fate: Fate::Unknown, at: Instant::now() };
+            let sent = Sent::new(route, style(&mut self.dice, route));
             frames.extend(self.log.publication(self.number, sent));
             self.unanswered.insert(self.log.sent.len() as u64);
         }
@@ -145,9 +146,19 @@ impl Publisher {
         for tag in tags {
             self.unanswered.remove(&tag);
             let sent = &mut self.log.sent[tag as usize - 1];
-            sent.fate = fate;
+            sent.hear(fate);
             self.log.slowest = self.log.slowest.max(sent.at.elapsed());
         }
+    }
+}
+
+impl Sent {
+    pub fn new(route: u8, style: Style) -> Sent {
+        Sent { route, style, fate: Fate::Unknown, at: Instant::now(), heard: None }
+    }
+
+    pub fn hear(&mut self, fate: Fate) {
+        (self.fate, self.heard) = (fate, Some(Instant::now()));
     }
 }
 

@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 use crate::book::{Book, Ending, Round};
 use crate::client::Client;
 use crate::common::{Broker, haremq};
-use crate::consumer::Consumer;
-use crate::declarer::Declarer;
 use crate::dice::Dice;
 use crate::inspector::Inspector;
+use crate::load::Load;
 use crate::names::{Names, NamesLog, Placed, explain};
-use crate::plan::{DEAD, LEGAL, PLAIN, WORK, declare_all};
+use crate::plan::{DEAD, declare_all};
 use crate::publisher::{Fate, Publisher};
-use crate::transactor::{Transactor, TxLog};
+use crate::transactor::TxLog;
 
 pub struct World {
     seed: u64,
@@ -236,67 +235,28 @@ impl World {
         Vec::new()
     }
 
-    fn client(&mut self) -> (u16, Dice) {
-        self.clients += 1;
-        (self.clients, Dice::new(self.dice.next()))
-    }
-
     /// Everybody does what they do until the server is no more.
     fn load_and_end(&mut self, mut broker: Broker) {
-        let server = broker.amqp;
-        let mut standing = Client::open(server);
-        declare_all(&mut standing);
-        let publishers: Vec<_> = (0..4).map(|_| self.client()).collect();
-        let publishers: Vec<_> = publishers
-            .into_iter()
-            .map(|(number, dice)| (number, Publisher::new(server, number, dice)))
-            .collect();
-        let transactors: Vec<_> = (0..2).map(|_| self.client()).collect();
-        let transactors: Vec<_> = transactors
-            .into_iter()
-            .map(|(number, dice)| (number, Transactor::new(server, number, dice)))
-            .collect();
-        let consumers = [&[PLAIN, LEGAL][..], &[WORK][..]];
-        let consumers = consumers.map(|queues| Consumer::new(server, queues, Dice::new(self.dice.next())));
-        let (number, dice) = self.client();
-        let declarer = Declarer::new(server, number, self.names[0].clone(), self.ops, dice);
-
+        let names = self.names[0].clone();
+        let load = Load::new(broker.amqp, &mut self.clients, names, self.ops, &mut self.dice);
         let life = Duration::from_millis(self.dice.between(50, 1_500) as u64);
-        let stops = self.dice.chance(12);
-        let (round, names_log) = thread::scope(|scope| {
-            let publishers: Vec<_> =
-                publishers.into_iter().map(|(number, it)| (number, scope.spawn(|| it.run()))).collect();
-            let transactors: Vec<_> =
-                transactors.into_iter().map(|(number, it)| (number, scope.spawn(|| it.run()))).collect();
-            let consumers = consumers.map(|it| scope.spawn(|| it.run()));
-            let declarer = scope.spawn(|| declarer.run());
-            thread::sleep(life);
-            // What was said later may not be heard.
-            let ended = Instant::now();
-            if stops {
+        let ending = if self.dice.chance(12) { Ending::Stopped } else { Ending::Killed };
+        let round = load.run(life, self.shards, || {
+            if ending == Ending::Stopped {
                 broker.terminate(TIME_TO_STOP).expect("a server stops whatever is done to it");
             } else {
                 broker.kill();
             }
-            let published = publishers.into_iter().map(|(number, it)| (number, TxLog::from(join(it))));
-            let committed = transactors.into_iter().map(|(number, it)| (number, join(it)));
-            let round = Round {
-                logs: published.chain(committed).collect(),
-                consumed: consumers.map(join).into(),
-                ended,
-                ending: if stops { Ending::Stopped } else { Ending::Killed },
-                shards: self.shards,
-            };
-            (round, join(declarer))
+            ending
         });
-        self.tally.kills += usize::from(!stops);
-        self.end(round, names_log);
+        self.tally.kills += usize::from(ending == Ending::Killed);
+        self.end(round);
         if self.dice.chance(40) {
             self.shards = self.dice.between(1, 3) as u16;
         }
     }
 
-    fn end(&mut self, round: Round, names_log: NamesLog) {
+    fn end(&mut self, mut round: Round) {
         let faults = round.logs.iter().flat_map(|(_, log)| &log.log.faults);
         let faults: Vec<&String> = faults.chain(round.consumed.iter().flat_map(|log| &log.faults)).collect();
         assert!(faults.is_empty(), "seed {}, under load:\n{faults:#?}\n", self.seed);
@@ -306,24 +266,27 @@ impl World {
         tally.answer_ms = tally.answer_ms.max(slowest.as_millis());
         tally.published += sent().count();
         tally.confirmed += sent().filter(|sent| sent.fate == Fate::Confirmed).count();
-        tally.commits += round.logs.iter().map(|(_, log)| log.commits).sum::<usize>();
-        tally.open_commits += round.logs.iter().filter(|(_, log)| log.open.is_some()).count();
+        let (done, open): (Vec<_>, Vec<_>) =
+            round.logs.iter().flat_map(|(_, log)| &log.commits).partition(|commit| commit.heard.is_some());
+        tally.commits += done.len();
+        tally.open_commits += open.len();
         tally.settled += round.consumed.iter().map(|log| log.settled.len()).sum::<usize>();
-        tally.changes += names_log.oks;
-        tally.open_changes += names_log.ops.len() - names_log.oks;
-        self.ops += names_log.ops.len() as u32;
-        self.names_log = names_log;
+        self.names_log = std::mem::take(&mut round.names);
+        tally.changes += self.names_log.oks.len();
+        tally.open_changes += self.names_log.ops.len() - self.names_log.oks.len();
+        self.ops += self.names_log.ops.len() as u32;
         self.book.ended(round);
     }
 
     /// Messages that nobody but us will see, all of them confirmed.
     fn add_some(&mut self, server: SocketAddr) -> Round {
         declare_all(&mut Client::open(server));
-        let (number, dice) = self.client();
-        let log = Publisher::new(server, number, dice).publish(120);
+        self.clients += 1;
+        let log = Publisher::new(server, self.clients, Dice::new(self.dice.next())).publish(120);
         Round {
-            logs: vec![(number, TxLog::from(log))],
+            logs: vec![(self.clients, TxLog::from(log))],
             consumed: Vec::new(),
+            names: NamesLog::default(),
             ended: Instant::now(),
             ending: Ending::Killed,
             shards: self.shards,
@@ -334,8 +297,4 @@ impl World {
 fn stop(broker: &mut Broker) {
     let ended = broker.terminate(TIME_TO_STOP).expect("a server that nobody uses stops");
     assert!(ended.success(), "{ended}");
-}
-
-fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
