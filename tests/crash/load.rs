@@ -45,6 +45,11 @@ impl Load {
         Load { _standing: standing, publishers, transactors, consumers, declarer }
     }
 
+    /// For a long life.
+    pub fn publish_up_to(&mut self, messages_max: usize) {
+        self.publishers.iter_mut().for_each(|(_, it)| it.publish_up_to(messages_max));
+    }
+
     /// Everybody does what they do until the server is no more: `end` sees to that.
     pub fn run(self, life: Duration, shards: u16, end: impl FnOnce() -> Ending) -> Round {
         thread::scope(|scope| {

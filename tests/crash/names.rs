@@ -12,6 +12,8 @@ use crate::dice::Dice;
 use crate::publisher::Fate;
 
 pub const QUEUES: [&str; 6] = ["c0", "c1", "c2", "c3", "c4", "c5"];
+/// One is of class os.
+pub const OS: usize = 2;
 pub const EXCHANGES: [(&str, &str); 3] = [("x0", "direct"), ("x1", "fanout"), ("x2", "topic")];
 pub const KEYS: [&str; 2] = ["k0", "k1"];
 
@@ -321,7 +323,7 @@ fn arguments(queue: usize) -> Vec<u8> {
     let table = TableWriter::new();
     let table = match queue {
         1 => table.i32("x-max-priority", 3).string("x-queue-mode", "lazy"),
-        2 => table.string("x-durability", "os"),
+        OS => table.string("x-durability", "os"),
         3 => table.string("x-durability", "fsync").i32("x-message-ttl", 86_400_000),
         4 => table.string("x-queue-type", "quorum").i32("x-delivery-limit", 10_000),
         5 => table.string("x-dead-letter-exchange", "nowhere").bool("x-single-active-consumer", true),

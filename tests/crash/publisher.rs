@@ -49,11 +49,12 @@ pub struct Publisher {
     /// How many may be unanswered.
     window: usize,
     burst_max: usize,
+    messages_max: usize,
     unanswered: BTreeSet<u64>,
     log: Log,
 }
 
-/// Of one publisher.
+/// Of one publisher, if nobody wants more.
 const MESSAGES_MAX: usize = 1_500;
 
 impl Publisher {
@@ -69,9 +70,14 @@ impl Publisher {
             dice,
             window,
             burst_max,
+            messages_max: MESSAGES_MAX,
             unanswered: BTreeSet::new(),
             log: Log::default(),
         }
+    }
+
+    pub fn publish_up_to(&mut self, messages_max: usize) {
+        self.messages_max = messages_max;
     }
 
     pub fn run(mut self) -> Log {
@@ -95,13 +101,13 @@ impl Publisher {
 
     /// A burst, and the answers that it takes to have room for the next.
     fn go_on(&mut self) -> Option<()> {
-        if self.log.sent.len() < MESSAGES_MAX {
+        if self.log.sent.len() < self.messages_max {
             self.burst();
         } else if self.unanswered.is_empty() {
             // Nothing more is to come but the end.
             self.hear()?;
         }
-        while self.unanswered.len() > self.window || self.log.sent.len() >= MESSAGES_MAX {
+        while self.unanswered.len() > self.window || self.log.sent.len() >= self.messages_max {
             self.hear()?;
         }
         Some(())

@@ -13,7 +13,7 @@ use crate::book::{Book, Ending, Round};
 use crate::client::Client;
 use crate::common::{Broker, haremq};
 use crate::dice::Dice;
-use crate::inspector::Inspector;
+use crate::inspector::{Found, Inspector};
 use crate::load::Load;
 use crate::names::{Names, NamesLog, Placed, explain};
 use crate::plan::{DEAD, declare_all};
@@ -24,7 +24,7 @@ pub struct World {
     seed: u64,
     dice: Dice,
     folder: PathBuf,
-    shards: u16,
+    pub shards: u16,
     /// Of the journals' segments: small ones turn often.
     segment_bytes: usize,
     clients: u16,
@@ -37,7 +37,7 @@ pub struct World {
     placed: Vec<Placed>,
     /// How long the last start took.
     start: Duration,
-    tally: Tally,
+    pub tally: Tally,
 }
 
 /// What it came to.
@@ -101,17 +101,43 @@ impl World {
         self.die_at_rest();
         let broker = self.start();
         self.inspect(broker.amqp, ROUNDS + 2);
-        // Nothing that a kill leaves behind is damage. It may leave a file in which nothing is yet.
+        let worries = self.worries(broker);
+        assert!(worries.is_empty(), "seed {}: {worries:#?}", self.seed);
+        self.tally
+    }
+
+    /// The first server, and a load that is about to begin. Queues that do not say are of class fsync.
+    pub fn begin(&mut self) -> (Broker, Load) {
+        self.shards = self.dice.between(1, 3) as u16;
+        let broker = Broker::start_on(&self.folder, &self.arguments_with("fsync"));
+        let load = self.load(broker.amqp);
+        (broker, load)
+    }
+
+    /// A server on what a power cut left after that; what is wrong there.
+    pub fn after(&mut self, round: Round, shards: u16) -> Vec<String> {
+        self.end(round);
+        self.shards = shards;
+        let broker = self.start();
+        let (inspector, found, mut faults) = self.look(broker.amqp);
+        self.settle_some(inspector, &found);
+        faults.extend(self.worries(broker));
+        faults
+    }
+
+    /// Nothing that a kill leaves behind is damage. It may leave a file in which nothing is yet.
+    fn worries(&self, broker: Broker) -> Vec<String> {
         let log = broker.log();
         let is_worry =
             |line: &&str| line.contains(" ERROR ") || line.contains("records of what is not there");
-        let worries: Vec<&str> = log.lines().filter(is_worry).collect();
-        assert!(worries.is_empty(), "seed {}: {worries:#?}", self.seed);
+        let mut worries: Vec<String> = log.lines().filter(is_worry).map(str::to_owned).collect();
         drop(broker);
         let verify =
             haremq(["store", "verify"]).arg(self.folder.join("data")).output().expect("the binary is built");
-        assert!(verify.status.success(), "seed {}: {}", self.seed, String::from_utf8_lossy(&verify.stdout));
-        self.tally
+        if !verify.status.success() {
+            worries.push(String::from_utf8_lossy(&verify.stdout).into_owned());
+        }
+        worries
     }
 
     /// Fresh messages, then a stop in order: all is there, and what was not delivered is not marked.
@@ -148,13 +174,19 @@ impl World {
         broker
     }
 
-    fn arguments(&mut self) -> [String; 3] {
+    fn arguments(&mut self) -> [String; 4] {
         // Queues keep the class that they were declared with, and either survives a kill.
         let durability = if self.dice.chance(25) { "os" } else { "fsync" };
+        self.arguments_with(durability)
+    }
+
+    fn arguments_with(&self, durability: &str) -> [String; 4] {
         [
             format!("--shards={}", self.shards),
             format!("--segment-bytes={}", self.segment_bytes),
             format!("--durability={durability}"),
+            // That of a power cut is small.
+            "--disk-free-min=16MB".to_owned(),
         ]
     }
 
@@ -187,6 +219,15 @@ impl World {
         if self.book.ending.is_none() {
             declare_all(&mut Client::open(server));
         }
+        let (inspector, found, faults) = self.look(server);
+        if !faults.is_empty() {
+            panic!("seed {}, round {round}: {}", self.seed, tell(&faults));
+        }
+        self.settle_some(inspector, &found);
+    }
+
+    /// Everything that is there, and what is wrong with it.
+    fn look(&mut self, server: SocketAddr) -> (Inspector, Vec<Vec<Found>>, Vec<String>) {
         let mut inspector = Inspector::open(server);
         if self.book.ending.is_some() {
             inspector.look_for_the_transient();
@@ -198,13 +239,12 @@ impl World {
         let mut faults = std::mem::take(&mut inspector.faults);
         faults.extend(self.book.judge(&found));
         faults.extend(self.judge_names(&inspector));
-        if !faults.is_empty() {
-            let first = faults.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("\n");
-            panic!("seed {}, round {round}: {} things are wrong:\n{first}\n", self.seed, faults.len());
-        }
-
         self.tally.found += found.iter().map(Vec::len).sum::<usize>();
         self.tally.letters += found[DEAD].len();
+        (inspector, found, faults)
+    }
+
+    fn settle_some(&mut self, inspector: Inspector, found: &[Vec<Found>]) {
         // Dice of their own: how many messages there are depends on time.
         let mut dice = Dice::new(self.dice.next());
         let mut acks = Vec::new();
@@ -229,7 +269,7 @@ impl World {
             }
             Err(wrong) => return wrong,
         }
-        if inspector.unmarked > 0 && self.book.ending == Some(Ending::Killed) {
+        if inspector.unmarked > 0 && self.book.ending != Some(Ending::Stopped) {
             return vec![format!("{} messages of names that come and go are not marked", inspector.unmarked)];
         }
         Vec::new()
@@ -237,8 +277,7 @@ impl World {
 
     /// Everybody does what they do until the server is no more.
     fn load_and_end(&mut self, mut broker: Broker) {
-        let names = self.names[0].clone();
-        let load = Load::new(broker.amqp, &mut self.clients, names, self.ops, &mut self.dice);
+        let load = self.load(broker.amqp);
         let life = Duration::from_millis(self.dice.between(50, 1_500) as u64);
         let ending = if self.dice.chance(12) { Ending::Stopped } else { Ending::Killed };
         let round = load.run(life, self.shards, || {
@@ -254,6 +293,10 @@ impl World {
         if self.dice.chance(40) {
             self.shards = self.dice.between(1, 3) as u16;
         }
+    }
+
+    fn load(&mut self, server: SocketAddr) -> Load {
+        Load::new(server, &mut self.clients, self.names[0].clone(), self.ops, &mut self.dice)
     }
 
     fn end(&mut self, mut round: Round) {
@@ -292,6 +335,12 @@ impl World {
             shards: self.shards,
         }
     }
+}
+
+/// The first of them.
+pub fn tell(faults: &[String]) -> String {
+    let first = faults.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("\n");
+    format!("{} things are wrong:\n{first}\n", faults.len())
 }
 
 fn stop(broker: &mut Broker) {
