@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -41,7 +42,7 @@ struct Daemon {
     device: PathBuf,
 }
 
-pub const BYTES: u64 = 512 << 20;
+pub const BYTES: u64 = 1 << 30;
 
 const TIME_TO_SHOW: Duration = Duration::from_secs(20);
 const PACE: Duration = Duration::from_micros(500);
@@ -59,7 +60,7 @@ pub fn is_possible() -> bool {
         if Command::new(tool).arg("--version").stdin(Stdio::null()).output().is_err() {
             let is_ci = std::env::var("CI").as_deref() == Ok("true");
             assert!(!is_ci, "{tool} ({package}) was not found, and CI is to test everything");
-            eprintln!("SKIPPED: {tool} ({package}) was not found");
+            skipped(&format!("{tool} ({package}) was not found"));
             return false;
         }
     }
@@ -71,9 +72,14 @@ pub fn is_possible() -> bool {
     let fuse = fuse.map_err(|error| format!("/dev/fuse: {error}"));
     let refused = fuse.and_then(|_| Mount::new(&file, &scratch.path.join("mounted"))).err();
     if let Some(refused) = &refused {
-        eprintln!("SKIPPED: this machine does not let us make disks: {refused}");
+        skipped(&format!("this machine does not let us make disks: {refused}"));
     }
     refused.is_none()
+}
+
+/// Also where the test's own output is not shown.
+fn skipped(why: &str) {
+    let _ = writeln!(io::stderr(), "SKIPPED: power cuts: {why}");
 }
 
 impl Scratch {
@@ -131,6 +137,7 @@ impl Daemon {
         for (file, bytes) in [(&raw, BYTES), (&log, 0), (&device, 0)] {
             File::create(file).and_then(|file| file.set_len(bytes)).expect("our own folder");
         }
+        // What the machine does about a flush does not matter here, and would take most of the time.
         let file = |name: &str, path: &Path| {
             format!("driver=file,node-name={name},cache.no-flush=on,filename={}", path.display())
         };
@@ -190,7 +197,8 @@ impl Drop for Mount {
 
 /// All of it written now, and nothing thrown away.
 fn make_file_system(file: &Path) -> Result<(), String> {
-    let options = ["-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", "-J", "size=8"];
+    let options =
+        ["-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", "-i", "65536", "-J", "size=8"];
     run("mkfs.ext4", options.map(OsStr::new).into_iter().chain([file.as_os_str()]))
 }
 

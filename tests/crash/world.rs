@@ -135,7 +135,8 @@ impl World {
         let verify =
             haremq(["store", "verify"]).arg(self.folder.join("data")).output().expect("the binary is built");
         if !verify.status.success() {
-            worries.push(String::from_utf8_lossy(&verify.stdout).into_owned());
+            let told = [verify.stdout, verify.stderr].concat();
+            worries.push(format!("store verify: {}, {}", verify.status, String::from_utf8_lossy(&told)));
         }
         worries
     }
