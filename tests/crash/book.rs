@@ -11,15 +11,18 @@ use crate::body::Id;
 use crate::consumer::{self, How, Settled};
 use crate::inspector::Found;
 use crate::judge;
-use crate::plan::{BRIEF, DEAD, QUEUES, QueueIndex, ROUTES, Rule};
+use crate::names::{self, NamesLog};
+use crate::plan::{BRIEF, DEAD, OS, QUEUES, QueueIndex, ROUTES, Rule};
 use crate::publisher::{Fate, Log, Sent};
 use crate::transactor::{Transaction, TxLog};
 
 /// All that clients of one server did, and when it ended.
+#[derive(Clone)]
 pub struct Round {
     /// By number of the client.
     pub logs: Vec<(u16, TxLog)>,
     pub consumed: Vec<consumer::Log>,
+    pub names: NamesLog,
     pub ended: Instant,
     pub ending: Ending,
     pub shards: u16,
@@ -31,6 +34,8 @@ pub enum Ending {
     Killed,
     /// In order.
     Stopped,
+    /// With the power of the machine.
+    PowerCut,
 }
 
 /// A message in a queue.
@@ -82,6 +87,24 @@ pub struct Book {
     pub ending: Option<Ending>,
 }
 
+impl Round {
+    /// The same if the power was cut, not long after `at`: what was heard by then was promised, all else may be so or not.
+    pub fn cut(&self, at: Instant) -> Round {
+        let mut round = Round { ended: at, ending: Ending::PowerCut, ..self.clone() };
+        let is_late = |heard: Option<Instant>| heard.is_some_and(|heard| heard > at);
+        for (_, TxLog { log, commits }) in &mut round.logs {
+            let late = log.sent.iter_mut().filter(|it| it.fate == Fate::Confirmed && is_late(it.heard));
+            late.for_each(|sent| sent.fate = Fate::Unknown);
+            commits.iter_mut().filter(|it| is_late(it.heard)).for_each(|commit| commit.heard = None);
+        }
+        let NamesLog { oks, placed, .. } = &mut round.names;
+        oks.retain(|heard| *heard <= at);
+        let open = placed.iter_mut().filter(|it| is_late(it.heard) || it.queue == names::OS);
+        open.for_each(|placed| placed.fate = Fate::Unknown);
+        round
+    }
+}
+
 /// A server records what consumers settle after 50 ms at the latest, and writes it as soon as the write before is done.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
@@ -97,6 +120,7 @@ impl Book {
         // What was acknowledged before a connection closed in order is known to a server that stops in order.
         let is_stopped = round.ending == Ending::Stopped;
         self.let_go(|queue, at| sure(at) || is_stopped && queue != BRIEF);
+        self.ending = Some(round.ending);
         for (client, log) in &round.logs {
             self.publish(*client, &log.log);
         }
@@ -108,15 +132,16 @@ impl Book {
         for settled in round.consumed.iter().flat_map(|log| &log.settled) {
             self.settle(settled, sure(settled.at));
         }
-        for (queue, id) in round.logs.iter().flat_map(|(_, log)| &log.acked) {
-            self.stands[*queue].remove(id);
+        let commits = || {
+            let all = round.logs.iter();
+            all.flat_map(|(client, log)| log.commits.iter().map(move |commit| (*client, commit)))
+        };
+        let (done, open): (Vec<_>, Vec<_>) = commits().partition(|(_, commit)| commit.heard.is_some());
+        for (queue, id) in done.iter().flat_map(|(_, commit)| &commit.acked) {
+            self.take(*queue, id);
         }
-        self.ending = Some(round.ending);
-        self.open =
-            round.logs.iter().filter_map(|(client, log)| self.acks_of(*client, log.open.as_ref()?)).collect();
-        for (open, transaction) in
-            self.open.iter_mut().zip(round.logs.iter().filter_map(|(_, log)| log.open.as_ref()))
-        {
+        self.open = open.iter().map(|(client, commit)| self.acks_of(*client, commit)).collect();
+        for (open, (_, transaction)) in self.open.iter_mut().zip(open) {
             open.is_one = round.shards == 1;
             open.published = places(&self.stands, open.client, transaction);
         }
@@ -193,8 +218,8 @@ impl Book {
             if !sent.style.persistent || matches!(sent.fate, Fate::Refused | Fate::Dropped) {
                 continue;
             }
-            let must = sent.fate == Fate::Confirmed;
             for &queue in ROUTES[sent.route as usize].queues {
+                let must = sent.fate == Fate::Confirmed && self.keeps(queue);
                 if QUEUES[queue].rule != Rule::End {
                     self.stands[queue].insert(id, Stand { must, ..Stand::default() });
                 }
@@ -202,6 +227,20 @@ impl Book {
                     self.letters.entry(id).or_default().sent += 1;
                 }
             }
+        }
+    }
+
+    /// What was promised of it outlives what ended.
+    fn keeps(&self, queue: QueueIndex) -> bool {
+        self.ending != Some(Ending::PowerCut) || !OS.contains(&queue)
+    }
+
+    /// It was acknowledged, and that was promised.
+    fn take(&mut self, queue: QueueIndex, id: &Id) {
+        if self.keeps(queue) {
+            self.stands[queue].remove(id);
+        } else if let Some(stand) = self.stands[queue].get_mut(id) {
+            (stand.must, stand.settled) = (false, true);
         }
     }
 
@@ -221,7 +260,7 @@ impl Book {
     }
 
     /// Whether they count is open.
-    fn acks_of(&mut self, client: u16, open: &Transaction) -> Option<OpenCommit> {
+    fn acks_of(&mut self, client: u16, open: &Transaction) -> OpenCommit {
         let mut acked = Vec::new();
         for (queue, id) in &open.acked {
             let Some(stand) = self.stands[*queue].get_mut(id) else { continue };
@@ -230,7 +269,7 @@ impl Book {
             }
             (stand.must, stand.settled) = (false, true);
         }
-        Some(OpenCommit { client, published: Vec::new(), acked, is_one: false })
+        OpenCommit { client, published: Vec::new(), acked, is_one: false }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::dice::Dice;
 use crate::plan::{QUEUES, QueueIndex, Rule};
 
 /// What a consumer saw and did.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Log {
     pub seen: Vec<(QueueIndex, Id)>,
     pub settled: Vec<Settled>,

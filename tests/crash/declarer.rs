@@ -1,6 +1,7 @@
 //! A channel that declares, binds and deletes what is durable, several at a time, until the server is gone.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use haremq::amqp::Method;
 
@@ -52,7 +53,7 @@ impl Declarer {
         self.client.bytes(&frames);
         for name in answers {
             self.expect(name)?;
-            self.log.oks += 1;
+            self.log.oks.push(Instant::now());
         }
         Some(())
     }
@@ -62,13 +63,14 @@ impl Declarer {
         let queue = self.dice.roll(QUEUES.len());
         let Some(which) = self.names.queues[queue] else { return Some(()) };
         let id = Id { client: self.number, number: self.published as u32 };
-        self.log.placed.push(Placed { id, queue, which, fate: Fate::Unknown });
+        self.log.placed.push(Placed { id, queue, which, fate: Fate::Unknown, heard: None });
         let style = Style { bytes: self.dice.between(16, 600), persistent: true, priority: None };
         let route = Route { exchange: "", key: QUEUES[queue], queues: &[], weight: 0, in_tx: false };
         self.client.bytes(&publication(id, OWN_ROUTE, &route, style));
         self.published += 1;
         self.expect("basic.ack")?;
-        self.log.placed.last_mut().expect("it was placed just now").fate = Fate::Confirmed;
+        let placed = self.log.placed.last_mut().expect("it was placed just now");
+        (placed.fate, placed.heard) = (Fate::Confirmed, Some(Instant::now()));
         Some(())
     }
 

@@ -113,7 +113,7 @@ impl Looked<'_> {
     fn wrong_marks(&self) -> Vec<String> {
         let is_known = !QUEUES[self.queue].consumed && !BANK.contains(&self.queue);
         let expected = |it: &Found| match self.book.ending {
-            Some(Ending::Killed) => true,
+            Some(Ending::Killed | Ending::PowerCut) => true,
             Some(Ending::Stopped) if is_known => self.stands.get(&it.id).map_or(it.redelivered, |it| it.seen),
             Some(Ending::Stopped) | None => it.redelivered,
         };

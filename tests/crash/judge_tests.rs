@@ -40,12 +40,13 @@ fn case() -> (Book, Vec<Vec<Found>>) {
     let open = [BANK[0], BANK[0], BANK[1]].map(|queue| sent(queue, Fate::Unknown));
     found[BANK[0]] = vec![mark(TRANSACTOR, 0), mark(TRANSACTOR, 1)];
     found[BANK[1]] = vec![mark(TRANSACTOR, 2)];
-    let transaction = Transaction { published: 0..3, acked: Vec::new() };
-    let open = TxLog { open: Some(transaction), ..TxLog::from(Log { sent: open.into(), ..Log::default() }) };
+    let commits = vec![Transaction { published: 0..3, ..Transaction::default() }];
+    let open = TxLog { commits, log: Log { sent: open.into(), ..Log::default() } };
     let mut book = Book::new();
     book.ended(Round {
         logs: vec![(PUBLISHER, TxLog::from(log)), (TRANSACTOR, open)],
         consumed,
+        names: NamesLog::default(),
         ended: Instant::now(),
         ending: Ending::Killed,
         shards: 1,
@@ -55,7 +56,7 @@ fn case() -> (Book, Vec<Vec<Found>>) {
 
 fn sent(queue: QueueIndex, fate: Fate) -> Sent {
     let route = ROUTES.iter().position(|route| route.queues == [queue]).expect("each has one") as u8;
-    Sent { route, style: Style { bytes: 16, persistent: true, priority: None }, fate, at: Instant::now() }
+    Sent { fate, ..Sent::new(route, Style { bytes: 16, persistent: true, priority: None }) }
 }
 
 fn mark(client: u16, number: usize) -> Found {
@@ -90,8 +91,8 @@ fn what_is_right_is_not_accused() {
 }
 
 fn quiet() -> Round {
-    let (logs, consumed) = (Vec::new(), Vec::new());
-    Round { logs, consumed, ended: Instant::now(), ending: Ending::Killed, shards: 1 }
+    let (logs, consumed, names) = (Vec::new(), Vec::new(), NamesLog::default());
+    Round { logs, consumed, names, ended: Instant::now(), ending: Ending::Killed, shards: 1 }
 }
 
 #[test]
@@ -137,11 +138,11 @@ fn names_are_as_after_some_open_operation_or_something_is_wrong() {
     let log = NamesLog {
         first: 1,
         ops: vec![Op::DeclareQueue(0), Op::DeleteQueue(0), Op::DeclareQueue(0), Op::DeclareQueue(1)],
-        oks: 1,
+        oks: vec![Instant::now()],
         placed: Vec::new(),
     };
     let id = Id { client: 1, number: 0 };
-    let placed = [Placed { id, queue: 0, which: 1, fate: Fate::Confirmed }];
+    let placed = [Placed { id, queue: 0, which: 1, fate: Fate::Confirmed, heard: None }];
     let shown = |queues: &[usize], messages: &[Id]| {
         let mut shown = Shown::default();
         queues.iter().for_each(|queue| shown.queues[*queue] = true);

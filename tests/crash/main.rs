@@ -11,19 +11,23 @@ mod common;
 mod dice;
 
 mod adoption;
+mod blocklog;
 mod body;
 mod book;
 mod client;
 mod consumer;
 mod damage;
 mod declarer;
+mod disk;
 mod frozen;
 mod inspector;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod load;
 mod names;
 mod plan;
+mod power;
 mod publisher;
 mod rules;
 mod transactor;

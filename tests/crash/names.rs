@@ -2,6 +2,7 @@
 //! states a restarted server shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use haremq::amqp::{Method, Table, TableWriter};
 
@@ -11,6 +12,8 @@ use crate::dice::Dice;
 use crate::publisher::Fate;
 
 pub const QUEUES: [&str; 6] = ["c0", "c1", "c2", "c3", "c4", "c5"];
+/// One is of class os.
+pub const OS: usize = 2;
 pub const EXCHANGES: [(&str, &str); 3] = [("x0", "direct"), ("x1", "fanout"), ("x2", "topic")];
 pub const KEYS: [&str; 2] = ["k0", "k1"];
 
@@ -54,16 +57,18 @@ pub struct Placed {
     /// Which of all queues that had the name.
     pub which: u32,
     pub fate: Fate,
+    /// When that was heard.
+    pub heard: Option<Instant>,
 }
 
 /// What a channel did, from some state on.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NamesLog {
     /// The number of the first operation; no two have the same.
     pub first: u32,
     pub ops: Vec<Op>,
-    /// So many of them were answered.
-    pub oks: usize,
+    /// When the first of them were answered.
+    pub oks: Vec<Instant>,
     pub placed: Vec<Placed>,
 }
 
@@ -206,7 +211,7 @@ pub fn explain(
     for start in starts {
         let mut names = start.clone();
         let mut ops = (log.first..).zip(&log.ops);
-        ops.by_ref().take(log.oks).for_each(|(number, op)| names.apply(op, number));
+        ops.by_ref().take(log.oks.len()).for_each(|(number, op)| names.apply(op, number));
         loop {
             let differences = names.differences(placed, shown);
             match differences.is_empty() {
@@ -224,9 +229,9 @@ pub fn explain(
     }
     let open = format!(
         "after {} of {} operations; the open ones: {:?}",
-        log.oks,
+        log.oks.len(),
         log.ops.len(),
-        &log.ops[log.oks..]
+        &log.ops[log.oks.len()..]
     );
     let last = wrong.pop().unwrap_or_default();
     Err([vec![open], wrong.into_iter().next().unwrap_or_default(), last].concat())
@@ -318,7 +323,7 @@ fn arguments(queue: usize) -> Vec<u8> {
     let table = TableWriter::new();
     let table = match queue {
         1 => table.i32("x-max-priority", 3).string("x-queue-mode", "lazy"),
-        2 => table.string("x-durability", "os"),
+        OS => table.string("x-durability", "os"),
         3 => table.string("x-durability", "fsync").i32("x-message-ttl", 86_400_000),
         4 => table.string("x-queue-type", "quorum").i32("x-delivery-limit", 10_000),
         5 => table.string("x-dead-letter-exchange", "nowhere").bool("x-single-active-consumer", true),

@@ -58,6 +58,8 @@ pub const FULL: QueueIndex = 9;
 pub const LEGAL: QueueIndex = 10;
 pub const BANK: [QueueIndex; 3] = [11, 12, 13];
 pub const DEAD: QueueIndex = 14;
+/// Those of class os: what was confirmed there outlives the server, not the machine.
+pub const OS: [QueueIndex; 2] = [WRITTEN, BANK[1]];
 
 const fn queue(
     name: &'static str,

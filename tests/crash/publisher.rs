@@ -13,7 +13,7 @@ use crate::dice::Dice;
 use crate::plan::{ROUTES, URGENT};
 
 /// All that one channel sent, by number.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Log {
     pub sent: Vec<Sent>,
     /// The longest that one waited for its answer, answered or not.
@@ -27,6 +27,8 @@ pub struct Sent {
     pub style: Style,
     pub fate: Fate,
     pub at: Instant,
+    /// When its fate was heard.
+    pub heard: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,11 +49,12 @@ pub struct Publisher {
     /// How many may be unanswered.
     window: usize,
     burst_max: usize,
+    messages_max: usize,
     unanswered: BTreeSet<u64>,
     log: Log,
 }
 
-/// Of one publisher.
+/// Of one publisher, if nobody wants more.
 const MESSAGES_MAX: usize = 1_500;
 
 impl Publisher {
@@ -67,9 +70,14 @@ impl Publisher {
             dice,
             window,
             burst_max,
+            messages_max: MESSAGES_MAX,
             unanswered: BTreeSet::new(),
             log: Log::default(),
         }
+    }
+
+    pub fn publish_up_to(&mut self, messages_max: usize) {
+        self.messages_max = messages_max;
     }
 
     pub fn run(mut self) -> Log {
@@ -93,13 +101,13 @@ impl Publisher {
 
     /// A burst, and the answers that it takes to have room for the next.
     fn go_on(&mut self) -> Option<()> {
-        if self.log.sent.len() < MESSAGES_MAX {
+        if self.log.sent.len() < self.messages_max {
             self.burst();
         } else if self.unanswered.is_empty() {
             // Nothing more is to come but the end.
             self.hear()?;
         }
-        while self.unanswered.len() > self.window || self.log.sent.len() >= MESSAGES_MAX {
+        while self.unanswered.len() > self.window || self.log.sent.len() >= self.messages_max {
             self.hear()?;
         }
         Some(())
@@ -110,8 +118,7 @@ impl Publisher {
         for _ in 0..self.dice.between(1, self.burst_max) {
             let weights: Vec<u32> = ROUTES.iter().map(|route| route.weight).collect();
             let route = self.dice.weighted(&weights) as u8;
-            let sent =
-                Sent { route, style: style(&mut self.dice, route), fate: Fate::Unknown, at: Instant::now() };
+            let sent = Sent::new(route, style(&mut self.dice, route));
             frames.extend(self.log.publication(self.number, sent));
             self.unanswered.insert(self.log.sent.len() as u64);
         }
@@ -145,9 +152,19 @@ impl Publisher {
         for tag in tags {
             self.unanswered.remove(&tag);
             let sent = &mut self.log.sent[tag as usize - 1];
-            sent.fate = fate;
+            sent.hear(fate);
             self.log.slowest = self.log.slowest.max(sent.at.elapsed());
         }
+    }
+}
+
+impl Sent {
+    pub fn new(route: u8, style: Style) -> Sent {
+        Sent { route, style, fate: Fate::Unknown, at: Instant::now(), heard: None }
+    }
+
+    pub fn hear(&mut self, fate: Fate) {
+        (self.fate, self.heard) = (fate, Some(Instant::now()));
     }
 }
 

@@ -12,14 +12,12 @@ use crate::dice::Dice;
 use crate::plan::{BANK, QUEUES, QueueIndex, ROUTES};
 use crate::publisher::{self, Fate, Log, Sent, style};
 
-/// The log of what was sent, and what was acknowledged with it.
+/// The log of what was sent, and what was committed of it.
+#[derive(Clone)]
 pub struct TxLog {
     pub log: Log,
-    /// By commits whose answer came.
-    pub acked: Vec<(QueueIndex, Id)>,
-    /// The transaction that was being committed when the server ended.
-    pub open: Option<Transaction>,
-    pub commits: usize,
+    /// The last may have no answer, if the server ended meanwhile.
+    pub commits: Vec<Transaction>,
 }
 
 /// What counts whole or not at all.
@@ -28,6 +26,8 @@ pub struct Transaction {
     /// Numbers of what it published.
     pub published: std::ops::Range<usize>,
     pub acked: Vec<(QueueIndex, Id)>,
+    /// When the answer to its commit came.
+    pub heard: Option<Instant>,
 }
 
 pub struct Transactor {
@@ -39,9 +39,7 @@ pub struct Transactor {
     held: Vec<Held>,
     /// Where the running transaction begins.
     from: usize,
-    acked: Vec<(QueueIndex, Id)>,
-    open: Option<Transaction>,
-    commits: usize,
+    commits: Vec<Transaction>,
 }
 
 struct Held {
@@ -64,19 +62,16 @@ impl Transactor {
             log: Log::default(),
             held: Vec::new(),
             from: 0,
-            acked: Vec::new(),
-            open: None,
-            commits: 0,
+            commits: Vec::new(),
         }
     }
 
     pub fn run(mut self) -> TxLog {
         while self.transact().is_some() {}
         // What was not committed is not published.
-        let from = self.open.as_ref().map_or(self.from, |open| open.published.end);
+        let from = self.commits.last().map_or(0, |last| last.published.end).max(self.from);
         self.log.sent[from..].iter_mut().for_each(|sent| sent.fate = Fate::Dropped);
-        let Transactor { log, acked, open, commits, .. } = self;
-        TxLog { log, acked, open, commits }
+        TxLog { log: self.log, commits: self.commits }
     }
 
     fn transact(&mut self) -> Option<()> {
@@ -126,8 +121,7 @@ impl Transactor {
             if is_large {
                 style.bytes = self.dice.between(20_000, 100_000);
             }
-            let sent = Sent { route, style, fate: Fate::Unknown, at: Instant::now() };
-            frames.extend(self.log.publication(self.number, sent));
+            frames.extend(self.log.publication(self.number, Sent::new(route, style)));
         }
         self.client.bytes(&frames);
     }
@@ -135,16 +129,15 @@ impl Transactor {
     fn commit(&mut self) -> Option<()> {
         let acked: Vec<_> = self.held.iter().filter(|held| held.acked).map(|held| held.of).collect();
         let published = self.from..self.log.sent.len();
-        self.open = Some(Transaction { published: published.clone(), acked });
+        self.commits.push(Transaction { published: published.clone(), acked, heard: None });
         let began = Instant::now();
         self.client.send(Method::TxCommit);
         self.expect("tx.commit-ok")?;
         self.log.slowest = self.log.slowest.max(began.elapsed());
-        self.log.sent[published].iter_mut().for_each(|sent| sent.fate = Fate::Confirmed);
-        self.acked.extend(self.open.take().into_iter().flat_map(|open| open.acked));
+        self.log.sent[published].iter_mut().for_each(|sent| sent.hear(Fate::Confirmed));
+        self.commits.last_mut().expect("it was added just now").heard = Some(Instant::now());
         self.held.retain(|held| !held.acked);
         self.from = self.log.sent.len();
-        self.commits += 1;
         Some(())
     }
 
@@ -166,6 +159,6 @@ impl Transactor {
 
 impl From<publisher::Log> for TxLog {
     fn from(log: publisher::Log) -> TxLog {
-        TxLog { log, acked: Vec::new(), open: None, commits: 0 }
+        TxLog { log, commits: Vec::new() }
     }
 }

@@ -12,20 +12,19 @@ use std::time::{Duration, Instant};
 use crate::book::{Book, Ending, Round};
 use crate::client::Client;
 use crate::common::{Broker, haremq};
-use crate::consumer::Consumer;
-use crate::declarer::Declarer;
 use crate::dice::Dice;
-use crate::inspector::Inspector;
+use crate::inspector::{Found, Inspector};
+use crate::load::Load;
 use crate::names::{Names, NamesLog, Placed, explain};
-use crate::plan::{DEAD, LEGAL, PLAIN, WORK, declare_all};
+use crate::plan::{DEAD, declare_all};
 use crate::publisher::{Fate, Publisher};
-use crate::transactor::{Transactor, TxLog};
+use crate::transactor::TxLog;
 
 pub struct World {
     seed: u64,
     dice: Dice,
     folder: PathBuf,
-    shards: u16,
+    pub shards: u16,
     /// Of the journals' segments: small ones turn often.
     segment_bytes: usize,
     clients: u16,
@@ -38,7 +37,7 @@ pub struct World {
     placed: Vec<Placed>,
     /// How long the last start took.
     start: Duration,
-    tally: Tally,
+    pub tally: Tally,
 }
 
 /// What it came to.
@@ -102,17 +101,44 @@ impl World {
         self.die_at_rest();
         let broker = self.start();
         self.inspect(broker.amqp, ROUNDS + 2);
-        // Nothing that a kill leaves behind is damage. It may leave a file in which nothing is yet.
+        let worries = self.worries(broker);
+        assert!(worries.is_empty(), "seed {}: {worries:#?}", self.seed);
+        self.tally
+    }
+
+    /// The first server, and a load that is about to begin. Queues that do not say are of class fsync.
+    pub fn begin(&mut self) -> (Broker, Load) {
+        self.shards = self.dice.between(1, 3) as u16;
+        let broker = Broker::start_on(&self.folder, &self.arguments_with("fsync"));
+        let load = self.load(broker.amqp);
+        (broker, load)
+    }
+
+    /// A server on what a power cut left after that; what is wrong there.
+    pub fn after(&mut self, round: Round, shards: u16) -> Vec<String> {
+        self.end(round);
+        self.shards = shards;
+        let broker = self.start();
+        let (inspector, found, mut faults) = self.look(broker.amqp);
+        self.settle_some(inspector, &found);
+        faults.extend(self.worries(broker));
+        faults
+    }
+
+    /// Nothing that a kill leaves behind is damage. It may leave a file in which nothing is yet.
+    fn worries(&self, broker: Broker) -> Vec<String> {
         let log = broker.log();
         let is_worry =
             |line: &&str| line.contains(" ERROR ") || line.contains("records of what is not there");
-        let worries: Vec<&str> = log.lines().filter(is_worry).collect();
-        assert!(worries.is_empty(), "seed {}: {worries:#?}", self.seed);
+        let mut worries: Vec<String> = log.lines().filter(is_worry).map(str::to_owned).collect();
         drop(broker);
         let verify =
             haremq(["store", "verify"]).arg(self.folder.join("data")).output().expect("the binary is built");
-        assert!(verify.status.success(), "seed {}: {}", self.seed, String::from_utf8_lossy(&verify.stdout));
-        self.tally
+        if !verify.status.success() {
+            let told = [verify.stdout, verify.stderr].concat();
+            worries.push(format!("store verify: {}, {}", verify.status, String::from_utf8_lossy(&told)));
+        }
+        worries
     }
 
     /// Fresh messages, then a stop in order: all is there, and what was not delivered is not marked.
@@ -149,13 +175,19 @@ impl World {
         broker
     }
 
-    fn arguments(&mut self) -> [String; 3] {
+    fn arguments(&mut self) -> [String; 4] {
         // Queues keep the class that they were declared with, and either survives a kill.
         let durability = if self.dice.chance(25) { "os" } else { "fsync" };
+        self.arguments_with(durability)
+    }
+
+    fn arguments_with(&self, durability: &str) -> [String; 4] {
         [
             format!("--shards={}", self.shards),
             format!("--segment-bytes={}", self.segment_bytes),
             format!("--durability={durability}"),
+            // That of a power cut is small.
+            "--disk-free-min=16MB".to_owned(),
         ]
     }
 
@@ -188,6 +220,15 @@ impl World {
         if self.book.ending.is_none() {
             declare_all(&mut Client::open(server));
         }
+        let (inspector, found, faults) = self.look(server);
+        if !faults.is_empty() {
+            panic!("seed {}, round {round}: {}", self.seed, tell(&faults));
+        }
+        self.settle_some(inspector, &found);
+    }
+
+    /// Everything that is there, and what is wrong with it.
+    fn look(&mut self, server: SocketAddr) -> (Inspector, Vec<Vec<Found>>, Vec<String>) {
         let mut inspector = Inspector::open(server);
         if self.book.ending.is_some() {
             inspector.look_for_the_transient();
@@ -199,13 +240,12 @@ impl World {
         let mut faults = std::mem::take(&mut inspector.faults);
         faults.extend(self.book.judge(&found));
         faults.extend(self.judge_names(&inspector));
-        if !faults.is_empty() {
-            let first = faults.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("\n");
-            panic!("seed {}, round {round}: {} things are wrong:\n{first}\n", self.seed, faults.len());
-        }
-
         self.tally.found += found.iter().map(Vec::len).sum::<usize>();
         self.tally.letters += found[DEAD].len();
+        (inspector, found, faults)
+    }
+
+    fn settle_some(&mut self, inspector: Inspector, found: &[Vec<Found>]) {
         // Dice of their own: how many messages there are depends on time.
         let mut dice = Dice::new(self.dice.next());
         let mut acks = Vec::new();
@@ -230,73 +270,37 @@ impl World {
             }
             Err(wrong) => return wrong,
         }
-        if inspector.unmarked > 0 && self.book.ending == Some(Ending::Killed) {
+        if inspector.unmarked > 0 && self.book.ending != Some(Ending::Stopped) {
             return vec![format!("{} messages of names that come and go are not marked", inspector.unmarked)];
         }
         Vec::new()
     }
 
-    fn client(&mut self) -> (u16, Dice) {
-        self.clients += 1;
-        (self.clients, Dice::new(self.dice.next()))
-    }
-
     /// Everybody does what they do until the server is no more.
     fn load_and_end(&mut self, mut broker: Broker) {
-        let server = broker.amqp;
-        let mut standing = Client::open(server);
-        declare_all(&mut standing);
-        let publishers: Vec<_> = (0..4).map(|_| self.client()).collect();
-        let publishers: Vec<_> = publishers
-            .into_iter()
-            .map(|(number, dice)| (number, Publisher::new(server, number, dice)))
-            .collect();
-        let transactors: Vec<_> = (0..2).map(|_| self.client()).collect();
-        let transactors: Vec<_> = transactors
-            .into_iter()
-            .map(|(number, dice)| (number, Transactor::new(server, number, dice)))
-            .collect();
-        let consumers = [&[PLAIN, LEGAL][..], &[WORK][..]];
-        let consumers = consumers.map(|queues| Consumer::new(server, queues, Dice::new(self.dice.next())));
-        let (number, dice) = self.client();
-        let declarer = Declarer::new(server, number, self.names[0].clone(), self.ops, dice);
-
+        let load = self.load(broker.amqp);
         let life = Duration::from_millis(self.dice.between(50, 1_500) as u64);
-        let stops = self.dice.chance(12);
-        let (round, names_log) = thread::scope(|scope| {
-            let publishers: Vec<_> =
-                publishers.into_iter().map(|(number, it)| (number, scope.spawn(|| it.run()))).collect();
-            let transactors: Vec<_> =
-                transactors.into_iter().map(|(number, it)| (number, scope.spawn(|| it.run()))).collect();
-            let consumers = consumers.map(|it| scope.spawn(|| it.run()));
-            let declarer = scope.spawn(|| declarer.run());
-            thread::sleep(life);
-            // What was said later may not be heard.
-            let ended = Instant::now();
-            if stops {
+        let ending = if self.dice.chance(12) { Ending::Stopped } else { Ending::Killed };
+        let round = load.run(life, self.shards, || {
+            if ending == Ending::Stopped {
                 broker.terminate(TIME_TO_STOP).expect("a server stops whatever is done to it");
             } else {
                 broker.kill();
             }
-            let published = publishers.into_iter().map(|(number, it)| (number, TxLog::from(join(it))));
-            let committed = transactors.into_iter().map(|(number, it)| (number, join(it)));
-            let round = Round {
-                logs: published.chain(committed).collect(),
-                consumed: consumers.map(join).into(),
-                ended,
-                ending: if stops { Ending::Stopped } else { Ending::Killed },
-                shards: self.shards,
-            };
-            (round, join(declarer))
+            ending
         });
-        self.tally.kills += usize::from(!stops);
-        self.end(round, names_log);
+        self.tally.kills += usize::from(ending == Ending::Killed);
+        self.end(round);
         if self.dice.chance(40) {
             self.shards = self.dice.between(1, 3) as u16;
         }
     }
 
-    fn end(&mut self, round: Round, names_log: NamesLog) {
+    fn load(&mut self, server: SocketAddr) -> Load {
+        Load::new(server, &mut self.clients, self.names[0].clone(), self.ops, &mut self.dice)
+    }
+
+    fn end(&mut self, mut round: Round) {
         let faults = round.logs.iter().flat_map(|(_, log)| &log.log.faults);
         let faults: Vec<&String> = faults.chain(round.consumed.iter().flat_map(|log| &log.faults)).collect();
         assert!(faults.is_empty(), "seed {}, under load:\n{faults:#?}\n", self.seed);
@@ -306,24 +310,27 @@ impl World {
         tally.answer_ms = tally.answer_ms.max(slowest.as_millis());
         tally.published += sent().count();
         tally.confirmed += sent().filter(|sent| sent.fate == Fate::Confirmed).count();
-        tally.commits += round.logs.iter().map(|(_, log)| log.commits).sum::<usize>();
-        tally.open_commits += round.logs.iter().filter(|(_, log)| log.open.is_some()).count();
+        let (done, open): (Vec<_>, Vec<_>) =
+            round.logs.iter().flat_map(|(_, log)| &log.commits).partition(|commit| commit.heard.is_some());
+        tally.commits += done.len();
+        tally.open_commits += open.len();
         tally.settled += round.consumed.iter().map(|log| log.settled.len()).sum::<usize>();
-        tally.changes += names_log.oks;
-        tally.open_changes += names_log.ops.len() - names_log.oks;
-        self.ops += names_log.ops.len() as u32;
-        self.names_log = names_log;
+        self.names_log = std::mem::take(&mut round.names);
+        tally.changes += self.names_log.oks.len();
+        tally.open_changes += self.names_log.ops.len() - self.names_log.oks.len();
+        self.ops += self.names_log.ops.len() as u32;
         self.book.ended(round);
     }
 
     /// Messages that nobody but us will see, all of them confirmed.
     fn add_some(&mut self, server: SocketAddr) -> Round {
         declare_all(&mut Client::open(server));
-        let (number, dice) = self.client();
-        let log = Publisher::new(server, number, dice).publish(120);
+        self.clients += 1;
+        let log = Publisher::new(server, self.clients, Dice::new(self.dice.next())).publish(120);
         Round {
-            logs: vec![(number, TxLog::from(log))],
+            logs: vec![(self.clients, TxLog::from(log))],
             consumed: Vec::new(),
+            names: NamesLog::default(),
             ended: Instant::now(),
             ending: Ending::Killed,
             shards: self.shards,
@@ -331,11 +338,13 @@ impl World {
     }
 }
 
+/// The first of them.
+pub fn tell(faults: &[String]) -> String {
+    let first = faults.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("\n");
+    format!("{} things are wrong:\n{first}\n", faults.len())
+}
+
 fn stop(broker: &mut Broker) {
     let ended = broker.terminate(TIME_TO_STOP).expect("a server that nobody uses stops");
     assert!(ended.success(), "{ended}");
-}
-
-fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
