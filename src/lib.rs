@@ -6,8 +6,8 @@
 #[cfg(test)]
 extern crate self as haremq;
 
+pub mod access;
 pub mod amqp;
-pub mod auth;
 pub mod budget;
 pub mod config;
 pub mod connection;

@@ -19,6 +19,23 @@ pub const EXPIRY_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 /// Returns of a message to a quorum queue before it is dead-lettered, unless the queue says otherwise (the default of
 /// RabbitMQ 4.0).
 pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
+/// Bytes of a user's name: it travels as the `user_id` of messages, a short string (AMQP 0-9-1 section 4.2.5.3).
+pub const USER_NAME_BYTES_MAX: usize = 255;
+/// Tags of one user, and bytes of one.
+pub const TAGS_MAX: usize = 64;
+pub const TAG_BYTES_MAX: usize = 255;
+/// Bytes of a pattern in a permission.
+pub const PATTERN_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of client ids that are filled into one topic pattern.
+pub const CLIENT_ID_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a compiled pattern, and of the states that each thread finds while it matches.
+pub const REGEX_BYTES_MAX: usize = 256 * 1024;
+/// How deep groups may lie in a pattern.
+pub const REGEX_DEPTH_MAX: u32 = 50;
+/// Largest costs of an argon2id hash that is read: memory in KiB, passes, lanes. A login takes that much.
+pub const ARGON2_KIB_MAX: u32 = 64 * 1024;
+pub const ARGON2_PASSES_MAX: u32 = 8;
+pub const ARGON2_LANES_MAX: u32 = 4;
 /// Bytes that a client may have put in front of a queue's name that the server makes (RabbitMQ 4.4).
 pub const NAME_PREFIX_BYTES_MAX: usize = 64;
 

@@ -20,9 +20,9 @@ mod tests;
 use std::mem;
 use std::sync::Arc;
 
+use crate::access::{self, AuthFailure};
 use crate::amqp::frame::PROTOCOL_HEADER;
 use crate::amqp::{ConnectionError, LongStr, Method, ReplyCode, Table, TableWriter, Value};
-use crate::auth::{self, AuthFailure};
 use crate::ids::ChannelNumber;
 
 /// What the server offers and says of itself, the same for each connection.
@@ -223,7 +223,7 @@ impl Handshake {
         let (user, password) = sasl::credentials(mechanism, response)
             .map_err(|(code, text)| Refusal::CloseAfter3s(ConnectionError::new(code, text, START_OK)))?;
         let capabilities = ClientCapabilities::of(properties);
-        auth::authenticate(user, password, self.peer_is_loopback).map_err(|failure| {
+        access::authenticate(user, password, self.peer_is_loopback).map_err(|failure| {
             self.refused_login = Some((user.into(), failure));
             refuse_login(capabilities, mechanism)
         })?;

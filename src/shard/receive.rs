@@ -128,7 +128,7 @@ impl Shard {
                 self.wrong_header(slot)
             };
         };
-        let loopback = crate::auth::is_loopback(connection.address.ip());
+        let loopback = crate::access::is_loopback(connection.address.ip());
         let mut handshake = Box::new(crate::connection::handshake::Handshake::new(config, loopback));
         let outcome = handshake.on_header(header, connection.outbox.buffer());
         self.rooms.outward.touch(slot);

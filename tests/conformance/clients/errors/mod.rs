@@ -15,7 +15,7 @@
 //! | the operator closes a connection | 320 |
 //!
 //! Elsewhere: the handshake's timeout, 320 when the broker stops (`broker/process.rs`), heartbeats (`heartbeats.rs`). Out
-//! of reach from a socket: guest from another machine (`src/auth.rs`), a method while tx.commit is under way (504, a
+//! of reach from a socket: guest from another machine (`src/access/login.rs`), a method while tx.commit is under way (504, a
 //! race that RabbitMQ itself parks now), 65,536 consumers on a channel (530, takes RabbitMQ minutes), 541 of a defect.
 
 mod arguments;
