@@ -10,7 +10,9 @@ use serde_json::json;
 #[derive(Debug)]
 pub enum Refusal {
     /// No user, or not the right password. `reason` is left out if there was none.
-    Unauthenticated { tried: bool },
+    Unauthenticated {
+        tried: bool,
+    },
     NotFound,
     BadRequest(String),
     /// The server stops, or has too much to do.

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding};
 
 use super::answer::Refusal;
-use crate::auth;
+use crate::access;
 
 /// A user who has logged in. There is one so far, who may do everything.
 pub struct User {
@@ -23,12 +22,12 @@ impl<S: Sync> FromRequestParts<S> for User {
         let header = parts.headers.get(AUTHORIZATION).ok_or(Refusal::Unauthenticated { tried: false })?;
         let refused = || Refusal::Unauthenticated { tried: true };
         let basic = header.to_str().ok().and_then(|text| text.strip_prefix("Basic "));
-        let decoded = basic.and_then(|text| STANDARD.decode(text).ok()).ok_or_else(refused)?;
+        let decoded = basic.and_then(|text| Base64::decode_vec(text).ok()).ok_or_else(refused)?;
         let at = decoded.iter().position(|&byte| byte == b':').ok_or_else(refused)?;
         let (name, password) = (&decoded[..at], &decoded[at + 1..]);
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let is_loopback = peer.is_some_and(|ConnectInfo(peer)| auth::is_loopback(peer.ip()));
-        auth::authenticate(name, password, is_loopback).map_err(|_| refused())?;
+        let is_loopback = peer.is_some_and(|ConnectInfo(peer)| access::is_loopback(peer.ip()));
+        access::authenticate(name, password, is_loopback).map_err(|_| refused())?;
         Ok(User { name: String::from_utf8_lossy(name).into_owned() })
     }
 }

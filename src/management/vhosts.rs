@@ -71,9 +71,7 @@ pub async fn put(_: User, State(common): State<Common>, Path(name): Path<String>
     let order = Order::DeclareVhost { vhost: named(&name), about: Name::from(about) };
     match common.ask(order).await {
         Some(Done::Vhost { existed, outcome: Outcome::Ok }) => answer::put(existed),
-        Some(Done::Vhost { .. }) => {
-            Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted")))
-        }
+        Some(Done::Vhost { .. }) => Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted"))),
         _ => Err(Refusal::Unavailable),
     }
 }

@@ -7,7 +7,7 @@ use haremq::amqp::method::Method;
 use serde_json::Value;
 
 use crate::common::Broker;
-use crate::common::wire::{Tune, Wire, bind, declare, declare_durable, declare_exchange};
+use crate::common::wire::{Tune, Wire, bind, declare, declare_durable, declare_exchange, short};
 use haremq::amqp::Table;
 
 /// guest:guest
@@ -38,7 +38,7 @@ fn names(broker: &Broker) -> Vec<String> {
 
 fn enter(broker: &Broker, vhost: &str) -> Wire {
     let mut wire = Wire::tuned(broker.amqp, Tune::default());
-    wire.send(0, Method::ConnectionOpen { virtual_host: vhost.into() });
+    wire.send(0, Method::ConnectionOpen { virtual_host: short(vhost) });
     wire
 }
 
@@ -53,7 +53,13 @@ fn inside(broker: &Broker, vhost: &str) -> Wire {
 fn a_vhost_is_made_and_is_a_world_of_its_own() {
     let broker = Broker::start();
     assert_eq!(enter(&broker, "shop").closed(), (530, "NOT_ALLOWED - vhost shop not found".to_owned()));
-    let made = ask(broker.http, "PUT", "/api/vhosts/shop", Some(GUEST), r#"{"description": "a shop", "tags": "a,b"}"#);
+    let made = ask(
+        broker.http,
+        "PUT",
+        "/api/vhosts/shop",
+        Some(GUEST),
+        r#"{"description": "a shop", "tags": "a,b"}"#,
+    );
     assert_eq!(made.0, 201);
     assert_eq!(ask(broker.http, "PUT", "/api/vhosts/shop", Some(GUEST), "").0, 204);
     assert_eq!(ask(broker.http, "PUT", "/api/vhosts/a%2Fb", Some(GUEST), "").0, 201);
@@ -104,12 +110,14 @@ fn vhosts_and_what_lies_in_them_outlive_the_server() {
     let mut wire = inside(&broker, "kept");
     wire.call(1, declare_durable("q", Table::EMPTY), "queue.declare-ok");
     assert_eq!(ask(broker.http, "DELETE", "/api/vhosts/gone", Some(GUEST), "").0, 204);
-    broker.kill_and_restart();
+    broker.kill();
+    broker.restart();
     assert_eq!(names(&broker), ["/", "kept"]);
     let (_, about) = ask(broker.http, "GET", "/api/vhosts/kept", Some(GUEST), "");
     assert_eq!(serde_json::from_str::<Value>(&about).unwrap()["description"], "d");
     let passive = |queue| {
-        let Method::QueueDeclare { queue, durable, exclusive, auto_delete, nowait, arguments, .. } = queue else {
+        let Method::QueueDeclare { queue, durable, exclusive, auto_delete, nowait, arguments, .. } = queue
+        else {
             unreachable!("it declares a queue")
         };
         Method::QueueDeclare { queue, passive: true, durable, exclusive, auto_delete, nowait, arguments }
