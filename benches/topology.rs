@@ -4,6 +4,7 @@
 use divan::Bencher;
 use std::sync::Arc;
 
+use haremq::access::Access;
 use haremq::exchange::Router;
 use haremq::ids::{ChannelNumber, ConnectionId, Name, QueueId, QueueUid, Requester, ShardId, root};
 use haremq::limits::{SNAPSHOT_THINGS, UNLINKS};
@@ -93,7 +94,7 @@ fn read(log: &Log) -> Catalogue {
 }
 
 fn restored(catalogue: Catalogue) -> (Vhosts, Restored) {
-    Vhosts::restore(catalogue, |_| None, 1, Durability::Fsync)
+    Vhosts::restore(catalogue, |_| None, 1, Durability::Fsync, Access::guest())
 }
 
 fn log() -> Log {

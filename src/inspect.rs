@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
+use crate::access;
 use crate::budget::Budget;
 use crate::ids::QueueUid;
 use crate::journal::record::{Place, Record};
@@ -188,8 +189,32 @@ fn shown_topology(vhost: Vhost<'_>, record: &topology::Record) -> String {
         topology::Record::NextUid { uid } => format!("the next queue is number {} or a higher one", uid.0),
         topology::Record::VhostDeclared { .. } => format!("vhost '{}' declared", text::lossy(vhost.0)),
         topology::Record::VhostDeleted => format!("vhost '{}' deleted", text::lossy(vhost.0)),
+        topology::Record::Access(change) => shown_access(change),
         topology::Record::SnapshotBegin => "a snapshot begins".to_owned(),
         topology::Record::SnapshotEnd => "a snapshot ends".to_owned(),
+    }
+}
+
+/// Without passwords and their hashes.
+fn shown_access(change: &access::Change) -> String {
+    use access::Change::*;
+    let name = |name: &[u8]| text::lossy(name).into_owned();
+    match change {
+        UserPut(user) => format!("user '{}' put", name(&user.name)),
+        UserDeleted { user } => format!("user '{}' deleted", name(user)),
+        PermissionPut { vhost, user, .. } => {
+            format!("permissions of '{}' in vhost '{}' put", name(user), name(vhost))
+        }
+        PermissionDeleted { vhost, user } => {
+            format!("permissions of '{}' in vhost '{}' deleted", name(user), name(vhost))
+        }
+        TopicPermissionPut(topic) => {
+            format!("topic permissions of '{}' in vhost '{}' put", name(topic.user()), name(topic.vhost()))
+        }
+        TopicPermissionDeleted { vhost, user, .. } => {
+            format!("topic permissions of '{}' in vhost '{}' deleted", name(user), name(vhost))
+        }
+        LimitsPut { user, .. } => format!("limits of user '{}' put", name(user)),
     }
 }
 

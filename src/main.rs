@@ -1,6 +1,7 @@
 //! `haremq`: arguments -> configuration -> one thread per shard -> wait for a signal.
 
 use clap::Parser;
+use haremq::access::Access;
 use haremq::budget::Budget;
 use haremq::config::{Command, Config, Listen, LogFormat, Switch};
 use haremq::connection::handshake::HandshakeConfig;
@@ -145,6 +146,7 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
         connections_max: CONNECTIONS_MAX.div_ceil(usize::from(shards)),
         unauthenticated_max: UNAUTHENTICATED_MAX.div_ceil(usize::from(shards)),
         secret: [random()?, random()?],
+        access: Access::guest(),
     };
     let seed = random()?;
     let ends = mesh::connect::<shard::Command>(shards, RING_COMMANDS);
@@ -155,7 +157,8 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
         disk_free_min: config.disk_free_min,
         durability: config.durability,
     };
-    let (store, starts) = Store::open(&config.data_dir, journals, shards, &budget)?;
+    let (store, starts) =
+        Store::open(&config.data_dir, journals, shards, &budget, shard_config.access.clone())?;
     let make = |(id, (end, start))| {
         let (config, budget) = (shard_config.clone(), budget.clone());
         move || {

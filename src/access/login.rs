@@ -27,6 +27,12 @@ impl fmt::Display for AuthFailure {
 impl std::error::Error for AuthFailure {}
 
 impl Access {
+    /// What RabbitMQ has after its installation: guest, with the password guest. The salt hides nothing, as the password is
+    /// known.
+    pub fn guest() -> Access {
+        Access::default_for(GUEST, GUEST, Salt([0; 16]), Algorithm::Sha256).expect("a short name")
+    }
+
     /// Judges a name and a password; on success gives the user as it is now.
     ///
     /// `peer_is_loopback` speaks of the peer's address, never of the listener's ([`is_loopback`]). `loopback_users` may only
@@ -50,24 +56,21 @@ impl Access {
     }
 }
 
-/// Checks a name and a password. There is one user so far, guest with the password guest, for peers on this machine:
-/// what RabbitMQ has after its installation.
-pub fn authenticate(user: &[u8], password: &[u8], peer_is_loopback: bool) -> Result<(), AuthFailure> {
-    // The salt hides nothing: the password is known.
-    let access = Access::default_for(GUEST, GUEST, Salt([0; 16]), Algorithm::Sha256).expect("a short name");
-    access.login(user, password, peer_is_loopback, &[GUEST.into()]).map(drop)
-}
-
 /// Whether an address is this machine's own; an IPv4 address mapped into IPv6 counts as what it is.
 pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-const GUEST: &[u8] = b"guest";
+/// May only come from this machine, unless the server is set otherwise.
+pub const GUEST: &[u8] = b"guest";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn authenticate(user: &[u8], password: &[u8], peer_is_loopback: bool) -> Result<(), AuthFailure> {
+        Access::guest().login(user, password, peer_is_loopback, &[GUEST.into()]).map(drop)
+    }
 
     #[test]
     fn guest_may_log_in_from_this_machine_only() {

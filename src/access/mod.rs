@@ -20,7 +20,7 @@ mod user;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use login::{AuthFailure, authenticate, is_loopback};
+pub use login::{AuthFailure, GUEST, is_loopback};
 pub use password::{Algorithm, PasswordHash, Salt};
 pub use pattern::Pattern;
 pub use permission::{Operation, Permission, Resource, TopicOperation, TopicPermission};
@@ -34,7 +34,7 @@ use crate::text::lossy;
 /// All users and what they may do. A copy costs two counters; a change copies the map it is in if others hold it too.
 ///
 /// Lives on: the control shard, which changes it; every shard has a copy of what was true when it last heard.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Access {
     users: Arc<BTreeMap<Name, Arc<User>>>,
     /// A vhost in which nobody may do anything has no entry.
@@ -44,7 +44,7 @@ pub struct Access {
 }
 
 /// What the users may do in one vhost.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 struct Grants {
     permissions: BTreeMap<Name, Arc<Permission>>,
     /// By user, then by exchange.
@@ -173,6 +173,13 @@ impl Access {
     pub fn check_entry(&self, user: &[u8], vhost: &[u8]) -> Result<(), String> {
         let refused = || format!("access to vhost '{}' refused for user '{}'", lossy(vhost), lossy(user));
         self.may_enter(user, vhost).then_some(()).ok_or_else(refused)
+    }
+
+    /// Whether there is anything in the vhost that the user may not do.
+    pub fn restricts(&self, user: &[u8], vhost: &[u8]) -> bool {
+        let Some(grants) = self.vhosts.get(vhost) else { return true };
+        let all = grants.permissions.get(user).is_some_and(|permission| **permission == Permission::all());
+        !all || grants.topics.contains_key(user)
     }
 
     /// The error is the text of a 403; so is that of all that follow.

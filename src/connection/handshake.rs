@@ -20,10 +20,10 @@ mod tests;
 use std::mem;
 use std::sync::Arc;
 
-use crate::access::{self, AuthFailure};
+use crate::access::{self, Access, AuthFailure};
 use crate::amqp::frame::PROTOCOL_HEADER;
 use crate::amqp::{ConnectionError, LongStr, Method, ReplyCode, Table, TableWriter, Value};
-use crate::ids::ChannelNumber;
+use crate::ids::{ChannelNumber, Name};
 
 /// What the server offers and says of itself, the same for each connection.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct HandshakeConfig {
     pub version: Arc<str>,
     pub haremq_version: &'static str,
     pub cluster_name: &'static str,
+    /// Users who may only come from this machine.
+    pub loopback_users: Arc<[Name]>,
 }
 
 /// What we call ourselves unless told otherwise: clients know it.
@@ -56,6 +58,7 @@ impl Default for HandshakeConfig {
             version: PRODUCT_VERSION.into(),
             haremq_version: env!("CARGO_PKG_VERSION"),
             cluster_name: "haremq",
+            loopback_users: Arc::from([Name::from(access::GUEST)]),
         }
     }
 }
@@ -83,7 +86,7 @@ enum State {
 /// What start-ok told us of a client whose password was right.
 #[derive(Debug)]
 struct Login {
-    user: Box<[u8]>,
+    user: Name,
     capabilities: ClientCapabilities,
     connection_name: Option<Box<[u8]>>,
     client_properties: Box<[u8]>,
@@ -99,7 +102,7 @@ struct Tuned {
 /// What the rest of the connection's life needs to know of its beginning.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Session {
-    pub user: Box<[u8]>,
+    pub user: Name,
     pub vhost: Box<[u8]>,
     pub frame_max: u32,
     pub channel_max: u16,
@@ -193,13 +196,18 @@ impl Handshake {
     }
 
     /// Takes a method that came on channel 0. After a refusal or [`Progress::Open`] there is nothing more to take.
-    pub fn on_method(&mut self, method: &Method<'_>, out: &mut Vec<u8>) -> Result<Progress, Refusal> {
+    pub fn on_method(
+        &mut self,
+        method: &Method<'_>,
+        access: &Access,
+        out: &mut Vec<u8>,
+    ) -> Result<Progress, Refusal> {
         match (mem::replace(&mut self.state, State::Over), *method) {
             (
                 State::Starting,
                 Method::ConnectionStartOk { client_properties, mechanism, response, locale: _ },
             ) => {
-                let login = self.log_in(client_properties, &mechanism, &response)?;
+                let login = self.log_in(client_properties, &mechanism, &response, access)?;
                 self.tune(login, out);
                 Ok(Progress::Continue)
             }
@@ -219,17 +227,20 @@ impl Handshake {
         properties: Table<'_>,
         mechanism: &[u8],
         response: &[u8],
+        access: &Access,
     ) -> Result<Box<Login>, Refusal> {
         let (user, password) = sasl::credentials(mechanism, response)
             .map_err(|(code, text)| Refusal::CloseAfter3s(ConnectionError::new(code, text, START_OK)))?;
         let capabilities = ClientCapabilities::of(properties);
-        access::authenticate(user, password, self.peer_is_loopback).map_err(|failure| {
-            self.refused_login = Some((user.into(), failure));
-            refuse_login(capabilities, mechanism)
-        })?;
+        let loopback_users = &self.config.loopback_users;
+        let user =
+            access.login(user, password, self.peer_is_loopback, loopback_users).map_err(|failure| {
+                self.refused_login = Some((user.into(), failure));
+                refuse_login(capabilities, mechanism)
+            })?;
         let connection_name = properties.find(b"connection_name").and_then(|name| name.as_str());
         Ok(Box::new(Login {
-            user: user.into(),
+            user: user.name.clone(),
             capabilities,
             connection_name: connection_name.map(Box::from),
             client_properties: properties.as_bytes().into(),

@@ -9,6 +9,8 @@ pub struct Memo {
     pub router: u32,
     route: Vec<u8>,
     known: Option<(Stamp, ListIndex)>,
+    /// Publishes have to be asked for, but for that route.
+    is_restricted: bool,
 }
 
 impl Memo {
@@ -17,6 +19,16 @@ impl Memo {
     pub fn find(&self, route: &[u8], router: &Router) -> Option<ListIndex> {
         let (stamp, list) = self.known?;
         (router.stands(stamp) && self.route == route).then_some(list)
+    }
+
+    /// Permissions have changed.
+    pub fn permit(&mut self, is_restricted: bool) {
+        (self.known, self.is_restricted) = (None, is_restricted);
+    }
+
+    #[inline]
+    pub fn is_restricted(&self) -> bool {
+        self.is_restricted
     }
 
     pub fn keep(&mut self, route: &[u8], stamp: Stamp, list: ListIndex) {

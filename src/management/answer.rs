@@ -4,7 +4,12 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
+
+use crate::access::Change;
+use crate::shard::desk::{Done, Order};
+use crate::shard::start::Common;
 
 /// Why there is nothing else to answer.
 #[derive(Debug)]
@@ -13,6 +18,8 @@ pub enum Refusal {
     Unauthenticated {
         tried: bool,
     },
+    /// The user has not the tag that it takes: which that is.
+    NotAuthorised(&'static str),
     NotFound,
     BadRequest(String),
     /// The server stops, or has too much to do.
@@ -23,6 +30,19 @@ pub type Answer = Result<Response, Refusal>;
 
 pub fn body(value: impl Serialize) -> Answer {
     Ok(([(header::CACHE_CONTROL, "no-cache"), (header::VARY, VARY)], Json(value)).into_response())
+}
+
+/// The body of a request.
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|_| Refusal::BadRequest("not_json".to_owned()))
+}
+
+/// Changes users and permissions; they are on disk and count everywhere when this returns.
+pub async fn changed(common: &Common, changes: Vec<Change>) -> Result<(), Refusal> {
+    match common.ask(Order::ChangeAccess(changes)).await {
+        Some(Done::AccessChanged) => Ok(()),
+        _ => Err(Refusal::Unavailable),
+    }
 }
 
 /// 201 for what was not there, 204 for what was.
@@ -42,6 +62,10 @@ impl IntoResponse for Refusal {
             Refusal::Unauthenticated { tried: true } => {
                 let text = json!({"error": "not_authorized", "reason": "Login failed"});
                 (StatusCode::UNAUTHORIZED, basic, Json(text)).into_response()
+            }
+            Refusal::NotAuthorised(lacks) => {
+                let text = json!({"error": "not_authorised", "reason": format!("Not {lacks} user")});
+                (StatusCode::UNAUTHORIZED, Json(text)).into_response()
             }
             Refusal::NotFound => {
                 let text = json!({"error": "Object Not Found", "reason": "Not Found"});

@@ -2,13 +2,16 @@
 
 mod answer;
 mod login;
+mod permissions;
+mod users;
 mod vhosts;
 
 use crate::shard::start::{Common, Snapshot};
+use crate::text::lossy;
 use answer::Answer;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{delete, get};
 use axum::{Json, Router};
 use login::User;
 use serde_json::json;
@@ -43,12 +46,29 @@ fn routes(common: Common) -> Router {
         .route("/api/whoami", get(whoami))
         .route("/api/vhosts", get(vhosts::list))
         .route("/api/vhosts/{vhost}", get(vhosts::one).put(vhosts::put).delete(vhosts::delete))
+        .route("/api/vhosts/{vhost}/permissions", get(permissions::of_vhost))
+        .route("/api/vhosts/{vhost}/topic-permissions", get(permissions::topics_of_vhost))
+        .route("/api/users", get(users::list))
+        .route("/api/users/{user}", get(users::one).put(users::put).delete(users::delete))
+        .route("/api/users/{user}/permissions", get(users::permissions))
+        .route("/api/users/{user}/topic-permissions", get(users::topic_permissions))
+        .route("/api/permissions", get(permissions::list))
+        .route(
+            "/api/permissions/{vhost}/{user}",
+            get(permissions::one).put(permissions::put).delete(permissions::delete),
+        )
+        .route("/api/topic-permissions", get(permissions::topics))
+        .route(
+            "/api/topic-permissions/{vhost}/{user}",
+            get(permissions::topics_of_one).put(permissions::put_topic).delete(permissions::delete_topics),
+        )
+        .route("/api/topic-permissions/{vhost}/{user}/{exchange}", delete(permissions::delete_topic))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(common)
 }
 
-async fn whoami(user: User) -> Answer {
-    answer::body(json!({"name": user.name, "tags": ["administrator"]}))
+async fn whoami(User { user, .. }: User) -> Answer {
+    answer::body(json!({"name": lossy(&user.name), "tags": user.tags.names().collect::<Vec<_>>()}))
 }
 
 /// Of what is sent to us.

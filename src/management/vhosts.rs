@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Refusal};
-use super::login::User;
+use super::login::{Administrator, User};
+use super::users::named;
+use crate::access::{self, Access, Change, Permission};
 use crate::ids::Name;
 use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
@@ -49,34 +51,62 @@ impl Tags {
     }
 }
 
-pub async fn list(_: User, State(common): State<Common>) -> Answer {
-    answer::body(all(&common).await?)
+/// Those that the user may enter, unless it may see all.
+pub async fn list(User { user, access }: User, State(common): State<Common>) -> Answer {
+    let mut all = all(&common).await?;
+    all.retain(|vhost| may_see(&user, &access, vhost));
+    answer::body(all)
 }
 
-pub async fn one(_: User, State(common): State<Common>, Path(name): Path<String>) -> Answer {
-    let found = all(&common).await?.into_iter().find(|vhost| vhost["name"] == name.as_str());
-    answer::body(found.ok_or(Refusal::NotFound)?)
+pub async fn one(
+    User { user, access }: User,
+    State(common): State<Common>,
+    Path(name): Path<String>,
+) -> Answer {
+    let vhost = check(&common, &name).await?;
+    if !may_see(&user, &access, &vhost) {
+        return Err(Refusal::NotAuthorised("permitted"));
+    }
+    answer::body(vhost)
 }
 
-pub async fn put(_: User, State(common): State<Common>, Path(name): Path<String>, body: Bytes) -> Answer {
+/// The vhost of that name, as it is shown.
+pub async fn check(common: &Common, name: &str) -> Result<Value, Refusal> {
+    all(common).await?.into_iter().find(|vhost| vhost["name"] == name).ok_or(Refusal::NotFound)
+}
+
+fn may_see(user: &access::User, access: &Access, vhost: &Value) -> bool {
+    let name = vhost["name"].as_str().unwrap_or_default();
+    user.tags.may_monitor() || access.may_enter(&user.name, name.as_bytes())
+}
+
+pub async fn put(
+    Administrator { user, .. }: Administrator,
+    State(common): State<Common>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(Refusal::BadRequest(format!("the name of a vhost has 1 to {NAME_BYTES_MAX} octets")));
     }
-    let about: About = if body.is_empty() {
-        About::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|_| Refusal::BadRequest("not_json".to_owned()))?
-    };
+    let about: About = if body.is_empty() { About::default() } else { answer::read(&body)? };
     let about = serde_json::to_vec(&about).expect("a struct of texts is JSON");
     let order = Order::DeclareVhost { vhost: named(&name), about: Name::from(about) };
     match common.ask(order).await {
-        Some(Done::Vhost { existed, outcome: Outcome::Ok }) => answer::put(existed),
+        Some(Done::Vhost { existed, outcome: Outcome::Ok }) => {
+            if !existed {
+                // Who makes a vhost may use it, as with RabbitMQ.
+                let (vhost, user, permission) = (named(&name), user.name.clone(), Permission::all());
+                answer::changed(&common, vec![Change::PermissionPut { vhost, user, permission }]).await?;
+            }
+            answer::put(existed)
+        }
         Some(Done::Vhost { .. }) => Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted"))),
         _ => Err(Refusal::Unavailable),
     }
 }
 
-pub async fn delete(_: User, State(common): State<Common>, Path(name): Path<String>) -> Answer {
+pub async fn delete(_: Administrator, State(common): State<Common>, Path(name): Path<String>) -> Answer {
     match common.ask(Order::DeleteVhost { vhost: named(&name) }).await {
         Some(Done::Vhost { outcome: Outcome::Ok, .. }) => answer::deleted(),
         Some(Done::Vhost { .. } | Done::NotFound) => Err(Refusal::NotFound),
@@ -108,10 +138,6 @@ fn shown(name: &[u8], about: &[u8]) -> Value {
         "metadata": {"description": about.description, "tags": tags, "default_queue_type": queue_type},
         "cluster_state": {"haremq@localhost": "running"},
     })
-}
-
-fn named(name: &str) -> Name {
-    Name::from(name.as_bytes())
 }
 
 /// connection.open has no more for it.

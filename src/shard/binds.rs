@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::Shard;
 use super::requests::owned;
+use crate::access::Resource;
 use crate::amqp::frame::{self, FrameKind};
 use crate::amqp::method::Method;
 use crate::connection::Failure;
@@ -65,22 +66,31 @@ impl Shard {
                 // An empty key with an empty queue name means the queue's name, too (AMQP 0-9-1, queue.bind).
                 let unnamed = queue.is_empty() && routing_key.is_empty();
                 let routing_key = if unnamed { name.clone() } else { owned(&routing_key) };
+                self.permit_binding(slot, Resource::Queue(&name), &exchange, &routing_key, method.ids())?;
                 let (exchange, arguments) = (owned(&exchange), owned(arguments.as_bytes()));
                 Request::Bind { requester, queue: name, exchange, routing_key, arguments }
             }
-            Method::QueueUnbind { queue, exchange, routing_key, arguments } => Request::Unbind {
-                requester,
-                queue: self.queue_name(slot, number, &queue, method)?,
-                exchange: owned(&exchange),
-                routing_key: owned(&routing_key),
-                arguments: owned(arguments.as_bytes()),
-            },
+            Method::QueueUnbind { queue, exchange, routing_key, arguments } => {
+                let queue = self.queue_name(slot, number, &queue, method)?;
+                self.permit_binding(slot, Resource::Queue(&queue), &exchange, &routing_key, method.ids())?;
+                Request::Unbind {
+                    requester,
+                    queue,
+                    exchange: owned(&exchange),
+                    routing_key: owned(&routing_key),
+                    arguments: owned(arguments.as_bytes()),
+                }
+            }
             Method::ExchangeBind { destination, source, routing_key, arguments, .. } => {
+                let to = Resource::Exchange(&destination);
+                self.permit_binding(slot, to, &source, &routing_key, method.ids())?;
                 let (destination, source) = (owned(&destination), owned(&source));
                 let (routing_key, arguments) = (owned(&routing_key), owned(arguments.as_bytes()));
                 Request::BindExchange { requester, destination, source, routing_key, arguments }
             }
             Method::ExchangeUnbind { destination, source, routing_key, arguments, .. } => {
+                let to = Resource::Exchange(&destination);
+                self.permit_binding(slot, to, &source, &routing_key, method.ids())?;
                 let (destination, source) = (owned(&destination), owned(&source));
                 let (routing_key, arguments) = (owned(&routing_key), owned(arguments.as_bytes()));
                 Request::UnbindExchange { requester, destination, source, routing_key, arguments }

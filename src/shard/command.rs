@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::routers::News;
+use crate::access::Access;
 use crate::amqp::reply::ChannelError;
 use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, ReplyTo, Requester, Tx};
 use crate::limits::COMMAND_RECORDS;
@@ -44,6 +45,7 @@ pub enum Command {
     Outcome(Box<(Requester, Outcome)>),
     QueueGone(QueueId),
     EndQueue(QueueId),
+    Access(Box<Access>),
 }
 
 impl Command {
@@ -67,7 +69,8 @@ impl Command {
             | Command::News(_)
             | Command::Outcome(_)
             | Command::QueueGone(_)
-            | Command::EndQueue(_) => COMMAND_RECORDS,
+            | Command::EndQueue(_)
+            | Command::Access(_) => COMMAND_RECORDS,
         }
     }
 }

@@ -7,8 +7,9 @@ use super::command::{Command, QueueAt};
 use super::confirm::Answer;
 use super::rooms::Arrival;
 use super::routers::{News, Told};
+use crate::access::Access;
 use crate::exchange::QueueSpec;
-use crate::ids::{QueueId, ShardId};
+use crate::ids::{QueueId, Requester, ShardId};
 use crate::journal::Due;
 use crate::limits::UNLINKS;
 use crate::mesh::parcel::{Parcel, Record};
@@ -66,6 +67,7 @@ impl Shard {
             Command::Outcome(outcome) => self.told(Told::Outcome(outcome)),
             Command::QueueGone(id) => self.queue_gone(id),
             Command::EndQueue(id) => self.end_if_live(id),
+            Command::Access(access) => self.admit_by(*access),
         }
     }
 
@@ -149,6 +151,15 @@ impl Shard {
             }
             Effect::QueueGone { id } => self.send(id.shard, Command::QueueGone(id)),
             Effect::EndQueue { id } => self.send(id.shard, Command::EndQueue(id)),
+            Effect::Access { access, to } => self.tell_access(&access, to),
+        }
+    }
+
+    /// Behind it a barrier goes to each shard, so that who is answered finds it true everywhere.
+    fn tell_access(&mut self, access: &Access, to: Requester) {
+        for shard in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
+            self.send(shard, Command::Access(Box::new(access.clone())));
+            self.send(shard, Command::Barrier(to));
         }
     }
 

@@ -5,6 +5,7 @@
 //! ```
 
 use super::Shard;
+use crate::access::{self, Access};
 use crate::ids::{ChannelNumber, ConnectionId, Name, Requester, ShardId};
 use crate::topology::{Outcome, Topology};
 
@@ -20,6 +21,9 @@ pub enum Order {
     DeleteVhost {
         vhost: Name,
     },
+    /// Users and permissions as they are.
+    Access,
+    ChangeAccess(Vec<access::Change>),
 }
 
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub enum Done {
         outcome: Outcome,
     },
     NotFound,
+    Access(Access),
+    AccessChanged,
 }
 
 /// Lives on: its shard.
@@ -38,6 +44,8 @@ pub enum Done {
 pub(super) struct Desk {
     /// Orders that wait for an outcome: by ticket, and whether what they are about was there.
     waiting: Vec<(u32, bool)>,
+    /// Orders that every shard is told of: by ticket, and how many have not said that they know.
+    told: Vec<(u32, u16)>,
     done: Vec<(u32, Done)>,
 }
 
@@ -73,6 +81,11 @@ impl Shard {
                 self.desk.waiting.push((ticket, existed));
                 vhosts.declare(&vhost, about, to, &mut effects);
             }
+            Order::Access => self.desk.done.push((ticket, Done::Access(vhosts.access().clone()))),
+            Order::ChangeAccess(changes) => {
+                self.desk.told.push((ticket, self.rooms.outward.mesh.shards()));
+                vhosts.change_access(changes, to, &mut effects);
+            }
             Order::DeleteVhost { vhost } => {
                 if vhosts.delete(&vhost, to, &mut effects) {
                     self.desk.waiting.push((ticket, true));
@@ -92,6 +105,18 @@ impl Shard {
 
     pub fn has_done(&self) -> bool {
         !self.desk.done.is_empty()
+    }
+
+    /// One more shard goes by what all were told.
+    pub(super) fn shard_knows(&mut self, to: Requester) {
+        let ticket = to.connection.generation;
+        let Some(at) = self.desk.told.iter().position(|(told, _)| *told == ticket) else { return };
+        let (_, left) = &mut self.desk.told[at];
+        *left -= 1;
+        if *left == 0 {
+            self.desk.told.swap_remove(at);
+            self.desk.done.push((ticket, Done::AccessChanged));
+        }
     }
 
     pub(super) fn order_done(&mut self, to: Requester, outcome: Outcome) {

@@ -4,12 +4,14 @@ use super::Shard;
 use super::command::{Ask, Command, Question};
 use super::reply_to::PSEUDO_QUEUE;
 use super::requests::owned;
+use crate::access::{Operation, Resource};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::channel::{Channel, ChannelState, CloseOk, Pending};
 use crate::connection::{ClosedBy, Failure};
 use crate::ids::{ChannelNumber, QueueId, Requester, ShardId};
 use crate::settlement::Settlement;
+use crate::text;
 use crate::topology::Request;
 
 type Result = std::result::Result<(), Failure>;
@@ -85,6 +87,8 @@ impl Shard {
             Method::BasicConsume { .. } => self.consume(slot, number, method),
             Method::BasicCancel { consumer_tag, nowait } => self.cancel(slot, number, consumer_tag, nowait),
             Method::BasicGet { queue, no_ack } => {
+                let queue = self.queue_name(slot, number, &queue, method)?;
+                self.permit(slot, Resource::Queue(&queue), Operation::Read, method.ids())?;
                 let (id, queue) = self.queue_of(slot, number, &queue, method)?;
                 self.ask(slot, number, id, Question::Get { no_ack }, Pending::Get { queue });
                 Ok(())
@@ -104,6 +108,8 @@ impl Shard {
             }
             Method::QueueUnbind { .. } => self.bind_or_unbind(slot, number, method, Pending::QueueUnbind),
             Method::QueuePurge { queue, nowait } => {
+                let queue = self.queue_name(slot, number, &queue, method)?;
+                self.permit(slot, Resource::Queue(&queue), Operation::Read, method.ids())?;
                 let (id, queue) = self.queue_of(slot, number, &queue, method)?;
                 self.ask(slot, number, id, Question::Purge, Pending::QueuePurge { nowait, queue });
                 Ok(())
@@ -113,6 +119,8 @@ impl Shard {
             }
             Method::ExchangeDeclare { .. } => self.exchange_declare(slot, number, method),
             Method::ExchangeDelete { exchange, if_unused, nowait } => {
+                let name = text::strip_cr_lf(&exchange);
+                self.permit(slot, Resource::Exchange(&name), Operation::Configure, method.ids())?;
                 let requester = self.requester(slot, number);
                 let request = Request::DeleteExchange { requester, name: owned(&exchange), if_unused };
                 self.request(slot, number, request, Pending::ExchangeDelete { nowait });

@@ -71,7 +71,8 @@ impl Ledger {
             Effect::Broadcast { .. }
             | Effect::Reply { .. }
             | Effect::QueueGone { .. }
-            | Effect::EndQueue { .. } => Promised::new(self.due, effect),
+            | Effect::EndQueue { .. }
+            | Effect::Access { .. } => Promised::new(self.due, effect),
         };
         if self.held.is_empty() && promised.is_kept(&self.proof) {
             return promised.keep(&self.proof).ok();

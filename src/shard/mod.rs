@@ -26,6 +26,7 @@ mod lending;
 mod letters;
 mod names;
 mod outward;
+mod permit;
 mod pressed;
 mod publish;
 mod receive;
@@ -47,6 +48,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::access::Access;
 use crate::amqp::wire::ShortStr;
 use crate::budget::Budget;
 use crate::connection::handshake::HandshakeConfig;
@@ -81,6 +83,8 @@ pub struct Shard {
     config: ShardConfig,
     rooms: Rooms,
     routers: Routers,
+    /// Who may do what, as this shard was told last.
+    access: Access,
     /// The last route of each connection, by its slot.
     memos: Vec<Memo>,
     /// On the control shard.
@@ -134,6 +138,8 @@ pub struct Shard {
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
     pub handshake: HandshakeConfig,
+    /// Of a server that has not been told of other users.
+    pub access: Access,
     /// Most connections of this shard, and most that have not logged in yet.
     pub connections_max: usize,
     pub unauthenticated_max: usize,
@@ -188,13 +194,15 @@ impl Shard {
             held: 0,
             waiters: Vec::new(),
         };
+        let access = config.access.clone();
         Shard {
             id,
             config,
             rooms,
             routers,
+            access: access.clone(),
             memos: Vec::new(),
-            vhosts: (id == ShardId::CONTROL).then(|| Box::new(Vhosts::new(shards))),
+            vhosts: (id == ShardId::CONTROL).then(|| Box::new(Vhosts::new(shards, access))),
             desk: Desk::default(),
             ledger: None,
             local: VecDeque::new(),

@@ -129,6 +129,7 @@ impl Shard {
     ) -> Result<Option<Bytes>, Failure> {
         // RabbitMQ's order: what is wrong with the exchange is told first.
         let exchange = publish.message.exchange();
+        self.permit_publish(slot, exchange, publish.message.routing_key())?;
         let router = self.router(slot);
         router.admit(exchange).map_err(|error| route_error(router, error, exchange))?;
         let flags = publish.message.property_flags();
@@ -160,12 +161,16 @@ impl Shard {
     /// The queues of a message, mostly those of the publish before; and whether it has a BCC header.
     #[inline]
     pub(super) fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<(ListIndex, bool), Failure> {
-        let memo = &mut self.memos[slot as usize];
+        let memo = &self.memos[slot as usize];
         if message.property_flags() & HEADERS_FLAG == 0
             && let Some(list) = memo.find(message.route, self.routers.at(memo.router))
         {
             return Ok((list, false));
         }
+        if memo.is_restricted() {
+            self.permit_publish(slot, message.exchange(), message.routing_key())?;
+        }
+        let memo = &mut self.memos[slot as usize];
         let router = self.routers.at_mut(memo.router);
         let Resolved { list, stamp, has_bcc } =
             router.resolve(message).map_err(|error| route_error(router, error, message.exchange()))?;

@@ -296,7 +296,7 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         match &mut connection.phase {
             Phase::Handshake(handshake) => {
-                let progress = handshake.on_method(&method, connection.outbox.buffer());
+                let progress = handshake.on_method(&method, &self.access, connection.outbox.buffer());
                 self.rooms.outward.touch(slot);
                 self.handshake_progress(slot, progress);
                 Ok(())
@@ -316,7 +316,13 @@ impl Shard {
                 let Some(router) = self.routers.enter(&session.vhost) else {
                     return self.fail(slot, ChannelNumber(0), no_vhost(&session.vhost).into());
                 };
-                self.memos[slot as usize].router = router;
+                if let Err(text) = self.access.check_entry(&session.user, &session.vhost) {
+                    let error = ConnectionError::new(ReplyCode::NotAllowed, text, (10, 40));
+                    return self.fail(slot, ChannelNumber(0), error.into());
+                }
+                let memo = &mut self.memos[slot as usize];
+                memo.router = router;
+                memo.permit(self.access.restricts(&session.user, &session.vhost));
                 connection.reply(ChannelNumber(0), &Method::ConnectionOpenOk);
                 connection.frame_max = session.frame_max;
                 connection.heartbeat.set_interval(session.heartbeat_s, now);

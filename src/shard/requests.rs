@@ -3,6 +3,7 @@
 use super::Shard;
 use super::command::Question;
 use super::reply_to::PSEUDO_QUEUE;
+use crate::access::{Operation, Resource};
 use crate::amqp::Table;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
@@ -63,6 +64,7 @@ impl Shard {
         let tag = if tag.is_empty() { self.names.make("amq.ctag-") } else { owned(&tag) };
         self.refuse_tag_in_use(slot, number, &tag)?;
         let queue = self.queue_name(slot, number, &queue, method)?;
+        self.permit(slot, Resource::Queue(&queue), Operation::Read, method.ids())?;
         let QueueRoute { id, spec } = self.queue_named(slot, &queue, method)?;
         let ConsumeArgs { priority } =
             ConsumeArgs::parse(arguments, text::Vhost(&spec.vhost), &queue, spec.rules.kind)
@@ -135,13 +137,17 @@ impl Shard {
         }
         if passive {
             // Here alone an empty name does not mean the last queue.
-            let name = Box::from(&*text::strip_cr_lf(&queue));
+            let name: Box<[u8]> = Box::from(&*text::strip_cr_lf(&queue));
+            self.permit_passive(slot, Resource::Queue(&name), method.ids())?;
             let id = self.queue_named(slot, &name, method)?.id;
             self.ask(slot, number, id, Question::Counts, Pending::QueueCounts { nowait, name });
             return Ok(());
         }
         let server_named = queue.is_empty();
         let name = if server_named { self.server_name(slot, arguments, method)? } else { owned(&queue) };
+        let bare = text::strip_cr_lf(&name);
+        let leads_on_by = b"x-dead-letter-exchange";
+        self.permit_declare(slot, Resource::Queue(&bare), arguments, leads_on_by, method.ids())?;
         let requester = self.requester(slot, number);
         let arguments = Box::from(arguments.as_bytes());
         let request = Request::DeclareQueue {
@@ -182,6 +188,7 @@ impl Shard {
         // As in declarations and bindings, and unlike elsewhere, line ends do not count.
         let queue = &*text::strip_cr_lf(queue);
         let name = self.queue_name(slot, number, queue, method)?;
+        self.permit(slot, Resource::Queue(&name), Operation::Configure, method.ids())?;
         if self.router(slot).queue(&name).is_none() {
             // Deleting what is not there is no error.
             return self.reply(slot, number, nowait, &Method::QueueDeleteOk { message_count: 0 });
@@ -216,8 +223,9 @@ impl Shard {
         else {
             return Ok(());
         };
+        let name = text::strip_cr_lf(&exchange);
         if passive {
-            let name = text::strip_cr_lf(&exchange);
+            self.permit_passive(slot, Resource::Exchange(&name), method.ids())?;
             if name.is_empty() {
                 let text = text::DEFAULT_EXCHANGE;
                 return Err(ChannelError::new(ReplyCode::AccessRefused, text, method.ids()).into());
@@ -228,6 +236,8 @@ impl Shard {
             }
             return self.reply(slot, number, nowait, &Method::ExchangeDeclareOk {});
         }
+        let leads_on_by = b"alternate-exchange";
+        self.permit_declare(slot, Resource::Exchange(&name), arguments, leads_on_by, method.ids())?;
         let request = Request::DeclareExchange {
             requester: self.requester(slot, number),
             name: owned(&exchange),

@@ -12,6 +12,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::Shard;
+use crate::access::Access;
 use crate::ids::{QueueUid, ShardId};
 use crate::journal::disk::Disk;
 use crate::journal::layout::{ASIDE, segment_of};
@@ -111,11 +112,13 @@ pub fn read_shard<D: Disk>(
     Ok(ShardLog { own: (own, scan), others })
 }
 
-/// Puts together what was read, and takes over what nobody else goes on with. `logs` are by shard; `random` numbers new
+/// Puts together what was read, and takes over what nobody else goes on with. `access` is of a server that was never told of
+/// users. `logs` are by shard; `random` numbers new
 /// journals.
 pub fn start<D: Disk + Clone>(
     disk: &D,
     config: JournalConfig,
+    access: Access,
     mut logs: Vec<ShardLog>,
     mut random: impl FnMut() -> u64,
 ) -> Result<Start<D>, Failure> {
@@ -141,7 +144,7 @@ pub fn start<D: Disk + Clone>(
         homes.extend(recovered.occupied().map(|uid| (uid, shard)));
     }
     let home = |uid| homes.get(&uid).copied();
-    let (vhosts, mut restored) = Vhosts::restore(catalogue, home, shards, config.durability);
+    let (vhosts, mut restored) = Vhosts::restore(catalogue, home, shards, config.durability, access);
     if damaged {
         let (what, why) = ("some exchange, queue or binding".to_owned(), "damage in the journal".to_owned());
         restored.kept_out.push(KeptOut { uid: None, what, why });

@@ -14,6 +14,9 @@ impl Shard {
         assert!(self.rooms.queues.is_empty() && self.rooms.outward.connections.is_empty());
         assert_eq!(control.is_some(), self.id == ShardId::CONTROL);
         self.routers.clear();
+        if let Some(access) = &restored.access {
+            self.access = access.clone();
+        }
         for (id, spec) in &restored.queues[self.id.index()] {
             let made = self.make_queue(spec);
             assert_eq!(made, *id, "empty slots are given out in their order");

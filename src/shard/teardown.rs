@@ -78,6 +78,9 @@ impl Shard {
     }
 
     pub(super) fn barrier_passed(&mut self, to: Requester) {
+        if to.is_desk() {
+            return self.shard_knows(to);
+        }
         let Some(channel) = self.rooms.outward.channel(to.connection, to.channel) else {
             return;
         };

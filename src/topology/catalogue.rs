@@ -4,15 +4,19 @@
 //! of makes none, but is common: its beginning was removed once a snapshot behind it was complete.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use super::exchanges::is_reserved;
 use super::record::{DurableBinding, DurableEnd, DurableExchange, DurableQueue, Record};
+use crate::access::{self, Access, Algorithm};
 use crate::exchange::{Name, predeclared_exchanges};
 use crate::ids::{QueueUid, root};
 
 /// What is durable, by vhost.
 pub struct Catalogue {
     pub(super) vhosts: BTreeMap<Name, Part>,
+    /// None: nothing was ever said of users.
+    pub(super) access: Option<Access>,
     /// Greater than every number that was ever given out.
     pub(super) next_uid: QueueUid,
     /// Bytes of the bodies of all records.
@@ -63,6 +67,7 @@ impl Default for Catalogue {
     fn default() -> Catalogue {
         Catalogue {
             vhosts: BTreeMap::from([(root(), Part::new(&root()))]),
+            access: None,
             next_uid: QueueUid(1),
             log_bytes: 0,
             ignored: 0,
@@ -103,6 +108,7 @@ impl Catalogue {
                 let own = opening(vhost, &part.about).into_iter().chain(part.records());
                 own.map(|record| (vhost.clone(), record))
             }))
+            .chain(access_records(self.access.as_ref()).map(|record| (root(), record)))
             .chain([(root(), Record::NextUid { uid: self.next_uid })])
     }
 
@@ -134,7 +140,15 @@ impl Catalogue {
                 self.vhosts.entry(vhost.clone()).or_insert_with(|| Part::new(vhost)).about = about;
                 true
             }
-            Record::VhostDeleted => self.vhosts.remove(vhost).is_some(),
+            Record::VhostDeleted => {
+                self.access = self.access.take().map(|access| access.forget_vhost(vhost));
+                self.vhosts.remove(vhost).is_some()
+            }
+            Record::Access(change) => {
+                let access = self.access.take().unwrap_or_else(|| Access::new(Algorithm::default()));
+                self.access = Some(access.apply(change));
+                true
+            }
             record => {
                 if let Record::QueueDeclared(queue) = &record {
                     self.saw(queue.uid);
@@ -143,6 +157,13 @@ impl Catalogue {
             }
         }
     }
+}
+
+/// Users and permissions, if anything was ever said of them; then at least that nobody is not there.
+pub(super) fn access_records(access: Option<&Access>) -> impl Iterator<Item = Record> {
+    let nobody = || access::Change::UserDeleted { user: Name::from([]) };
+    let said = access.map(|access| iter::once(nobody()).chain(access.changes()));
+    said.into_iter().flatten().map(Record::Access)
 }
 
 /// A log begins with the root as it is without a record.
@@ -180,6 +201,7 @@ impl Part {
             Record::Unbound(binding) => self.unbind(&binding),
             Record::VhostDeclared { .. }
             | Record::VhostDeleted
+            | Record::Access(_)
             | Record::NextUid { .. }
             | Record::SnapshotBegin
             | Record::SnapshotEnd => false,

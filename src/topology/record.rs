@@ -13,12 +13,14 @@
 //! 40  snapshot ends
 //! 41  vhost declared      what is told of it: a u32 and so many bytes, which are the API's
 //! 42  vhost deleted
+//! 64  and on: users and permissions (crate::access)
 //! ```
 //! Behind each stands the name of its vhost, unless that is `/`.
 //!
 //! With a queue or exchange its bindings end, and with a vhost all that lies in it, without records of their own. To declare or to bind what is there already
 //! changes nothing, so that a snapshot is made of the same records.
 
+use crate::access;
 use crate::exchange::{ExchangeKind, ExchangeSpec, Name, QueueSpec};
 use crate::ids::{QueueUid, root};
 use crate::queue_args::Durability;
@@ -46,6 +48,7 @@ pub enum Record {
         about: Name,
     },
     VhostDeleted,
+    Access(access::Change),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,6 +89,9 @@ pub enum DurableEnd {
 impl Record {
     /// The vhost and the record of a body that `encode` wrote; none if it is anything else.
     pub fn decode(kind: u8, body: &[u8]) -> Option<(Name, Record)> {
+        if let Some(change) = access::Change::decode(kind, body) {
+            return Some((root(), Record::Access(change)));
+        }
         let mut fields = Fields(body);
         let record = fields.record(kind)?;
         Some((fields.vhost()?, record))
@@ -104,6 +110,7 @@ impl Record {
             Record::SnapshotEnd => SNAPSHOT_END,
             Record::VhostDeclared { .. } => VHOST_DECLARED,
             Record::VhostDeleted => VHOST_DELETED,
+            Record::Access(change) => change.kind(),
         }
     }
 
@@ -117,6 +124,7 @@ impl Record {
             Record::QueueDeleted { uid } | Record::NextUid { uid } => put_uid(out, *uid),
             Record::VhostDeclared { about } => put_arguments(out, about),
             Record::SnapshotBegin | Record::SnapshotEnd | Record::VhostDeleted => {}
+            Record::Access(change) => return change.encode(out),
         }
         if vhost != ROOT {
             put_name(out, vhost);

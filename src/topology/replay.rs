@@ -8,6 +8,7 @@ use super::{
     Catalogue, Change, DurableBinding, DurableEnd, DurableExchange, DurableQueue, Name, Record, Request,
     Restored, Snapshot, Vhosts,
 };
+use crate::access::Access;
 use crate::amqp::TableWriter;
 use crate::exchange::model::Dice;
 use crate::exchange::{Destination, predeclared_exchanges};
@@ -221,7 +222,7 @@ fn replay(log: &[Record]) -> Catalogue {
 
 fn restored(log: &[Record]) -> (Vhosts, Restored) {
     let home = |uid: QueueUid| uid.0.is_multiple_of(3).then_some(ShardId(1));
-    Vhosts::restore(replay(log), home, SHARDS, Durability::Fsync)
+    Vhosts::restore(replay(log), home, SHARDS, Durability::Fsync, Access::guest())
 }
 
 /// What is durable, made of changes.

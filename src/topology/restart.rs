@@ -5,6 +5,7 @@ use super::{
     Catalogue, DurableBinding, DurableEnd, DurableExchange, DurableQueue, KeptOut, Name, Outcome, Record,
     Request, Restored, Vhosts,
 };
+use crate::access::Access;
 use crate::amqp::TableWriter;
 use crate::exchange::ExchangeKind;
 use crate::exchange::model::{Dice, routed};
@@ -55,7 +56,7 @@ fn read(log: &[Record]) -> Catalogue {
 }
 
 fn restored(log: &[Record]) -> (Vhosts, Restored) {
-    let restored = Vhosts::restore(read(log), |_| None, SHARDS, Durability::None);
+    let restored = Vhosts::restore(read(log), |_| None, SHARDS, Durability::None, Access::guest());
     restored.0.invariants();
     restored
 }
@@ -93,7 +94,7 @@ fn a_restored_queue_is_found_by_its_name_and_keeps_what_it_was_declared_with() {
 fn a_queue_lives_where_its_messages_are_and_the_others_where_there_are_fewest() {
     let log: Vec<Record> = (1..=9).map(|uid| queue(uid, &format!("q{uid}"), b"")).collect();
     let home = |uid: QueueUid| (uid.0 > 5).then_some(ShardId(2));
-    let (vhosts, restored) = Vhosts::restore(read(&log), home, SHARDS, Durability::Fsync);
+    let (vhosts, restored) = Vhosts::restore(read(&log), home, SHARDS, Durability::Fsync, Access::guest());
     vhosts.invariants();
     let uids = |shard: usize| -> Vec<u64> {
         restored.queues[shard].iter().map(|(_, spec)| spec.uid.unwrap().0).collect()
@@ -109,7 +110,8 @@ fn a_queue_lives_where_its_messages_are_and_the_others_where_there_are_fewest() 
 #[test]
 fn a_number_is_not_given_out_again() {
     let uid_of_next = |catalogue: Catalogue| {
-        let (vhosts, restored) = Vhosts::restore(catalogue, |_| None, SHARDS, Durability::None);
+        let (vhosts, restored) =
+            Vhosts::restore(catalogue, |_| None, SHARDS, Durability::None, Access::guest());
         let mut world = World::restored(1, vhosts, &restored);
         let mut declare = declare_queue(requester(0, 0), "new");
         if let Request::DeclareQueue { durable, .. } = &mut declare {
@@ -248,7 +250,8 @@ fn a_log_of_damaged_records_leads_to_some_topology() {
             }
             catalogue.apply(record.kind(), &body);
         }
-        let (vhosts, restored) = Vhosts::restore(catalogue, |_| None, SHARDS, Durability::Fsync);
+        let (vhosts, restored) =
+            Vhosts::restore(catalogue, |_| None, SHARDS, Durability::Fsync, Access::guest());
         vhosts.invariants();
         World::restored(seed, vhosts, &restored);
     }

@@ -11,6 +11,7 @@ use super::queues::{LiveQueue, NamedQueue, parse_rules};
 use super::record::{DurableEnd, DurableExchange, DurableQueue};
 use super::state::Topology;
 use super::vhosts::Vhosts;
+use crate::access::Access;
 use crate::amqp::Table;
 use crate::exchange::{Change, Destination, ExchangeSpec, Name, QueueSpec};
 use crate::ids::{QueueId, QueueUid, ShardId};
@@ -24,6 +25,8 @@ pub struct Restored {
     pub queues: Vec<Vec<(QueueId, Arc<QueueSpec>)>>,
     /// For every router, before it serves and before the first change that is broadcast.
     pub changes: Vec<(Name, Change)>,
+    /// Who may do what.
+    pub access: Option<Access>,
     /// What the log has but no server of this version could have made.
     pub kept_out: Vec<KeptOut>,
     /// Bytes of the log. Who knows how much it takes on disk may say so.
@@ -45,13 +48,14 @@ pub struct KeptOut {
 type Queues = BTreeMap<QueueUid, LiveQueue>;
 
 impl Vhosts {
-    /// `homes` says on which shard a queue must live because its messages are there; the others are spread. `durability` is
+    /// `access` counts unless the log says otherwise. `homes` says on which shard a queue must live because its messages are there; the others are spread. `durability` is
     /// for queues to come.
     pub fn restore(
         catalogue: Catalogue,
         homes: impl Fn(QueueUid) -> Option<ShardId>,
         shards: u16,
         durability: Durability,
+        access: Access,
     ) -> (Vhosts, Restored) {
         let numbers = Arc::new(Numbers::new(shards));
         numbers.go_on_from(catalogue.next_uid);
@@ -59,6 +63,7 @@ impl Vhosts {
             queues: vec![Vec::new(); usize::from(shards)],
             log_bytes: catalogue.log_bytes,
             image_bytes: catalogue.image_bytes(),
+            access: catalogue.access.clone().or(Some(access.clone())),
             ..Restored::default()
         };
         let queues = catalogue.vhosts.values().flat_map(|part| part.queues.keys());
@@ -72,7 +77,9 @@ impl Vhosts {
             (vhost, topology)
         });
         let topologies = parts.collect();
-        (Vhosts { numbers, topologies, durability }, restored)
+        let is_said = catalogue.access.is_some();
+        let access = catalogue.access.unwrap_or(access);
+        (Vhosts { numbers, topologies, durability, access, is_said }, restored)
     }
 }
 

@@ -11,7 +11,7 @@
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
 use super::bindings::{BindingEnd, End};
-use super::catalogue::opening;
+use super::catalogue::{access_records, opening};
 use super::exchanges::is_reserved;
 use super::queues::NamedQueue;
 use super::record::{DurableBinding, DurableEnd, DurableExchange, DurableQueue, Record};
@@ -63,6 +63,8 @@ impl Snapshot {
                 if !vhosts.all().contains_key(&root()) {
                     tell(&root(), Record::VhostDeleted);
                 }
+                let access = vhosts.said_access();
+                access_records(access).for_each(|record| tell(&root(), record));
                 tell(&root(), Record::NextUid { uid: vhosts.numbers().next_uid() });
                 self.is_done = true;
                 break;

@@ -9,6 +9,7 @@ use super::numbers::Numbers;
 use super::queues::NamedQueue;
 use super::record::Record;
 use super::request::{Outcome, Refusal, Request};
+use crate::access::Access;
 use crate::amqp::ReplyCode;
 use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
 use crate::ids::{QueueId, Requester, ShardId};
@@ -55,6 +56,8 @@ pub enum Effect {
     Reply { to: Requester, outcome: Outcome },
     /// To the queue's shard: no router leads to the queue any more; its slot may be used again and delete-ok may go out.
     QueueGone { id: QueueId },
+    /// Every shard is to go by that; then it is answered.
+    Access { access: Access, to: Requester },
     /// To the queue's shard: it ends with its vhost.
     EndQueue { id: QueueId },
 }

@@ -13,6 +13,7 @@ use super::queues::NamedQueue;
 use super::record::Record;
 use super::request::Outcome;
 use super::state::{Effect, Topology};
+use crate::access::{self, Access};
 use crate::exchange::Change;
 use crate::ids::{Name, Requester, ShardId, root};
 use crate::queue_args::Durability;
@@ -23,14 +24,23 @@ pub struct Vhosts {
     pub(super) topologies: BTreeMap<Name, Topology>,
     /// Of queues to come.
     pub(super) durability: Durability,
+    pub(super) access: Access,
+    /// It is in the log; else it is what every server begins with.
+    pub(super) is_said: bool,
 }
 
 impl Vhosts {
     /// The one there is from the start. `shards` is at least 1.
-    pub fn new(shards: u16) -> Vhosts {
+    pub fn new(shards: u16, access: Access) -> Vhosts {
         let (numbers, durability) = (Arc::new(Numbers::new(shards)), Durability::default());
         let topology = Topology::new(root(), numbers.clone(), durability);
-        Vhosts { numbers, topologies: BTreeMap::from([(root(), topology)]), durability }
+        Vhosts {
+            numbers,
+            topologies: BTreeMap::from([(root(), topology)]),
+            durability,
+            access,
+            is_said: false,
+        }
     }
 
     pub fn get_mut(&mut self, vhost: &[u8]) -> Option<&mut Topology> {
@@ -77,6 +87,7 @@ impl Vhosts {
             return true;
         }
         topology.closing = Some(to);
+        self.access = self.access.clone().forget_vhost(vhost);
         topology.broadcast(Change::VhostClosing, None, out);
         let live = topology.queues.values().filter_map(|queue| match queue {
             NamedQueue::Live(live) => Some(live.id),
@@ -85,6 +96,27 @@ impl Vhosts {
         out.extend(live.map(|id| Effect::EndQueue { id }));
         topology.end_if_empty(out);
         true
+    }
+
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(super) fn said_access(&self) -> Option<&Access> {
+        self.is_said.then_some(&self.access)
+    }
+
+    /// Changes users and permissions. `Outcome::Ok` comes when every shard goes by that.
+    pub fn change_access(&mut self, changes: Vec<access::Change>, to: Requester, out: &mut Vec<Effect>) {
+        let mut record = |change| out.push(Effect::Record { vhost: root(), record: Record::Access(change) });
+        if !std::mem::replace(&mut self.is_said, true) {
+            self.access.changes().for_each(&mut record);
+        }
+        for change in changes {
+            record(change.clone());
+            self.access = self.access.clone().apply(change);
+        }
+        out.push(Effect::Access { access: self.access.clone(), to });
     }
 
     /// Lets go of a vhost that is gone, and that every shard knows to be.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::{Change, Effect, Outcome, QueueSpec, Record, Request, Restored, Vhosts};
+use crate::access::Access;
 use crate::exchange::Router;
 use crate::exchange::model::Dice;
 use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId, root};
@@ -72,7 +73,7 @@ impl World {
             to_control: VecDeque::new(),
         };
         World {
-            vhosts: Vhosts::new(SHARDS),
+            vhosts: Vhosts::new(SHARDS, Access::guest()),
             shards: (0..SHARDS).map(shard).collect(),
             log: Vec::new(),
             records: Vec::new(),
@@ -158,7 +159,7 @@ impl World {
             Effect::QueueGone { id } => shard.free(id),
             Effect::EndQueue { id } => shard.kill_if_live(id),
             Effect::Reply { to, outcome } => self.answered(to, outcome),
-            Effect::Record { .. } => unreachable!("records go to no shard"),
+            Effect::Record { .. } | Effect::Access { .. } => unreachable!("they go to no shard here"),
         }
         true
     }
@@ -201,6 +202,7 @@ impl World {
 
     fn take(&mut self, effect: Effect) {
         match effect {
+            Effect::Access { .. } => unreachable!("nobody changes users here"),
             Effect::Record { record, .. } => self.records.push((self.log.len(), record)),
             Effect::CreateQueue { on, .. } => self.shards[on.index()].from_control.push_back(effect),
             Effect::EndQueue { id } => self.shards[id.shard.index()].from_control.push_back(effect),

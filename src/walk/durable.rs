@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::hall::{Hall, consume, declare};
+use crate::access::Access;
 use crate::amqp::method::Method;
 use crate::amqp::table::Table;
 use crate::amqp::wire::ShortStr;
@@ -25,8 +26,13 @@ impl Disk {
     fn start(&mut self, shards: u16) -> Hall {
         let mut catalogue = Catalogue::default();
         self.log.iter().for_each(|(kind, body)| catalogue.apply(*kind, body));
-        let (vhosts, restored) =
-            Vhosts::restore(catalogue, |_| Some(ShardId(shards - 1)), shards, Durability::Fsync);
+        let (vhosts, restored) = Vhosts::restore(
+            catalogue,
+            |_| Some(ShardId(shards - 1)),
+            shards,
+            Durability::Fsync,
+            Access::guest(),
+        );
         vhosts.invariants();
         let link = Arc::new(Link::for_tests());
         let mut control = Some((vhosts, Journal::new(link.clone(), 1, SEGMENT_BYTES)));

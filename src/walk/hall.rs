@@ -28,6 +28,7 @@ impl Hall {
     pub fn new(shards: u16) -> Hall {
         let budget = Arc::new(Budget::new(usize::MAX));
         let config = ShardConfig {
+            access: haremq::access::Access::guest(),
             handshake: HandshakeConfig::default(),
             connections_max: 9,
             unauthenticated_max: 9,

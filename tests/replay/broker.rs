@@ -57,6 +57,7 @@ impl Stage {
         let mut dice = Dice::new(seed);
         let budget = Arc::new(Budget::new(1 << 40));
         let config = ShardConfig {
+            access: haremq::access::Access::guest(),
             handshake: HandshakeConfig::default(),
             connections_max: 9,
             unauthenticated_max: 9,

@@ -129,7 +129,8 @@ impl Store {
             |shard| restart::read_shard(&self.disk, &journals, shard, shards, || Pages::new(budget.clone()));
         let logs = (0..shards).map(ShardId).map(read).collect::<io::Result<Vec<_>>>()?;
         let dice = &mut self.dice;
-        let started = restart::start(&self.disk, self.config, logs, || dice.next());
+        let started =
+            restart::start(&self.disk, self.config, haremq::access::Access::guest(), logs, || dice.next());
         let Start { shards, flushers, reports, restored } = started.map_err(io::Error::other)?;
         self.disk.set_reading(false);
         for report in &reports {

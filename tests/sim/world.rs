@@ -62,6 +62,7 @@ impl World {
         }
         let budget = Arc::new(Budget::new(1 << 40));
         let config = ShardConfig {
+            access: haremq::access::Access::guest(),
             handshake: HandshakeConfig::default(),
             connections_max: 1_000,
             unauthenticated_max: 1_000,

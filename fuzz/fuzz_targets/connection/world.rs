@@ -44,6 +44,7 @@ impl World {
     pub fn new(shards: u16) -> World {
         let budget = Arc::new(Budget::new(1 << 40));
         let config = ShardConfig {
+            access: haremq::access::Access::guest(),
             handshake: HandshakeConfig::default(),
             connections_max: 100,
             unauthenticated_max: 100,

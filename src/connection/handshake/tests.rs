@@ -47,16 +47,16 @@ fn start_ok(
         response: LongStr(response),
         locale: "en_US".into(),
     };
-    handshake.on_method(&start_ok, &mut Vec::new())
+    handshake.on_method(&start_ok, &Access::guest(), &mut Vec::new())
 }
 
 fn tune_ok(handshake: &mut Handshake, channel_max: u16, frame_max: u32) -> Result<Progress, Refusal> {
     let tune_ok = Method::ConnectionTuneOk { channel_max, frame_max, heartbeat: 30 };
-    handshake.on_method(&tune_ok, &mut Vec::new())
+    handshake.on_method(&tune_ok, &Access::guest(), &mut Vec::new())
 }
 
 fn open(handshake: &mut Handshake, vhost: &'static str, out: &mut Vec<u8>) -> Result<Progress, Refusal> {
-    handshake.on_method(&Method::ConnectionOpen { virtual_host: vhost.into() }, out)
+    handshake.on_method(&Method::ConnectionOpen { virtual_host: vhost.into() }, &Access::guest(), out)
 }
 
 /// Client properties with one capability.
@@ -82,7 +82,7 @@ fn a_handshake_leads_to_a_session() {
         locale: "en_US".into(),
     };
     out.clear();
-    assert_eq!(handshake.on_method(&start_ok, &mut out), Ok(Progress::Continue));
+    assert_eq!(handshake.on_method(&start_ok, &Access::guest(), &mut out), Ok(Progress::Continue));
     let tune = Method::ConnectionTune { channel_max: 2047, frame_max: 131_072, heartbeat: 60 };
     assert_eq!(method(&out), tune);
     assert_eq!(handshake.frame_max(), 4096);
@@ -92,7 +92,7 @@ fn a_handshake_leads_to_a_session() {
 
     out.clear();
     let opened = open(&mut handshake, "/", &mut out);
-    assert_eq!(method(&out), Method::ConnectionOpenOk);
+    assert!(out.is_empty(), "who knows the vhosts says open-ok");
     let session = Session {
         user: (*b"guest").into(),
         vhost: (*b"/").into(),
@@ -292,17 +292,6 @@ fn no_limit_of_channels_is_taken_where_none_is_set() {
 }
 
 #[test]
-fn an_unknown_vhost_is_530() {
-    let mut out = Vec::new();
-    for vhost in ["", "x", "//"] {
-        let text = format!("vhost {vhost} not found");
-        let error = ConnectionError::new(ReplyCode::NotAllowed, text, (10, 40));
-        assert_eq!(open(&mut opening(), vhost, &mut out), Err(Refusal::Close(error)));
-    }
-    assert!(out.is_empty());
-}
-
-#[test]
 fn a_method_in_the_wrong_state_is_504() {
     let start_ok = Method::ConnectionStartOk {
         client_properties: Table::EMPTY,
@@ -336,7 +325,12 @@ fn a_method_in_the_wrong_state_is_504() {
                 "starting" => Refusal::CloseAfter3s(error),
                 _ => Refusal::Close(error),
             };
-            assert_eq!(handshake().on_method(method, &mut out), Err(expected), "{}", method.name());
+            assert_eq!(
+                handshake().on_method(method, &Access::guest(), &mut out),
+                Err(expected),
+                "{}",
+                method.name()
+            );
             assert!(out.is_empty());
         }
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::*;
+use crate::access::Access;
 use crate::exchange::model::Dice;
 use crate::exchange::{ExchangeKind, Name};
 use crate::ids::{ChannelNumber, ConnectionId, QueueUid, Requester, ShardId, root};
@@ -161,7 +162,7 @@ fn catalogue(of_each: u64) -> Catalogue {
 }
 
 fn restored(catalogue: Catalogue) -> (Vhosts, Restored) {
-    Vhosts::restore(catalogue, |_| None, 1, Durability::Fsync)
+    Vhosts::restore(catalogue, |_| None, 1, Durability::Fsync, Access::guest())
 }
 
 #[test]

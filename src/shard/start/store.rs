@@ -2,6 +2,7 @@
 //! by a thread per journal.
 
 use super::Common;
+use crate::access::Access;
 use crate::budget::Budget;
 use crate::ids::ShardId;
 use crate::journal::{Failure, Flusher, Link, OsDisk, flusher};
@@ -35,6 +36,7 @@ impl Store {
         config: JournalConfig,
         shards: u16,
         budget: &Arc<Budget>,
+        access: Access,
     ) -> Result<(Store, Vec<ShardStart>), String> {
         let folder = dir.display();
         let disk = OsDisk::new(dir).map_err(|error| match error.kind() {
@@ -53,7 +55,7 @@ impl Store {
             logs.collect::<io::Result<Vec<_>>>()
         });
         let random = || getrandom::u64().expect("the kernel has random numbers");
-        let start = restart::start(&disk, config, logs.map_err(failed)?, random)
+        let start = restart::start(&disk, config, access, logs.map_err(failed)?, random)
             .map_err(|failure| format!("the data folder {folder}: {failure}"))?;
         let Start { shards, flushers, reports, restored } = start;
         reports.iter().for_each(log_report);

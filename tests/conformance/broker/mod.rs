@@ -1,5 +1,6 @@
 //! What only our own binary promises: its command line, signals, exit codes, limits of its own.
 
+mod access;
 mod alarm;
 mod hostile;
 mod limits;

@@ -11,9 +11,9 @@ use crate::common::wire::{Tune, Wire, bind, declare, declare_durable, declare_ex
 use haremq::amqp::Table;
 
 /// guest:guest
-const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
+pub const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
 
-fn ask(address: SocketAddr, verb: &str, path: &str, login: Option<&str>, body: &str) -> (u16, String) {
+pub fn ask(address: SocketAddr, verb: &str, path: &str, login: Option<&str>, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("HTTP is listened for");
     let login = login.map(|login| format!("Authorization: {login}\r\n")).unwrap_or_default();
     let length = body.len();
@@ -36,7 +36,7 @@ fn names(broker: &Broker) -> Vec<String> {
     all.iter().map(|vhost| vhost["name"].as_str().expect("a name").to_owned()).collect()
 }
 
-fn enter(broker: &Broker, vhost: &str) -> Wire {
+pub fn enter(broker: &Broker, vhost: &str) -> Wire {
     let mut wire = Wire::tuned(broker.amqp, Tune::default());
     wire.send(0, Method::ConnectionOpen { virtual_host: short(vhost) });
     wire

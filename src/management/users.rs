@@ -1,0 +1,110 @@
+//! `/api/users`
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{self, Answer, Refusal};
+use super::login::Administrator;
+use super::permissions::{shown_permissions, shown_topics};
+use crate::access::{Access, Algorithm, Change, PasswordHash, Salt, Tags, User};
+use crate::ids::Name;
+use crate::shard::start::Common;
+use crate::text::lossy;
+
+#[derive(Deserialize)]
+struct Body {
+    password: Option<String>,
+    password_hash: Option<String>,
+    hashing_algorithm: Option<String>,
+    tags: Option<Value>,
+}
+
+pub async fn list(Administrator { access, .. }: Administrator) -> Answer {
+    answer::body(access.users().map(|user| shown(user)).collect::<Vec<_>>())
+}
+
+pub async fn one(Administrator { access, .. }: Administrator, Path(name): Path<String>) -> Answer {
+    answer::body(shown(access.user(name.as_bytes()).ok_or(Refusal::NotFound)?))
+}
+
+pub async fn put(
+    Administrator { access, .. }: Administrator,
+    State(common): State<Common>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let user = user(&access, name.as_bytes(), &body)?;
+    let existed = access.user(name.as_bytes()).is_some();
+    answer::changed(&common, vec![Change::UserPut(user)]).await?;
+    answer::put(existed)
+}
+
+pub async fn delete(
+    Administrator { access, .. }: Administrator,
+    State(common): State<Common>,
+    Path(name): Path<String>,
+) -> Answer {
+    let user = access.user(name.as_bytes()).ok_or(Refusal::NotFound)?;
+    answer::changed(&common, vec![Change::UserDeleted { user: user.name.clone() }]).await?;
+    answer::deleted()
+}
+
+pub async fn permissions(Administrator { access, .. }: Administrator, Path(name): Path<String>) -> Answer {
+    let user = access.user(name.as_bytes()).ok_or(Refusal::NotFound)?;
+    answer::body(shown_permissions(&access, |_, of| *of == user.name))
+}
+
+pub async fn topic_permissions(
+    Administrator { access, .. }: Administrator,
+    Path(name): Path<String>,
+) -> Answer {
+    let user = access.user(name.as_bytes()).ok_or(Refusal::NotFound)?;
+    answer::body(shown_topics(&access, |topic| *topic.user() == user.name))
+}
+
+/// What a body asks for. Without a new password the limits stay, and so does nothing else.
+fn user(access: &Access, name: &[u8], body: &[u8]) -> Result<User, Refusal> {
+    let Body { password, password_hash, hashing_algorithm, tags } = answer::read(body)?;
+    let tags = match tags {
+        Some(Value::String(text)) => Tags::parse(&text),
+        Some(Value::Array(names)) => Tags::new(names.iter().filter_map(Value::as_str)),
+        _ => return Err(Refusal::BadRequest("[{key_missing,tags}]".to_owned())),
+    };
+    let algorithm = hashing_algorithm.as_deref().map_or(Ok(Algorithm::default()), Algorithm::named);
+    let algorithm = algorithm.map_err(Refusal::BadRequest)?;
+    let hash = match (password, password_hash) {
+        (Some(password), _) => PasswordHash::new(algorithm, password.as_bytes(), salt()?),
+        (None, Some(hash)) => PasswordHash::read(algorithm, &hash).map_err(Refusal::BadRequest)?,
+        (None, None) => PasswordHash::nobody(algorithm),
+    };
+    let mut user = User::new(name, hash, tags.map_err(Refusal::BadRequest)?).map_err(Refusal::BadRequest)?;
+    if let Some(before) = access.user(name) {
+        user.limits = before.limits;
+    }
+    Ok(user)
+}
+
+fn salt() -> Result<Salt, Refusal> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|_| Refusal::Unavailable)?;
+    Ok(Salt(salt))
+}
+
+fn shown(user: &User) -> Value {
+    let limits =
+        [("max-connections", user.limits.max_connections), ("max-channels", user.limits.max_channels)];
+    let limits = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), json!(limit?))));
+    json!({
+        "name": lossy(&user.name),
+        "password_hash": user.password.text(),
+        "hashing_algorithm": user.password.algorithm().name(),
+        "tags": user.tags.names().collect::<Vec<_>>(),
+        "limits": Value::Object(limits.collect()),
+    })
+}
+
+pub fn named(name: &str) -> Name {
+    Name::from(name.as_bytes())
+}
