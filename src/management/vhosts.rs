@@ -12,7 +12,6 @@ use crate::access::{self, Access, Change, Permission};
 use crate::ids::Name;
 use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
-use crate::topology::Outcome;
 
 /// What is told of a vhost; kept by the broker as JSON.
 #[derive(Serialize, Deserialize, Default, PartialEq, Debug)]
@@ -93,7 +92,7 @@ pub async fn put(
     let about = serde_json::to_vec(&about).expect("a struct of texts is JSON");
     let order = Order::DeclareVhost { vhost: named(&name), about: Name::from(about) };
     match common.ask(order).await {
-        Some(Done::Vhost { existed, outcome: Outcome::Ok }) => {
+        Some(Done::Vhost { existed }) => {
             if !existed {
                 // Who makes a vhost may use it, as with RabbitMQ.
                 let (vhost, user, permission) = (named(&name), user.name.clone(), Permission::all());
@@ -101,15 +100,15 @@ pub async fn put(
             }
             answer::put(existed)
         }
-        Some(Done::Vhost { .. }) => Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted"))),
+        Some(Done::VhostEnds) => Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted"))),
         _ => Err(Refusal::Unavailable),
     }
 }
 
 pub async fn delete(_: Administrator, State(common): State<Common>, Path(name): Path<String>) -> Answer {
     match common.ask(Order::DeleteVhost { vhost: named(&name) }).await {
-        Some(Done::Vhost { outcome: Outcome::Ok, .. }) => answer::deleted(),
-        Some(Done::Vhost { .. } | Done::NotFound) => Err(Refusal::NotFound),
+        Some(Done::Vhost { .. }) => answer::deleted(),
+        Some(Done::VhostEnds | Done::NotFound) => Err(Refusal::NotFound),
         _ => Err(Refusal::Unavailable),
     }
 }

@@ -30,10 +30,12 @@ pub enum Order {
 pub enum Done {
     /// With what is told about each, by name.
     Vhosts(Vec<(Name, Name)>),
+    /// It is made, or gone.
     Vhost {
         existed: bool,
-        outcome: Outcome,
     },
+    /// Somebody deletes it right now.
+    VhostEnds,
     NotFound,
     Access(Access),
     AccessChanged,
@@ -123,6 +125,7 @@ impl Shard {
         let ticket = to.connection.generation;
         let Some(at) = self.desk.waiting.iter().position(|(waiting, _)| *waiting == ticket) else { return };
         let (_, existed) = self.desk.waiting.swap_remove(at);
-        self.desk.done.push((ticket, Done::Vhost { existed, outcome }));
+        let done = if outcome == Outcome::Ok { Done::Vhost { existed } } else { Done::VhostEnds };
+        self.desk.done.push((ticket, done));
     }
 }
