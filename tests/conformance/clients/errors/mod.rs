@@ -5,8 +5,6 @@
 //!
 //! | what | code |
 //! |---|---|
-//! | `user_id` that is not the user, which comes with users besides guest | 406 |
-//! | permissions to configure, write and read, and those of topics | 403 |
 //! | exclusive consumers of a queue with a single active consumer | 403 |
 //! | protected queues; `basic.get` of quorum queues | 405 |
 //! | limits on queues, exchanges, connections and channels, of vhosts, users and the node | 406, 530 |
@@ -14,7 +12,7 @@
 //! | a secret that is refused, which needs a backend that can refuse it | 530 |
 //! | the operator closes a connection | 320 |
 //!
-//! Elsewhere: the handshake's timeout, 320 when the broker stops (`broker/process.rs`), heartbeats (`heartbeats.rs`). Out
+//! Elsewhere: permissions (`broker/access.rs`), the handshake's timeout, 320 when the broker stops (`broker/process.rs`), heartbeats (`heartbeats.rs`). Out
 //! of reach from a socket: guest from another machine (`src/access/login.rs`), a method while tx.commit is under way (504, a
 //! race that RabbitMQ itself parks now), 65,536 consumers on a channel (530, takes RabbitMQ minutes), 541 of a defect.
 
