@@ -109,7 +109,7 @@ pub const JOURNAL_WRITE_BYTES: usize = 8 * 1024 * 1024;
 pub const JOURNAL_SPARES: usize = 2;
 /// Bytes of a file made ahead that are written with zeros at a time, about 1 ms: so long may one group in some hundred wait for it.
 pub const JOURNAL_ZERO_BYTES: u64 = 1024 * 1024;
-/// Most bytes of a write with a sync that are written faster where zeros were before than those zeros cost.
+/// Most bytes of a write that are written and synced faster where zeros were before than those zeros cost.
 pub const JOURNAL_ZERO_WORTH_BYTES: usize = 64 * 1024;
 /// Bytes in front of the next group that should have been written before.
 pub const JOURNAL_ZERO_AHEAD_BYTES: u64 = 4 * 1024 * 1024;

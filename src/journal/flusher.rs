@@ -63,8 +63,8 @@ pub struct Flusher<D: Disk> {
     synced: Position,
     stamped: Position,
     sync_due: bool,
-    /// So little was written last, and to be synced, that most of the time goes into the file system's own records.
-    syncs_little: bool,
+    /// So little was written last that most of the time goes into the file system's own records.
+    writes_little: bool,
     /// Segments with lower numbers go with the next sync; 0: none.
     free_before: u32,
     low: bool,
@@ -108,7 +108,7 @@ impl<D: Disk> Flusher<D> {
             synced: recovered,
             stamped: recovered,
             sync_due: false,
-            syncs_little: false,
+            writes_little: false,
             free_before: 0,
             low: false,
             no_room_until: None,
@@ -182,8 +182,7 @@ impl<D: Disk> Flusher<D> {
         let done = self.folder.disk.write_at(&current.file, u64::from(from), &slices);
         done.map_err(failed("write", &current.path))?;
         let bytes: usize = self.taken.iter().take(count).map(|group| group.bytes.len()).sum();
-        let syncs = self.taken.iter().take(count).any(|group| group.sync);
-        self.syncs_little = syncs && bytes <= JOURNAL_ZERO_WORTH_BYTES;
+        self.writes_little = bytes <= JOURNAL_ZERO_WORTH_BYTES;
         for group in self.taken.drain(..count) {
             assert!(group.free_before <= segment, "what is written is not freed");
             self.written = group.end;
@@ -304,8 +303,8 @@ impl<D: Disk> Flusher<D> {
         if self.low {
             return Ok(false);
         }
-        // Zeros are a second write of everything. They pay where little is synced at a time, and where nobody waits.
-        let zeroes = is_idle || self.syncs_little;
+        // Zeros are a second write of everything. They pay where little is written at a time, and where nobody waits.
+        let zeroes = is_idle || self.writes_little;
         let ahead = if zeroes { self.zero_ahead() } else { Ok(false) };
         match ahead.and_then(|done| if done { Ok(true) } else { self.make_ahead(zeroes) }) {
             Err(failure) if failure.is_no_room() => {

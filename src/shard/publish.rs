@@ -149,13 +149,19 @@ impl Shard {
         let session =
             self.rooms.outward.connections.get(slot).and_then(|connection| connection.session.as_ref());
         match (claimed, session) {
-            (Some(claimed), Some(session)) if *claimed != *session.user => {
+            (Some(claimed), Some(session))
+                if *claimed != *session.user && !self.impersonates(&session.user) =>
+            {
                 let user = lossy(&session.user);
                 let text = format!("user_id property set to '{claimed}' but authenticated user was '{user}'");
                 Err(ChannelError::new(ReplyCode::PreconditionFailed, text, PUBLISH).into())
             }
             _ => Ok(()),
         }
+    }
+
+    fn impersonates(&self, user: &[u8]) -> bool {
+        self.access.user(user).is_some_and(|user| user.tags.may_impersonate())
     }
 
     /// The queues of a message, mostly those of the publish before; and whether it has a BCC header.

@@ -88,6 +88,7 @@ impl Vhosts {
         }
         topology.closing = Some(to);
         self.access = self.access.clone().forget_vhost(vhost);
+        out.push(Effect::Access { access: self.access.clone(), to });
         topology.broadcast(Change::VhostClosing, None, out);
         let live = topology.queues.values().filter_map(|queue| match queue {
             NamedQueue::Live(live) => Some(live.id),
