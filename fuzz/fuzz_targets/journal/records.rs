@@ -82,7 +82,7 @@ fn topology(number: u64, records: &mut Vec<(u8, Vec<u8>)>) {
         _ => Record::SnapshotEnd,
     };
     let mut body = Vec::new();
-    record.encode(&mut body);
+    record.encode(b"/", &mut body);
     records.push((record.kind(), body));
 }
 
