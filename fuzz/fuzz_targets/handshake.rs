@@ -1,6 +1,7 @@
 //! Whatever comes before a login ends in a session of guest or in a refusal with a code; what we write is well formed.
 #![no_main]
 
+use haremq::access::Access;
 use haremq::amqp::frame::{self, FrameKind, PROTOCOL_HEADER};
 use haremq::amqp::{Method, ReplyCode};
 use haremq::connection::handshake::{Handshake, HandshakeConfig, HeaderOutcome, Progress, Refusal, Session};
@@ -8,6 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|stream: &[u8]| {
     let mut out = Vec::new();
+    let access = Access::guest();
     let mut handshake = Handshake::new(HandshakeConfig::default(), true);
     let accepted = handshake.on_header(&PROTOCOL_HEADER, &mut out);
     assert_eq!(accepted, HeaderOutcome::Accepted);
@@ -15,7 +17,7 @@ fuzz_target!(|stream: &[u8]| {
     while let Ok(Some((frame, len))) = frame::decode(rest, handshake.frame_max()) {
         rest = &rest[len..];
         let (FrameKind::Method, Ok(method)) = (frame.kind, Method::decode(frame.payload)) else { continue };
-        match handshake.on_method(&method, &mut out) {
+        match handshake.on_method(&method, &access, &mut out) {
             Ok(Progress::Continue) => assert!((4096..=131_072).contains(&handshake.frame_max())),
             Ok(Progress::Open(session)) => {
                 assert_is_guest(&session);
@@ -31,7 +33,7 @@ fuzz_target!(|stream: &[u8]| {
 });
 
 fn assert_is_guest(session: &Session) {
-    assert_eq!((&session.user[..], &session.vhost[..]), (&b"guest"[..], &b"/"[..]));
+    assert_eq!(session.user[..], b"guest"[..]);
     assert!((1..=2047).contains(&session.channel_max));
 }
 
