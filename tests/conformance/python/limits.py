@@ -193,7 +193,9 @@ class Recover(BrokerCase):
         self.channel._impl._send_method(Basic.RecoverAsync(requeue=True))
         self.wait_until(lambda: len(consumer.messages) == 4)
         self.serve(0.1)
-        self.assertEqual(numbered(2) * 2, consumer.bodies)
+        # RabbitMQ's queue may hear of the free limit before it hears what has come back.
+        allowed = [numbered(2) * 2] if self.is_haremq() else [numbered(2) * 2, numbered(4)]
+        self.assertIn(consumer.bodies, allowed)
 
     def test_many_messages_of_several_queues_return_in_order(self):
         queues = [self.queue() for _ in range(3)]
