@@ -116,6 +116,7 @@ impl World {
         if self.is_down {
             let end = if store.disk.is_gone() { End::Power } else { End::Kill };
             self.endings.failures += u64::from(end == End::Kill);
+            self.oracle.disk_failed = end == End::Kill;
             return self.end_server(end);
         }
         // Where clients commit, a server ends while it does so.

@@ -88,6 +88,7 @@ impl Oracle {
         if end != End::Stop {
             self.crashed_at = at;
         }
+        self.disk_failed = false;
     }
 
     /// One that had not begun to serve.
@@ -163,7 +164,8 @@ impl Oracle {
         let publication = &self.publications[message];
         let is_safe = match self.class(queue) {
             Durability::Fsync => publication.acked,
-            Durability::Os => publication.acked && end != End::Power,
+            // What was only written, the kernel may let go of when it cannot sync it.
+            Durability::Os => publication.acked && end != End::Power && !self.disk_failed,
             Durability::None => false,
         };
         let is_letter_safe = publication.letter.as_ref().is_some_and(|letter| {

@@ -63,6 +63,8 @@ pub struct Oracle {
     pub some_expire: bool,
     /// The only message that is on its way, and nothing else is.
     pub probe: Option<PublicationIx>,
+    /// The server ends as a write or sync has failed.
+    pub disk_failed: bool,
     /// When the last server ended without order, and in order.
     pub crashed_at: u64,
     pub stopped_at: u64,
