@@ -93,6 +93,13 @@ impl Oracle {
         Ok(())
     }
 
+    /// Whether it has died there, and was heard of; a second letter that tells the same is not told from the first.
+    fn has_letter(&self, message: PublicationIx, queue: QueueIx) -> bool {
+        let letters = self.publications.iter().filter_map(|publication| publication.letter.as_ref());
+        let tells = |letter: &Letter| letter.queue == queue && letter.parent == message;
+        letters.into_iter().any(|letter| tells(letter))
+    }
+
     /// All queues are empty: what died in one of them without being seen has come to where its dead go.
     pub fn audit(&mut self) -> Verdict {
         for queue in self.sure_queues() {
@@ -102,7 +109,12 @@ impl Oracle {
                 let refused = copy.maybe_refused && record.rules.overflow == Overflow::Reject;
                 let lost =
                     copy.maybe_gone || record.lossy.since(copy.since) || record.purging.since(copy.since);
-                if copy.state != CopyState::Ready || !copy.sure || refused || lost || copy.letter.is_some() {
+                if copy.state != CopyState::Ready
+                    || !copy.sure
+                    || refused
+                    || lost
+                    || self.has_letter(message, queue)
+                {
                     continue;
                 }
                 let key = graveyard.key.as_ref().unwrap_or(&self.publications[message].key);
