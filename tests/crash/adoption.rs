@@ -20,14 +20,7 @@ fn what_was_taken_over_and_is_still_there_is_not_there_twice() {
     for shards in [[3, 3], [2, 3], [3, 2]] {
         let folder = Folder::of("adoption");
         let data = folder.path.join("data");
-        let mut broker = start(&folder, 3);
-        let mut wire = Wire::open(broker.amqp);
-        wire.channel(1);
-        for queue in QUEUES {
-            wire.call(1, declare_durable(queue, Table::EMPTY), "queue.declare-ok");
-            publish_some(&mut Wire::open(broker.amqp), queue, 0..4);
-        }
-        broker.kill();
+        fill_and_kill(&folder);
         let (journal, copy) = (data.join("journal-2"), folder.path.join("copy"));
         copy_all(&journal, &copy);
         start(&folder, 2).kill();
@@ -50,14 +43,7 @@ fn what_was_taken_over_and_is_still_there_is_not_there_twice() {
 fn what_is_not_of_a_journal_that_is_taken_over_stays() {
     let folder = Folder::of("foreign");
     let data = folder.path.join("data");
-    let mut broker = start(&folder, 3);
-    let mut wire = Wire::open(broker.amqp);
-    wire.channel(1);
-    for queue in QUEUES {
-        wire.call(1, declare_durable(queue, Table::EMPTY), "queue.declare-ok");
-        publish_some(&mut Wire::open(broker.amqp), queue, 0..4);
-    }
-    broker.kill();
+    fill_and_kill(&folder);
     let journal = data.join("journal-2");
     fs::copy(data.join("journal-1/0000000001.seg"), journal.join("0000000008.seg")).expect("our own folder");
     fs::write(journal.join("notes.txt"), "ours").expect("our own folder");
@@ -104,3 +90,15 @@ fn start(folder: &Folder, shards: u16) -> Broker {
 
 /// What consumers settle is written after 50 ms.
 const UNTIL_WRITTEN: Duration = Duration::from_secs(1);
+
+/// A server of three shards, killed with four confirmed messages in each of the queues.
+fn fill_and_kill(folder: &Folder) {
+    let mut broker = start(folder, 3);
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    for queue in QUEUES {
+        wire.call(1, declare_durable(queue, Table::EMPTY), "queue.declare-ok");
+        publish_some(&mut Wire::open(broker.amqp), queue, 0..4);
+    }
+    broker.kill();
+}
