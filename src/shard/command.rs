@@ -32,8 +32,7 @@ pub enum Command {
     /// To the consumer's shard: it has had messages for too long.
     Overdue(Box<Overdue>),
 
-    /// To the control shard.
-    /// With the vhost that it is about.
+    /// To the control shard, with the vhost that it is about.
     Request(Box<(Name, Request)>),
     QueueCreated(Box<QueueAt>),
     QueueDying(Box<QueueAt>),

@@ -89,9 +89,9 @@ pub struct Shard {
     memos: Vec<Memo>,
     /// On the control shard.
     vhosts: Option<Box<Vhosts>>,
-    desk: Desk,
     /// There too, if what is durable outlives the server.
     ledger: Option<Box<Ledger>>,
+    desk: Desk,
     /// Commands of this shard to itself.
     local: VecDeque<Command>,
     confirming: Confirming,

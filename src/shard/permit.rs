@@ -96,13 +96,13 @@ impl Shard {
         operation: TopicOperation,
         method: (u16, u16),
     ) -> Result {
-        let is_topic = |shard: &Shard| {
-            let spec = shard.router(slot).exchange(exchange);
+        let is_topic = || {
+            let spec = self.router(slot).exchange(exchange);
             spec.is_some_and(|spec| spec.kind == ExchangeKind::Topic)
         };
         self.check(slot, method, |access, user, vhost| {
             let topic = Topic { exchange, key, client_id: None };
-            if is_topic(self) { access.check_topic(user, vhost, topic, operation) } else { Ok(()) }
+            if is_topic() { access.check_topic(user, vhost, topic, operation) } else { Ok(()) }
         })
     }
 
