@@ -27,6 +27,13 @@ struct Entry {
     from: u64,
 }
 
+impl Entry {
+    /// What is written through need not be flushed.
+    fn is_through(&self) -> bool {
+        self.flags & FUA != 0
+    }
+}
+
 /// All that was done is on the disk up to `flushed`; of what was done then, up to `end`, anything may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
@@ -71,6 +78,11 @@ impl BlockLog {
         next.map_or(self.len(), |at| from + at + 1)
     }
 
+    /// Writes of which such a disk need not have anything.
+    pub fn at_risk(&self, cut: Cut) -> usize {
+        self.entries[cut.flushed..cut.end].iter().filter(|entry| !entry.is_through() && entry.len > 0).count()
+    }
+
     /// The disk as it may be then. Answers how many writes are missing, in part or whole.
     pub fn image(&self, cut: Cut, dice: &mut Dice, path: &Path) -> usize {
         let image = File::create(path).expect("our own folder");
@@ -82,8 +94,7 @@ impl BlockLog {
             if entry.flags & DISCARD == 0 {
                 self.file.read_exact_at(&mut bytes, entry.from).expect("what was written");
             }
-            // What is written through need not be flushed.
-            let is_safe = index < cut.flushed || entry.flags & FUA != 0;
+            let is_safe = index < cut.flushed || entry.is_through();
             let unit =
                 if is_safe || dice.chance(70) { bytes.len().max(1) } else { [512, 4_096][dice.roll(2)] };
             let mut is_whole = true;
@@ -170,6 +181,7 @@ mod tests {
         let folder = scratch_folder();
         let log = log(&folder);
         assert_eq!((log.next_flush(0), log.next_flush(3)), (3, 7));
+        assert_eq!([2, 3, 6].map(|end| log.at_risk(log.cut(end))), [2, 0, 2]);
         assert_eq!(octets(&log, Cut { flushed: 7, end: 7 }, 0, &folder), [3, 0, 4, 0, 5, 5]);
         assert_eq!(octets(&log, log.cut(3), 0, &folder), [1, 2, 0, 0, 0, 0]);
         let mut seen = [[false; 2]; 5];
