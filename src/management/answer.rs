@@ -18,8 +18,8 @@ pub enum Refusal {
     Unauthenticated {
         tried: bool,
     },
-    /// The user has not the tag that it takes: which that is.
-    NotAuthorised(&'static str),
+    /// The user may not do that: why.
+    NotAuthorised(String),
     NotFound,
     BadRequest(String),
     /// The server stops, or has too much to do.
@@ -63,8 +63,8 @@ impl IntoResponse for Refusal {
                 let text = json!({"error": "not_authorized", "reason": "Login failed"});
                 (StatusCode::UNAUTHORIZED, basic, Json(text)).into_response()
             }
-            Refusal::NotAuthorised(lacks) => {
-                let text = json!({"error": "not_authorised", "reason": format!("Not {lacks} user")});
+            Refusal::NotAuthorised(reason) => {
+                let text = json!({"error": "not_authorised", "reason": reason});
                 (StatusCode::UNAUTHORIZED, Json(text)).into_response()
             }
             Refusal::NotFound => {

@@ -3,17 +3,18 @@
 mod answer;
 mod login;
 mod permissions;
+mod routes;
 mod users;
 mod vhosts;
 
 use crate::shard::start::{Common, Snapshot};
 use crate::text::lossy;
 use answer::Answer;
+use axum::Json;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, get};
-use axum::{Json, Router};
 use login::User;
+use routes::{Need, Routes};
 use serde_json::json;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -25,7 +26,8 @@ pub fn start(listener: TcpListener, common: Common) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let routes = routes(common).into_make_service_with_connect_info::<SocketAddr>();
+        let router = routes(common).finish().layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        let routes = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, routes).await
     };
     thread::Builder::new().name(THREAD.into()).spawn(move || {
@@ -39,32 +41,33 @@ pub fn start(listener: TcpListener, common: Common) -> io::Result<()> {
 /// A panic in this thread costs one answer, not the broker.
 pub const THREAD: &str = "management";
 
-fn routes(common: Common) -> Router {
-    Router::new()
-        .route("/health/ready", get(ready))
-        .route("/debug/shards", get(shards))
-        .route("/api/whoami", get(whoami))
-        .route("/api/vhosts", get(vhosts::list))
-        .route("/api/vhosts/{vhost}", get(vhosts::one).put(vhosts::put).delete(vhosts::delete))
-        .route("/api/vhosts/{vhost}/permissions", get(permissions::of_vhost))
-        .route("/api/vhosts/{vhost}/topic-permissions", get(permissions::topics_of_vhost))
-        .route("/api/users", get(users::list))
-        .route("/api/users/{user}", get(users::one).put(users::put).delete(users::delete))
-        .route("/api/users/{user}/permissions", get(users::permissions))
-        .route("/api/users/{user}/topic-permissions", get(users::topic_permissions))
-        .route("/api/permissions", get(permissions::list))
-        .route(
-            "/api/permissions/{vhost}/{user}",
-            get(permissions::one).put(permissions::put).delete(permissions::delete),
-        )
-        .route("/api/topic-permissions", get(permissions::topics))
-        .route(
-            "/api/topic-permissions/{vhost}/{user}",
-            get(permissions::topics_of_one).put(permissions::put_topic).delete(permissions::delete_topics),
-        )
-        .route("/api/topic-permissions/{vhost}/{user}/{exchange}", delete(permissions::delete_topic))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(common)
+fn routes(common: Common) -> Routes {
+    use Need::{Administrator, Management, Nothing, Oneself, SeeVhost};
+    Routes::new(common)
+        .get("/health/ready", Nothing, ready)
+        .get("/debug/shards", Nothing, shards)
+        .get("/api/whoami", Management, whoami)
+        .get("/api/vhosts", Management, vhosts::list)
+        .get("/api/vhosts/{vhost}", SeeVhost, vhosts::one)
+        .put("/api/vhosts/{vhost}", Administrator, vhosts::put)
+        .delete("/api/vhosts/{vhost}", Administrator, vhosts::delete)
+        .get("/api/vhosts/{vhost}/permissions", Administrator, permissions::of_vhost)
+        .get("/api/vhosts/{vhost}/topic-permissions", Administrator, permissions::topics_of_vhost)
+        .get("/api/users", Administrator, users::list)
+        .get("/api/users/{user}", Oneself, users::one)
+        .put("/api/users/{user}", Administrator, users::put)
+        .delete("/api/users/{user}", Administrator, users::delete)
+        .get("/api/users/{user}/permissions", Oneself, users::permissions)
+        .get("/api/users/{user}/topic-permissions", Oneself, users::topic_permissions)
+        .get("/api/permissions", Administrator, permissions::list)
+        .get("/api/permissions/{vhost}/{user}", Administrator, permissions::one)
+        .put("/api/permissions/{vhost}/{user}", Administrator, permissions::put)
+        .delete("/api/permissions/{vhost}/{user}", Administrator, permissions::delete)
+        .get("/api/topic-permissions", Administrator, permissions::topics)
+        .get("/api/topic-permissions/{vhost}/{user}", Administrator, permissions::topics_of_one)
+        .put("/api/topic-permissions/{vhost}/{user}", Administrator, permissions::put_topic)
+        .delete("/api/topic-permissions/{vhost}/{user}", Administrator, permissions::delete_topics)
+        .delete("/api/topic-permissions/{vhost}/{user}/{exchange}", Administrator, permissions::delete_topic)
 }
 
 async fn whoami(User { user, .. }: User) -> Answer {

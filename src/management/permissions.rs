@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Refusal};
-use super::login::Administrator;
+use super::login::User;
 use super::users::named;
 use super::vhosts;
 use crate::access::{Access, Change, Operation, Permission, TopicOperation, TopicPermission};
@@ -22,12 +22,12 @@ struct Patterns {
     exchange: Option<String>,
 }
 
-pub async fn list(Administrator { access, .. }: Administrator) -> Answer {
+pub async fn list(User { access, .. }: User) -> Answer {
     answer::body(shown_permissions(&access, |_, _| true))
 }
 
 pub async fn of_vhost(
-    Administrator { access, .. }: Administrator,
+    User { access, .. }: User,
     State(common): State<Common>,
     Path(vhost): Path<String>,
 ) -> Answer {
@@ -35,16 +35,13 @@ pub async fn of_vhost(
     answer::body(shown_permissions(&access, |of, _| **of == *vhost.as_bytes()))
 }
 
-pub async fn one(
-    Administrator { access, .. }: Administrator,
-    Path((vhost, user)): Path<(String, String)>,
-) -> Answer {
+pub async fn one(User { access, .. }: User, Path((vhost, user)): Path<(String, String)>) -> Answer {
     let permission = access.permission(vhost.as_bytes(), user.as_bytes()).ok_or(Refusal::NotFound)?;
     answer::body(shown(vhost.as_bytes(), user.as_bytes(), permission))
 }
 
 pub async fn put(
-    Administrator { access, .. }: Administrator,
+    User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user)): Path<(String, String)>,
     body: Bytes,
@@ -61,7 +58,7 @@ pub async fn put(
 }
 
 pub async fn delete(
-    Administrator { access, .. }: Administrator,
+    User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user)): Path<(String, String)>,
 ) -> Answer {
@@ -71,12 +68,12 @@ pub async fn delete(
     answer::deleted()
 }
 
-pub async fn topics(Administrator { access, .. }: Administrator) -> Answer {
+pub async fn topics(User { access, .. }: User) -> Answer {
     answer::body(shown_topics(&access, |_| true))
 }
 
 pub async fn topics_of_vhost(
-    Administrator { access, .. }: Administrator,
+    User { access, .. }: User,
     State(common): State<Common>,
     Path(vhost): Path<String>,
 ) -> Answer {
@@ -84,16 +81,13 @@ pub async fn topics_of_vhost(
     answer::body(shown_topics(&access, |topic| **topic.vhost() == *vhost.as_bytes()))
 }
 
-pub async fn topics_of_one(
-    Administrator { access, .. }: Administrator,
-    Path((vhost, user)): Path<(String, String)>,
-) -> Answer {
+pub async fn topics_of_one(User { access, .. }: User, Path((vhost, user)): Path<(String, String)>) -> Answer {
     let all = shown_topics(&access, |topic| is_of(topic, &vhost, &user));
     if all.is_empty() { Err(Refusal::NotFound) } else { answer::body(all) }
 }
 
 pub async fn put_topic(
-    Administrator { access, .. }: Administrator,
+    User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user)): Path<(String, String)>,
     body: Bytes,
@@ -111,7 +105,7 @@ pub async fn put_topic(
 }
 
 pub async fn delete_topics(
-    Administrator { access, .. }: Administrator,
+    User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user)): Path<(String, String)>,
 ) -> Answer {
@@ -120,7 +114,7 @@ pub async fn delete_topics(
 }
 
 pub async fn delete_topic(
-    Administrator { access, .. }: Administrator,
+    User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user, exchange)): Path<(String, String, String)>,
 ) -> Answer {

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Refusal};
-use super::login::Administrator;
+use super::login::User;
 use super::permissions::{shown_permissions, shown_topics};
-use crate::access::{Access, Algorithm, Change, PasswordHash, Salt, Tags, User};
+use crate::access::{self, Access, Algorithm, Change, PasswordHash, Salt, Tags};
 use crate::ids::Name;
 use crate::shard::start::Common;
 use crate::text::lossy;
@@ -21,16 +21,16 @@ struct Body {
     tags: Option<Value>,
 }
 
-pub async fn list(Administrator { access, .. }: Administrator) -> Answer {
+pub async fn list(User { access, .. }: User) -> Answer {
     answer::body(access.users().map(|user| shown(user)).collect::<Vec<_>>())
 }
 
-pub async fn one(Administrator { access, .. }: Administrator, Path(name): Path<String>) -> Answer {
+pub async fn one(User { access, .. }: User, Path(name): Path<String>) -> Answer {
     answer::body(shown(access.user(name.as_bytes()).ok_or(Refusal::NotFound)?))
 }
 
 pub async fn put(
-    Administrator { access, .. }: Administrator,
+    User { access, .. }: User,
     State(common): State<Common>,
     Path(name): Path<String>,
     body: Bytes,
@@ -42,7 +42,7 @@ pub async fn put(
 }
 
 pub async fn delete(
-    Administrator { access, .. }: Administrator,
+    User { access, .. }: User,
     State(common): State<Common>,
     Path(name): Path<String>,
 ) -> Answer {
@@ -51,21 +51,18 @@ pub async fn delete(
     answer::deleted()
 }
 
-pub async fn permissions(Administrator { access, .. }: Administrator, Path(name): Path<String>) -> Answer {
+pub async fn permissions(User { access, .. }: User, Path(name): Path<String>) -> Answer {
     let user = access.user(name.as_bytes()).ok_or(Refusal::NotFound)?;
     answer::body(shown_permissions(&access, |_, of| *of == user.name))
 }
 
-pub async fn topic_permissions(
-    Administrator { access, .. }: Administrator,
-    Path(name): Path<String>,
-) -> Answer {
+pub async fn topic_permissions(User { access, .. }: User, Path(name): Path<String>) -> Answer {
     let user = access.user(name.as_bytes()).ok_or(Refusal::NotFound)?;
     answer::body(shown_topics(&access, |topic| *topic.user() == user.name))
 }
 
 /// What a body asks for. Without a new password the limits stay, and so does nothing else.
-fn user(access: &Access, name: &[u8], body: &[u8]) -> Result<User, Refusal> {
+fn user(access: &Access, name: &[u8], body: &[u8]) -> Result<access::User, Refusal> {
     let Body { password, password_hash, hashing_algorithm, tags } = answer::read(body)?;
     let tags = match tags {
         Some(Value::String(text)) => Tags::parse(&text),
@@ -83,7 +80,8 @@ fn user(access: &Access, name: &[u8], body: &[u8]) -> Result<User, Refusal> {
         (None, Some(hash)) => PasswordHash::read(algorithm, &hash).map_err(Refusal::BadRequest)?,
         (None, None) => PasswordHash::nobody(algorithm),
     };
-    let mut user = User::new(name, hash, tags.map_err(Refusal::BadRequest)?).map_err(Refusal::BadRequest)?;
+    let mut user =
+        access::User::new(name, hash, tags.map_err(Refusal::BadRequest)?).map_err(Refusal::BadRequest)?;
     if let Some(before) = access.user(name) {
         user.limits = before.limits;
     }
@@ -96,7 +94,7 @@ fn salt() -> Result<Salt, Refusal> {
     Ok(Salt(salt))
 }
 
-fn shown(user: &User) -> Value {
+fn shown(user: &access::User) -> Value {
     let limits =
         [("max-connections", user.limits.max_connections), ("max-channels", user.limits.max_channels)];
     let limits = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), json!(limit?))));

@@ -1,0 +1,210 @@
+//! The routes, as they are put together: each names its method, its path, who may use it, and what answers.
+//!
+//! ```text
+//! request -> path without its last slash -> route -> login -> Need -> handler
+//! ```
+//! There is no other way to add a route, so none can be without its [`Need`].
+
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::{RawPathParams, Request, State};
+use axum::handler::Handler;
+use axum::http::uri::PathAndQuery;
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+
+use super::answer::Refusal;
+use super::login::{Credentials, User};
+use super::vhosts;
+use crate::shard::start::Common;
+
+/// Who may use a route. Administrators may use all of them. The refusals are RabbitMQ's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Nobody has to log in.
+    Nothing,
+    /// Whoever may log in here.
+    Management,
+    /// Who may see the vhost of the path: those that may enter it, and monitors.
+    SeeVhost,
+    /// Who may enter the vhost of the path.
+    EnterVhost,
+    /// Policymakers that may enter the vhost of the path, if it names one.
+    Policymaker,
+    Monitoring,
+    /// The user of the path.
+    Oneself,
+    Administrator,
+}
+
+/// What a route is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub need: Need,
+}
+
+/// Routes that are being put together.
+pub struct Routes {
+    router: Router<Common>,
+    common: Common,
+    listed: Vec<Route>,
+}
+
+impl Routes {
+    pub fn new(common: Common) -> Routes {
+        Routes { router: Router::new(), common, listed: Vec::new() }
+    }
+
+    /// HEAD comes with it.
+    pub fn get<H, T>(self, path: &'static str, need: Need, handler: H) -> Routes
+    where
+        H: Handler<T, Common>,
+        T: 'static,
+    {
+        self.add(MethodFilter::GET, Route { method: "GET", path, need }, handler)
+    }
+
+    pub fn put<H, T>(self, path: &'static str, need: Need, handler: H) -> Routes
+    where
+        H: Handler<T, Common>,
+        T: 'static,
+    {
+        self.add(MethodFilter::PUT, Route { method: "PUT", path, need }, handler)
+    }
+
+    pub fn post<H, T>(self, path: &'static str, need: Need, handler: H) -> Routes
+    where
+        H: Handler<T, Common>,
+        T: 'static,
+    {
+        self.add(MethodFilter::POST, Route { method: "POST", path, need }, handler)
+    }
+
+    pub fn delete<H, T>(self, path: &'static str, need: Need, handler: H) -> Routes
+    where
+        H: Handler<T, Common>,
+        T: 'static,
+    {
+        self.add(MethodFilter::DELETE, Route { method: "DELETE", path, need }, handler)
+    }
+
+    fn add<H, T>(mut self, filter: MethodFilter, route: Route, handler: H) -> Routes
+    where
+        H: Handler<T, Common>,
+        T: 'static,
+    {
+        let guard = middleware::from_fn_with_state((self.common.clone(), route.need), guard);
+        self.router = self.router.route(route.path, on(filter, handler).route_layer(guard));
+        self.listed.push(route);
+        self
+    }
+
+    pub fn listed(&self) -> &[Route] {
+        &self.listed
+    }
+
+    /// Every path answers OPTIONS, to anybody, with its methods.
+    pub fn finish(mut self) -> Router {
+        let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        self.listed.iter().for_each(|route| paths.entry(route.path).or_default().push(route.method));
+        for (path, methods) in paths {
+            let head = methods.contains(&"GET").then_some("HEAD");
+            let allow = head.into_iter().chain(methods).chain(["OPTIONS"]).collect::<Vec<_>>().join(", ");
+            let answer = async move || (StatusCode::OK, [(header::ALLOW, allow)]);
+            self.router = self.router.route(path, on(MethodFilter::OPTIONS, answer));
+        }
+        let router = self.router.with_state(self.common);
+        // A layer of the routes themselves would come too late to change the path.
+        Router::new().fallback_service(router).layer(middleware::map_request(fold))
+    }
+}
+
+/// Lets in who may come in, as a [`User`] among the request's extensions.
+async fn guard(
+    State((common, need)): State<(Common, Need)>,
+    params: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if need != Need::Nothing {
+        let admitted = match Credentials::of(&request) {
+            Ok(credentials) => admit(credentials, need, &params, &common).await,
+            Err(refusal) => Err(refusal),
+        };
+        match admitted {
+            Ok(user) => _ = request.extensions_mut().insert(user),
+            Err(refusal) => return refusal.into_response(),
+        }
+    }
+    next.run(request).await
+}
+
+async fn admit(
+    credentials: Credentials,
+    need: Need,
+    params: &RawPathParams,
+    common: &Common,
+) -> Result<User, Refusal> {
+    let user = credentials.log_in(common).await?;
+    let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let vhost = param("vhost");
+    let refused = need.check(&user, vhost, param("user"));
+    // That there is no such vhost, anybody may know.
+    match (refused, vhost) {
+        (Err(_), Some(vhost)) if need.is_of_vhost() && vhosts::check(common, vhost).await.is_err() => {
+            Ok(user)
+        }
+        (refused, _) => refused.map(|()| user).map_err(|why| Refusal::NotAuthorised(why.to_owned())),
+    }
+}
+
+impl Need {
+    fn check(self, user: &User, vhost: Option<&str>, name: Option<&str>) -> Result<(), &'static str> {
+        let tags = &user.user.tags;
+        let may_enter = || vhost.is_none_or(|vhost| user.access.may_enter(&user.user.name, vhost.as_bytes()));
+        let is_administrator = tags.is_administrator();
+        let (may, refusal) = match self {
+            Need::Nothing | Need::Management => (true, ""),
+            Need::SeeVhost => (tags.may_monitor() || may_enter(), VHOST),
+            Need::EnterVhost => (is_administrator || may_enter(), VHOST),
+            Need::Policymaker => (is_administrator || (tags.may_make_policies() && may_enter()), OBJECT),
+            Need::Monitoring => (tags.may_monitor(), "Not monitor user"),
+            Need::Oneself => {
+                (is_administrator || name.is_some_and(|name| *name.as_bytes() == *user.user.name), OBJECT)
+            }
+            Need::Administrator => (is_administrator, "Not administrator user"),
+        };
+        if may { Ok(()) } else { Err(refusal) }
+    }
+
+    fn is_of_vhost(self) -> bool {
+        matches!(self, Need::SeeVhost | Need::EnterVhost | Need::Policymaker)
+    }
+}
+
+const VHOST: &str = "User not authorised to access virtual host";
+const OBJECT: &str = "User not authorised to access object";
+
+/// A path that ends in a slash means the one without.
+async fn fold(mut request: Request) -> Request {
+    let path = request.uri().path();
+    if path.len() > 1 && path.ends_with('/') {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let folded = format!("{}{query}", path.trim_end_matches('/'));
+        let mut parts = request.uri().clone().into_parts();
+        if let Ok(folded) = PathAndQuery::try_from(folded) {
+            parts.path_and_query = Some(folded);
+            if let Ok(uri) = Uri::from_parts(parts) {
+                *request.uri_mut() = uri;
+            }
+        }
+    }
+    request
+}
