@@ -94,6 +94,11 @@ impl ArrayWriter {
         write_container(&mut self.out, b'F', &write(TableWriter::new()).finish());
         self
     }
+
+    pub fn array(mut self, write: impl FnOnce(ArrayWriter) -> ArrayWriter) -> ArrayWriter {
+        write_container(&mut self.out, b'A', &write(ArrayWriter::default()).out);
+        self
+    }
 }
 
 fn write_value(out: &mut Vec<u8>, value: Value<'_>) {

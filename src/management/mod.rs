@@ -4,6 +4,7 @@ mod answer;
 mod login;
 mod permissions;
 mod routes;
+pub mod table;
 mod users;
 mod vhosts;
 
