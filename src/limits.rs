@@ -50,6 +50,18 @@ pub const CONNECTIONS_MAX: usize = 65_536;
 /// Connections of one server that have not logged in yet (reliability.md 4.4).
 pub const UNAUTHENTICATED_MAX: usize = 1_000;
 
+/// Sessions with the server itself that the HTTP API has at a time, each for one request.
+pub const SESSIONS_MAX: usize = 64;
+/// How long such a session waits for each answer, ms; publishers wait during a memory alarm, and their HTTP requests no
+/// longer than that.
+pub const SESSION_WAIT_MS: u64 = 10_000;
+/// Bytes of messages that one HTTP request may get out of a queue; it has no more than this in hand at a time, and a
+/// message more.
+pub const GET_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Things that the control shard looks at for one order of the HTTP API; longer lists take several.
+pub const LISTED_MAX: usize = 512;
+
 /// Bytes that one read may bring: smaller costs up to 80 % more per message, larger gains nothing.
 pub const READ_BYTES: usize = 65_536;
 /// Bytes of output over all connections at which `receive` stops in mid-batch and asks for a flush.

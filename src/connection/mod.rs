@@ -70,6 +70,8 @@ pub struct Connection {
     pub heartbeat: Heartbeat,
     pub opened_at: u64,
     pub address: SocketAddr,
+    /// Of the HTTP API, not of a client.
+    pub internal: bool,
 }
 
 pub enum Phase {
@@ -160,6 +162,7 @@ impl Connection {
             heartbeat: Heartbeat::new(now),
             opened_at: now,
             address,
+            internal: false,
         }
     }
 

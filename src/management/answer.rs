@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::access::Change;
 use crate::shard::desk::{Done, Order};
@@ -21,7 +21,11 @@ pub enum Refusal {
     /// The user may not do that: why.
     NotAuthorised(String),
     NotFound,
+    /// What is spoken of is not there, in RabbitMQ's words.
+    Missing(String),
     BadRequest(String),
+    /// What is wrong, and what was given: RabbitMQ's term of both.
+    BadTerm(&'static str, Value),
     /// The server stops, or has too much to do.
     Unavailable,
 }
@@ -71,13 +75,18 @@ impl IntoResponse for Refusal {
                 let text = json!({"error": "Object Not Found", "reason": "Not Found"});
                 (StatusCode::NOT_FOUND, Json(text)).into_response()
             }
-            Refusal::BadRequest(reason) => {
-                (StatusCode::BAD_REQUEST, Json(json!({"error": "bad_request", "reason": reason})))
-                    .into_response()
+            Refusal::Missing(reason) => {
+                (StatusCode::NOT_FOUND, Json(json!({"error": "not_found", "reason": reason}))).into_response()
             }
+            Refusal::BadRequest(reason) => bad_request(reason.into()),
+            Refusal::BadTerm(what, given) => bad_request(json!([what, given])),
             Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         }
     }
+}
+
+fn bad_request(reason: Value) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({"error": "bad_request", "reason": reason}))).into_response()
 }
 
 const VARY: &str = "accept, accept-encoding, origin";

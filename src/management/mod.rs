@@ -1,6 +1,8 @@
 //! The HTTP side, on a thread of its own: it reads what the shards publish, and asks at their desks for the rest.
 
 mod answer;
+mod bindings;
+mod direct;
 mod login;
 mod permissions;
 mod routes;
@@ -43,7 +45,7 @@ pub fn start(listener: TcpListener, common: Common) -> io::Result<()> {
 pub const THREAD: &str = "management";
 
 fn routes(common: Common) -> Routes {
-    use Need::{Administrator, Management, Nothing, Oneself, SeeVhost};
+    use Need::{Administrator, EnterVhost, Management, Nothing, Oneself, SeeVhost};
     Routes::new(common)
         .get("/health/ready", Nothing, ready)
         .get("/debug/shards", Nothing, shards)
@@ -54,6 +56,24 @@ fn routes(common: Common) -> Routes {
         .delete("/api/vhosts/{vhost}", Administrator, vhosts::delete)
         .get("/api/vhosts/{vhost}/permissions", Administrator, permissions::of_vhost)
         .get("/api/vhosts/{vhost}/topic-permissions", Administrator, permissions::topics_of_vhost)
+        .put("/api/exchanges/{vhost}/{exchange}", EnterVhost, direct::put_exchange)
+        .delete("/api/exchanges/{vhost}/{exchange}", EnterVhost, direct::delete_exchange)
+        .post("/api/exchanges/{vhost}/{exchange}/publish", EnterVhost, direct::publish)
+        .put("/api/queues/{vhost}/{queue}", EnterVhost, direct::put_queue)
+        .delete("/api/queues/{vhost}/{queue}", EnterVhost, direct::delete_queue)
+        .delete("/api/queues/{vhost}/{queue}/contents", EnterVhost, direct::purge)
+        .post("/api/queues/{vhost}/{queue}/get", EnterVhost, direct::get)
+        .post("/api/queues/{vhost}/{queue}/actions", Administrator, direct::act_on_queue)
+        .get("/api/queues/{vhost}/{queue}/bindings", EnterVhost, bindings::of_queue)
+        .get("/api/exchanges/{vhost}/{exchange}/bindings/source", EnterVhost, bindings::from_exchange)
+        .get("/api/exchanges/{vhost}/{exchange}/bindings/destination", EnterVhost, bindings::to_exchange)
+        .get("/api/bindings", Management, bindings::list)
+        .get("/api/bindings/{vhost}", EnterVhost, bindings::of_vhost)
+        .get("/api/bindings/{vhost}/e/{source}/{kind}/{destination}", EnterVhost, bindings::between)
+        .post("/api/bindings/{vhost}/e/{source}/{kind}/{destination}", EnterVhost, bindings::bind)
+        .get("/api/bindings/{vhost}/e/{source}/{kind}/{destination}/{props}", EnterVhost, bindings::one)
+        .delete("/api/bindings/{vhost}/e/{source}/{kind}/{destination}/{props}", EnterVhost, bindings::unbind)
+        .get("/api/aliveness-test/{vhost}", EnterVhost, direct::aliveness)
         .get("/api/users", Administrator, users::list)
         .get("/api/users/{user}", Oneself, users::one)
         .put("/api/users/{user}", Administrator, users::put)

@@ -36,7 +36,7 @@ pub fn shown_value(value: Field<'_>) -> Value {
         Field::F32(value) => f64::from(value).into(),
         // JSON has no infinity: null.
         Field::F64(value) => value.into(),
-        // RabbitMQ shows 3.14, which is 314 with a scale of 2, as 2.314.
+        // RabbitMQ shows 2.75, which is 275 with a scale of 2, as 2.275.
         Field::Decimal { scale, value } => (f64::from(value) / 10_f64.powi(scale.into())).into(),
         Field::Bool(value) => value.into(),
         Field::Table(table) => shown(table),
@@ -189,7 +189,7 @@ mod tests {
             .string("binary", [&b"\xFF\xFE"[..], &[b'x'; 100]].concat())
             .value("bytes", Field::Bytes(b"\0\x01"))
             .value("bytes2", Field::Bytes(b"\xFF"))
-            .value("decimal", Field::Decimal { scale: 2, value: 314 })
+            .value("decimal", Field::Decimal { scale: 2, value: 275 })
             .i32("dup", 1)
             .i32("dup", 2)
             .value("float", Field::F32(0.1))
@@ -204,7 +204,7 @@ mod tests {
                 eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4",
             "bytes": "\0\x01",
             "bytes2": "Not UTF-8, base64 is: /w==",
-            "decimal": 3.14,
+            "decimal": 2.75,
             "dup": 2,
             "float": 0.10000000149011612,
             "i8": -1,

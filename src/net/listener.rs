@@ -19,12 +19,14 @@ pub struct Accepted {
     pub stream: TcpStream,
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// It is the server's own, for a user of the HTTP API who came from `peer`, and `stream` is an end of a socket pair.
+    pub internal: bool,
 }
 
 /// Where a shard finds its new connections.
 pub struct Inbox {
     pub arrived: ArrayQueue<Accepted>,
-    /// Handed over and not yet gone. The listener counts up, the shard down.
+    /// Handed over and not yet gone, without internal ones. The listener counts up, the shard down.
     pub connections: AtomicU32,
 }
 
@@ -136,7 +138,7 @@ impl<W: Fn(usize)> Accepting<W> {
         prepare(&socket);
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
         if let (Some(peer), Some(local)) = (peer, local) {
-            self.hand_over(Accepted { stream: socket.into(), peer, local });
+            self.hand_over(Accepted { stream: socket.into(), peer, local, internal: false });
         }
     }
 

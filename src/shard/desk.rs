@@ -7,7 +7,9 @@
 use super::Shard;
 use crate::access::{self, Access};
 use crate::ids::{ChannelNumber, ConnectionId, Name, Requester, ShardId};
-use crate::topology::{Outcome, Topology};
+use crate::limits::LISTED_MAX;
+pub use crate::topology::{End, ListedBinding, Wanted};
+use crate::topology::{Outcome, Piece, Place, Topology};
 
 /// What is asked of the control shard.
 #[derive(Debug)]
@@ -24,6 +26,12 @@ pub enum Order {
     /// Users and permissions as they are.
     Access,
     ChangeAccess(Vec<access::Change>),
+    /// A piece of them, from the place on where the last one ended.
+    Bindings {
+        vhost: Name,
+        wanted: Wanted,
+        place: Option<Place>,
+    },
 }
 
 #[derive(Debug)]
@@ -39,6 +47,7 @@ pub enum Done {
     NotFound,
     Access(Access),
     AccessChanged,
+    Bindings(Piece),
 }
 
 /// Lives on: its shard.
@@ -87,6 +96,11 @@ impl Shard {
             Order::ChangeAccess(changes) => {
                 self.desk.told.push((ticket, self.rooms.outward.mesh.shards()));
                 vhosts.change_access(changes, to, &mut effects);
+            }
+            Order::Bindings { vhost, wanted, place } => {
+                let topology = vhosts.all().get(&vhost).filter(|topology| topology.is_open());
+                let piece = topology.map(|topology| topology.list_bindings(&wanted, place, LISTED_MAX));
+                self.desk.done.push((ticket, piece.map_or(Done::NotFound, Done::Bindings)));
             }
             Order::DeleteVhost { vhost } => {
                 if vhosts.delete(&vhost, to, &mut effects) {

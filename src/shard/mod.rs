@@ -117,6 +117,8 @@ pub struct Shard {
     /// A message on its way out of a transaction; kept for its memory.
     record: Vec<u8>,
     unauthenticated: usize,
+    /// Connections that are internal.
+    internal: usize,
     /// Transactions that were committed here, ever.
     commits: u64,
     /// The journal of a shard that stops, until all of it is on disk.
@@ -152,6 +154,9 @@ pub struct ShardConfig {
 pub struct Peer {
     pub address: SocketAddr,
     pub local: SocketAddr,
+    /// Behind the connection stands the HTTP API, with a user who came from `address`: it is not shown, not counted, and no
+    /// limit to the number of connections holds for it.
+    pub internal: bool,
 }
 
 impl Shard {
@@ -221,6 +226,7 @@ impl Shard {
             lendings: Vec::new(),
             record: Vec::new(),
             unauthenticated: 0,
+            internal: 0,
             commits: 0,
             closed: None,
             behind: false,
@@ -241,21 +247,22 @@ impl Shard {
     pub fn open(&mut self, peer: Peer, now: u64) -> Option<u32> {
         self.begin(now);
         let Outward { connections, .. } = &mut self.rooms.outward;
-        if self.shutting_down
-            || connections.len() >= self.config.connections_max
-            || self.unauthenticated >= self.config.unauthenticated_max
-        {
+        let full = connections.len() >= self.config.connections_max
+            || self.unauthenticated >= self.config.unauthenticated_max;
+        if self.shutting_down || full && !peer.internal {
             return None;
         }
         let shard = self.id;
         let slot = connections.insert_with(|slot, generation| {
-            Connection::new(ConnectionId { shard, slot, generation }, peer.address, now)
+            let id = ConnectionId { shard, slot, generation };
+            Connection { internal: peer.internal, ..Connection::new(id, peer.address, now) }
         });
         if self.memos.len() <= slot as usize {
             self.memos.resize_with(slot as usize + 1, Memo::default);
         }
         self.unauthenticated += 1;
-        self.rooms.outward.counters.connections_opened += 1;
+        self.internal += usize::from(peer.internal);
+        self.rooms.outward.counters.connections_opened += u64::from(!peer.internal);
         self.schedule(slot, now + HANDSHAKE_TIMEOUT_NS);
         Some(slot)
     }
@@ -420,7 +427,7 @@ impl Shard {
         counters.commands_sent = outward.mesh.counters.commands_sent;
         counters.commands_received = outward.mesh.counters.commands_received;
         counters.spills = outward.mesh.counters.spills;
-        counters.connections = outward.connections.len() as u64;
+        counters.connections = (outward.connections.len() - self.internal) as u64;
         counters.queues = queues.len() as u64;
         counters
     }

@@ -12,6 +12,7 @@
 
 mod counter;
 mod gate;
+mod inside;
 mod published;
 mod serve;
 mod shell;

@@ -370,8 +370,11 @@ impl Shard {
     }
 
     fn free_connection(&mut self, slot: u32) {
-        if self.rooms.outward.connections.remove(slot).is_some_and(|connection| connection.blocked) {
-            self.blocked.retain(|id| id.slot != slot);
+        if let Some(connection) = self.rooms.outward.connections.remove(slot) {
+            self.internal -= usize::from(connection.internal);
+            if connection.blocked {
+                self.blocked.retain(|id| id.slot != slot);
+            }
         }
         self.memos[slot as usize] = Default::default();
         if self.routers.has_gone() {

@@ -25,7 +25,7 @@ pub(super) struct BindingEnd {
 
 /// The name of the other end. A source is always an exchange.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum End {
+pub enum End {
     Queue(Name),
     Exchange(Name),
 }
@@ -200,7 +200,7 @@ impl Topology {
     }
 
     /// The sources' ends of the bindings to a destination that is there.
-    fn sources(&self, destination: &End) -> Option<&BTreeSet<BindingEnd>> {
+    pub(super) fn sources(&self, destination: &End) -> Option<&BTreeSet<BindingEnd>> {
         match destination {
             End::Queue(name) => match self.queues.get(name)? {
                 NamedQueue::Live(LiveQueue { bindings, .. }) | NamedQueue::Dying { bindings, .. } => {

@@ -21,6 +21,7 @@ mod bindings;
 mod catalogue;
 mod equivalence;
 mod exchanges;
+mod listing;
 mod numbers;
 mod queues;
 mod record;
@@ -32,7 +33,9 @@ mod term;
 mod vhosts;
 
 pub use crate::exchange::{Change, ExchangeKind, ExchangeSpec, Name, QueueSpec};
+pub use bindings::End;
 pub use catalogue::Catalogue;
+pub use listing::{ListedBinding, Piece, Place, Wanted};
 pub use numbers::Numbers;
 pub use record::{DurableBinding, DurableEnd, DurableExchange, DurableQueue, Record};
 pub use request::{Outcome, Request};

@@ -45,7 +45,9 @@ impl Hall {
     /// A logged-in connection on that shard, with channel 1 open.
     pub fn connect(&mut self, shard: usize) -> usize {
         let local = "127.0.0.1:5672".parse().expect("an address");
-        let slot = self.shards[shard].open(Peer { address: local, local }, 0).expect("there is room");
+        let slot = self.shards[shard]
+            .open(Peer { address: local, local, internal: false }, 0)
+            .expect("there is room");
         self.connections.push((shard, slot));
         self.received.push(Vec::new());
         let connection = self.connections.len() - 1;

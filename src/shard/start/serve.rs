@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// Lives on: the connection's shard.
 pub struct Serve {
-    /// Dropped last of all: it counts the connection.
-    _counted: Counted,
+    /// Dropped last of all: it counts the connection, unless that is internal.
+    _counted: Option<Counted>,
     shell: Rc<Shell>,
     slot: u32,
     pass: Pass,
@@ -24,7 +24,7 @@ pub struct Serve {
 impl Serve {
     /// None: the shard takes no more connections.
     pub fn new(shell: Rc<Shell>, accepted: Accepted) -> Option<Self> {
-        let counted = Counted(shell.clone());
+        let counted = (!accepted.internal).then(|| Counted(shell.clone()));
         let slot = shell.open(accepted)?;
         Some(Serve { _counted: counted, shell, slot, pass: Pass::default(), lingering: None })
     }

@@ -80,7 +80,7 @@ impl Shell {
     /// None: the shard takes no more connections, and the socket is closed.
     pub fn open(&self, accepted: Accepted) -> Option<u32> {
         let mut rooms = self.rooms.borrow_mut();
-        let peer = Peer { address: accepted.peer, local: accepted.local };
+        let peer = Peer { address: accepted.peer, local: accepted.local, internal: accepted.internal };
         let slot = rooms.shard.open(peer, self.gate.now())?;
         rooms.sockets.enter(slot, Socket::adopt(accepted.stream));
         Some(slot)

@@ -4,6 +4,9 @@ use crate::common::Broker;
 use crate::common::wire::{Tune, Wire, consume, declare, declare_exclusive, encoded, publication};
 use haremq::amqp::frame::PROTOCOL_HEADER;
 use haremq::amqp::{LongStr, Method, Table};
+use serde_json::json;
+use std::io::Write;
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -229,4 +232,40 @@ fn what_a_transaction_keeps_is_memory_too() {
     other.call(1, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
     other.bytes(&[publication(1, "", "q", false, &body(0)), encoded(1, declare("q"))].concat());
     assert!(until_confirmed(&mut other, 1).iter().all(|name| name == "1 queue.declare-ok"));
+}
+
+#[test]
+fn over_http_a_publish_waits_no_longer_than_it_may_and_leaves_nothing_behind() {
+    let broker = start();
+    let mut publishing = Wire::open(broker.amqp);
+    let count = fill(&mut publishing, "q");
+    let publish = "/api/exchanges/%2F/amq.default/publish";
+    let body = json!({"routing_key": "q", "properties": {}, "payload": "p", "payload_encoding": "string"});
+    let before = descriptors(&broker);
+    for _ in 0..3 {
+        // These go before they are answered.
+        let mut gone = TcpStream::connect(broker.http).expect("HTTP is listened for");
+        let (login, body) = (super::vhosts::GUEST, body.to_string());
+        let head = format!("POST {publish} HTTP/1.1\r\nHost: x\r\nAuthorization: {login}\r\n");
+        write!(gone, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("it reads");
+        while descriptors(&broker) <= before {
+            thread::sleep(SETTLING / 10);
+        }
+    }
+    let (code, _) = super::direct::call(&broker, "POST", publish, &body);
+    assert_eq!(code, 503);
+    // Whatever takes no memory goes on.
+    let (code, _) = super::direct::call(&broker, "PUT", "/api/queues/%2F/other", &json!({}));
+    assert_eq!(code, 201);
+    while descriptors(&broker) > before {
+        thread::sleep(SETTLING / 10);
+    }
+    drain(&broker, "q", count);
+    let (code, answer) = super::direct::call(&broker, "POST", publish, &body);
+    assert_eq!((code, answer), (200, json!({"routed": true})));
+}
+
+/// How many the broker has open.
+fn descriptors(broker: &Broker) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", broker.pid())).expect("it runs").count()
 }

@@ -2,6 +2,8 @@
 
 mod access;
 mod alarm;
+mod bindings;
+mod direct;
 mod hostile;
 mod limits;
 mod process;
