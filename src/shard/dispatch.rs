@@ -3,7 +3,6 @@
 use super::Shard;
 use super::command::{Ask, Command, Question};
 use super::reply_to::PSEUDO_QUEUE;
-use super::requests::owned;
 use crate::access::{Operation, Resource};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
@@ -11,7 +10,6 @@ use crate::connection::channel::{Channel, ChannelState, CloseOk, Pending};
 use crate::connection::{ClosedBy, Failure};
 use crate::ids::{ChannelNumber, QueueId, Requester, ShardId};
 use crate::settlement::Settlement;
-use crate::text;
 use crate::topology::Request;
 
 type Result = std::result::Result<(), Failure>;
@@ -119,12 +117,7 @@ impl Shard {
             }
             Method::ExchangeDeclare { .. } => self.exchange_declare(slot, number, method),
             Method::ExchangeDelete { exchange, if_unused, nowait } => {
-                let name = text::strip_cr_lf(&exchange);
-                self.permit(slot, Resource::Exchange(&name), Operation::Configure, method.ids())?;
-                let requester = self.requester(slot, number);
-                let request = Request::DeleteExchange { requester, name: owned(&exchange), if_unused };
-                self.request(slot, number, request, Pending::ExchangeDelete { nowait });
-                Ok(())
+                self.exchange_delete(slot, number, &exchange, if_unused, nowait, method)
             }
             Method::ChannelClose { .. } => {
                 self.begin_channel_close(slot, number, CloseOk::WeOwe);

@@ -7,7 +7,7 @@ use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
 use crate::connection::Failure;
 use crate::exchange::ExchangeKind;
 use crate::ids::{ChannelNumber, Name};
-use crate::text::lossy;
+use crate::text::{DEFAULT_EXCHANGE, lossy};
 
 type Result = std::result::Result<(), Failure>;
 
@@ -68,6 +68,14 @@ impl Shard {
         self.permit(slot, Resource::Exchange(exchange), Operation::Write, method)
     }
 
+    /// What nobody may do is refused before anybody's permission is asked for: declare, delete, bind the default exchange.
+    pub(super) fn refuse_default(&self, exchange: &[u8], method: (u16, u16)) -> Result {
+        if exchange.is_empty() {
+            return Err(ChannelError::new(ReplyCode::AccessRefused, DEFAULT_EXCHANGE, method).into());
+        }
+        Ok(())
+    }
+
     /// A binding, made or undone.
     pub(super) fn permit_binding(
         &self,
@@ -78,6 +86,10 @@ impl Shard {
         method: (u16, u16),
     ) -> Result {
         self.permit(slot, destination, Operation::Write, method)?;
+        if let Resource::Exchange(destination) = destination {
+            self.refuse_default(destination, method)?;
+        }
+        self.refuse_default(source, method)?;
         self.permit(slot, Resource::Exchange(source), Operation::Read, method)?;
         self.permit_topic(slot, source, key, TopicOperation::Read, method)
     }

@@ -11,7 +11,7 @@ use crate::amqp::wire::ShortStr;
 use crate::connection::channel::Pending;
 use crate::connection::deliver::ConsumerEnd;
 use crate::connection::{Connection, Failure};
-use crate::exchange::{QueueRoute, text};
+use crate::exchange::{ExchangeKind, QueueRoute, text};
 use crate::ids::{ChannelNumber, ConsumerId, QueueId, Tx};
 use crate::limits::CONSUMERS_PER_CHANNEL_MAX;
 use crate::queue::Terms;
@@ -146,8 +146,11 @@ impl Shard {
         let server_named = queue.is_empty();
         let name = if server_named { self.server_name(slot, arguments, method)? } else { owned(&queue) };
         let bare = text::strip_cr_lf(&name);
-        let leads_on_by = b"x-dead-letter-exchange";
-        self.permit_declare(slot, Resource::Queue(&bare), arguments, leads_on_by, method.ids())?;
+        // Names of ours are refused to everybody, by the topology, whatever their permissions.
+        if server_named || !bare.starts_with(RESERVED_PREFIX) {
+            let leads_on_by = b"x-dead-letter-exchange";
+            self.permit_declare(slot, Resource::Queue(&bare), arguments, leads_on_by, method.ids())?;
+        }
         let requester = self.requester(slot, number);
         let arguments = Box::from(arguments.as_bytes());
         let request = Request::DeclareQueue {
@@ -204,6 +207,27 @@ impl Shard {
         Ok(())
     }
 
+    pub(super) fn exchange_delete(
+        &mut self,
+        slot: u32,
+        number: ChannelNumber,
+        exchange: &[u8],
+        if_unused: bool,
+        nowait: bool,
+        method: &Method<'_>,
+    ) -> Result {
+        let name = text::strip_cr_lf(exchange);
+        self.refuse_default(&name, method.ids())?;
+        // So are these, by the topology.
+        if !name.starts_with(RESERVED_PREFIX) {
+            self.permit(slot, Resource::Exchange(&name), Operation::Configure, method.ids())?;
+        }
+        let requester = self.requester(slot, number);
+        let request = Request::DeleteExchange { requester, name: owned(exchange), if_unused };
+        self.request(slot, number, request, Pending::ExchangeDelete { nowait });
+        Ok(())
+    }
+
     pub(super) fn exchange_declare(
         &mut self,
         slot: u32,
@@ -225,19 +249,20 @@ impl Shard {
         };
         let name = text::strip_cr_lf(&exchange);
         if passive {
+            self.refuse_default(&name, method.ids())?;
             self.permit_passive(slot, Resource::Exchange(&name), method.ids())?;
-            if name.is_empty() {
-                let text = text::DEFAULT_EXCHANGE;
-                return Err(ChannelError::new(ReplyCode::AccessRefused, text, method.ids()).into());
-            }
             if self.router(slot).exchange(&name).is_none() {
                 let text = self.text(slot).no_exchange(&name);
                 return Err(ChannelError::new(ReplyCode::NotFound, text, method.ids()).into());
             }
             return self.reply(slot, number, nowait, &Method::ExchangeDeclareOk {});
         }
-        let leads_on_by = b"alternate-exchange";
-        self.permit_declare(slot, Resource::Exchange(&name), arguments, leads_on_by, method.ids())?;
+        // A type that there is not is refused to everybody, and first.
+        if ExchangeKind::parse(&type_).is_some() {
+            self.refuse_default(&name, method.ids())?;
+            let leads_on_by = b"alternate-exchange";
+            self.permit_declare(slot, Resource::Exchange(&name), arguments, leads_on_by, method.ids())?;
+        }
         let request = Request::DeclareExchange {
             requester: self.requester(slot, number),
             name: owned(&exchange),
@@ -322,3 +347,6 @@ fn unknown_tag(tag: u64, method: &Method<'_>) -> Failure {
 pub(super) fn owned(name: &[u8]) -> Box<[u8]> {
     Box::from(name)
 }
+
+/// How names begin that only the broker gives.
+const RESERVED_PREFIX: &[u8] = b"amq.";
