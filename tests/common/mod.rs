@@ -3,6 +3,8 @@
 // Each test target uses a part of this.
 #![allow(dead_code)]
 
+pub mod http;
+pub mod rabbit;
 pub mod wire;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -42,9 +44,18 @@ impl Broker {
 
     /// With arguments besides the addresses and the folder.
     pub fn start_with(arguments: &[&str]) -> Broker {
+        Broker::launch(ANY_PORT, ANY_PORT, arguments)
+    }
+
+    /// For clients that have the addresses inside.
+    pub fn start_at(amqp: SocketAddr, http: SocketAddr) -> Broker {
+        Broker::launch(amqp, http, &["--shards", "2"])
+    }
+
+    fn launch(amqp: SocketAddr, http: SocketAddr, arguments: &[&str]) -> Broker {
         let folder = scratch_folder();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let (child, lines, amqp, http) = launch(&folder, ANY_PORT, ANY_PORT, &arguments);
+        let (child, lines, amqp, http) = launch(&folder, amqp, http, &arguments);
         Broker { child, amqp, http, folder, lines, arguments, folder_stays: false }
     }
 

@@ -9,7 +9,8 @@
 #   rabbitmq.sh ctl ...  rabbitmqctl on it
 #   rabbitmq.sh settings prints version, runtime, and the settings in effect that matter for speed
 #
-# RABBIT_PORT (5682) is AMQP's; the distribution port is 20000 above it and epmd's 21000 above it.
+# RABBIT_PORT (5682) is AMQP's; the distribution port is 20000 above it and epmd's 21000 above it. RABBIT_HTTP_PORT, if given,
+# is that of the management plugin; RABBIT_PLUGINS names others, with commas between.
 # RABBIT_DIR (/tmp/haremq-rabbit-PORT) holds data, log and configuration; stop leaves the log, start begins empty.
 set -euo pipefail
 
@@ -34,7 +35,7 @@ environment() {
 configure() {
   rm -rf "$dir"
   mkdir -p "$dir/data" "$dir/log"
-  echo '[].' >"$dir/enabled_plugins"
+  echo "[${RABBIT_HTTP_PORT:+rabbitmq_management${RABBIT_PLUGINS:+,}}${RABBIT_PLUGINS:-}]." >"$dir/enabled_plugins"
   cat >"$dir/rabbitmq.conf" <<-CONF
 	tcp_listen_options.nodelay = true
 	tcp_listen_options.sndbuf = 196608
@@ -47,6 +48,7 @@ configure() {
 	log.file.level = warning
 	log.console = false
 	CONF
+  [ -z "${RABBIT_HTTP_PORT:-}" ] || echo "management.tcp.port = $RABBIT_HTTP_PORT" >>"$dir/rabbitmq.conf"
 }
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
@@ -97,5 +99,5 @@ case ${1:-} in
   pid) cat "$dir/pid" ;;
   settings) settings ;;
   ctl) shift; environment; exec $bin/rabbitmqctl "$@" ;;
-  *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 64 ;;
+  *) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 64 ;;
 esac

@@ -1,0 +1,71 @@
+//! One HTTP request at a time, as guest unless said otherwise.
+
+use base64ct::{Base64, Encoding};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// A name and a password.
+pub type Login<'a> = (&'a str, &'a str);
+
+pub const GUEST: Login<'static> = ("guest", "guest");
+
+pub struct Answer {
+    pub status: u16,
+    /// As it came, with the status line.
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// Null if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+/// Asks on a connection of its own.
+pub fn ask(address: SocketAddr, verb: &str, path: &str, login: Option<Login<'_>>, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).expect("HTTP is listened for");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
+    let login = login.map(|(name, password)| {
+        let basic = Base64::encode_string(format!("{name}:{password}").as_bytes());
+        format!("Authorization: Basic {basic}\r\n")
+    });
+    let request = format!(
+        "{verb} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{}Content-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        login.unwrap_or_default(),
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap_or_else(|error| panic!("{verb} {path}: {error}"));
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{verb} {path}: no head"));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.unwrap_or_else(|| panic!("{verb} {path}: no status"));
+    let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if is_chunked { without_chunks(body) } else { body.to_owned() };
+    Answer { status, head: head.to_owned(), body }
+}
+
+/// A change that must succeed.
+pub fn put(address: SocketAddr, path: &str, body: &Value) {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = ask(address, "PUT", path, Some(GUEST), &body);
+    assert!(matches!(answer.status, 201 | 204), "PUT {path}: {} {}", answer.status, answer.body);
+}
+
+fn without_chunks(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).expect("the length of a chunk");
+        whole += &rest[..length];
+        body = rest[length..].trim_start_matches("\r\n");
+    }
+    whole
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
