@@ -55,8 +55,7 @@ pub const SESSIONS_MAX: usize = 64;
 /// How long such a session waits for each answer, ms; publishers wait during a memory alarm, and their HTTP requests no
 /// longer than that.
 pub const SESSION_WAIT_MS: u64 = 10_000;
-/// Bytes of messages that one HTTP request may get out of a queue; it has no more than this in hand at a time, and a
-/// message more.
+/// Bytes of an answer with messages out of a queue; it ends behind the message that reaches them.
 pub const GET_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Things that the control shard looks at for one order of the HTTP API; longer lists take several.

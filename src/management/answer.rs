@@ -36,6 +36,12 @@ pub fn body(value: impl Serialize) -> Answer {
     Ok(([(header::CACHE_CONTROL, "no-cache"), (header::VARY, VARY)], Json(value)).into_response())
 }
 
+/// JSON that is text already.
+pub fn written(json: Vec<u8>) -> Answer {
+    let kind = (header::CONTENT_TYPE, "application/json");
+    Ok(([kind, (header::CACHE_CONTROL, "no-cache"), (header::VARY, VARY)], json).into_response())
+}
+
 /// The body of a request.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal::BadRequest("not_json".to_owned()))

@@ -69,6 +69,10 @@ pub async fn put_queue(
         arguments: Table::decode(&arguments).expect("it was checked"),
     };
     let mut session = enter(&common, &user, &vhost).await?;
+    if body.flag("passive")? {
+        session.call(find_queue(queue)).await?;
+        return answer::put(true);
+    }
     let existed = session.finds(find_queue(queue)).await?;
     session.call(declare).await?;
     answer::put(existed)

@@ -56,7 +56,7 @@ pub async fn get(
     let shown = asked.get(&mut session, queue).await.map_err(Failure::in_full)?;
     // What goes back is back when this returns.
     session.close().await?;
-    answer::body(shown)
+    answer::written(shown)
 }
 
 /// Whether a message goes through this vhost.
@@ -129,16 +129,21 @@ impl Asked {
         Ok(Asked { count, after, base64, truncate: truncate.transpose()? })
     }
 
-    async fn get(&self, session: &mut Session, queue: ShortStr<'_>) -> Result<Vec<Value>, Failure> {
-        let (mut shown, mut bytes, mut last_tag) = (Vec::new(), 0, 0);
-        while self.count.is_none_or(|count| (shown.len() as u64) < count) && bytes < GET_BYTES_MAX {
+    /// The answer's text. A long one is not made to its end: who asks again gets the rest.
+    async fn get(&self, session: &mut Session, queue: ShortStr<'_>) -> Result<Vec<u8>, Failure> {
+        let (mut shown, mut count, mut last_tag) = (b"[".to_vec(), 0, 0);
+        while self.count.is_none_or(|most| count < most) && shown.len() < GET_BYTES_MAX {
             let Some(got) = session.get(queue, self.after == After::Gone).await? else { break };
             if let Method::BasicGetOk { delivery_tag, .. } = got.method() {
                 last_tag = delivery_tag;
             }
-            bytes += got.bytes();
-            shown.push(self.shown(&got));
+            if count > 0 {
+                shown.push(b',');
+            }
+            serde_json::to_writer(&mut shown, &self.shown(&got)).expect("a value is JSON");
+            count += 1;
         }
+        shown.push(b']');
         if let After::Rejected { requeue } = self.after
             && last_tag > 0
         {

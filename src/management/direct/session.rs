@@ -66,11 +66,6 @@ impl Got {
         self.get_ok.method()
     }
 
-    /// How much it holds in memory.
-    pub fn bytes(&self) -> usize {
-        self.header.len() + self.body.len()
-    }
-
     pub fn properties(&self) -> Properties<'_> {
         Properties::decode(&self.header[PROPERTIES_AT..]).expect("it was read before")
     }

@@ -67,6 +67,9 @@ fn queues_are_put_and_deleted() {
     assert_eq!(put(&format!("/api/queues/%2F/{}", "x".repeat(256)), json!({})).0, 400);
     assert_eq!(put("/api/queues/%2F/amq.q", json!({})), (401, json!("Access refused.")));
     assert_eq!(put("/api/queues/nowhere/q", json!({})), (404, json!("vhost_not_found")));
+    let passive = json!({"passive": true});
+    assert_eq!(put("/api/queues/%2F/q1", passive.clone()).0, 204);
+    assert_eq!(put("/api/queues/%2F/q3", passive), (404, json!("no queue 'q3' in vhost '/'")));
 
     let delete = |path: &str| refused(&broker, "DELETE", path, &Value::Null);
     assert_eq!(delete("/api/queues/%2F/q1?if-unused=true&if-empty=true").0, 204);
@@ -205,6 +208,25 @@ fn a_large_message_comes_back_whole() {
     assert_eq!((code, got.as_array().map(Vec::len)), (200, Some(1)));
     assert_eq!(got[0]["payload_bytes"], payload.len());
     assert!(got[0]["payload"] == payload, "the payload differs");
+}
+
+#[test]
+fn an_answer_of_endless_length_ends_and_the_next_one_goes_on() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    wire.call(1, declare("q"), "queue.declare-ok");
+    wire.call(1, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
+    let body = vec![b'x'; 8 << 20];
+    for _ in 0..10 {
+        wire.publish(1, "", "q", false, &body);
+        wire.expect(1, "basic.ack");
+    }
+    let all = json!({"count": -1, "ackmode": "ack_requeue_false", "encoding": "auto"});
+    for count in [8, 2] {
+        let (code, got) = call(&broker, "POST", GET, &all);
+        assert_eq!((code, got.as_array().map(Vec::len)), (200, Some(count)));
+    }
 }
 
 #[test]
