@@ -18,6 +18,7 @@ pub mod ids;
 pub mod inspect;
 pub mod journal;
 pub mod limits;
+pub mod log;
 pub mod machine;
 pub mod management;
 pub mod mesh;

@@ -1,30 +1,31 @@
 //! `haremq`: arguments -> configuration -> one thread per shard -> wait for a signal.
 
-use clap::Parser;
-use haremq::access::Access;
+use futures_lite::future::block_on;
+use haremq::access::Salt;
 use haremq::budget::Budget;
-use haremq::config::{Command, Config, Listen, LogFormat, Switch};
+use haremq::config::{self, Command, Config, Listen, Start, Tcp, Unfit};
 use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::ShardId;
 use haremq::inspect;
-use haremq::limits::{CONNECTIONS_MAX, RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX};
+use haremq::limits::{RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX};
+use haremq::log;
 use haremq::machine;
 use haremq::management;
 use haremq::mesh;
-use haremq::net::listener::{self, Listener};
+use haremq::net::listener::{self, HeldTo, Listener};
 use haremq::shard::restart::JournalConfig;
 use haremq::shard::start::{Shards, Store, wall_ms};
 use haremq::shard::{self, Shard, ShardConfig};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::Socket;
-use std::io::{self, IsTerminal, Write};
+use std::env;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,16 +47,25 @@ const CONFIG: u8 = 78;
 const STOP_MAX: Duration = Duration::from_millis(4_800);
 
 fn main() -> ExitCode {
-    let config = match Config::try_parse() {
-        Ok(config) => config,
-        Err(answer) => return not_parsed(&answer),
+    let arguments: Vec<_> = env::args_os().collect();
+    let start = match config::start(&arguments, &|name| env::var(name).ok()) {
+        Ok(start) => start,
+        Err(Unfit::CommandLine(answer)) => return not_parsed(&answer),
+        Err(Unfit::Settings(wrong)) => return not_fit(&wrong),
     };
-    log_to_stderr(&config);
+    if let Some(Command::CheckConfig { .. }) = &start.config.command {
+        return tell_config(&start);
+    }
+    if let Err(text) = log::start(&start.config.logs) {
+        return not_fit(&[text]);
+    }
     die_loudly();
-    if let Some(Command::Store { action }) = &config.command {
+    if let Some(Command::Store { action }) = &start.config.command {
         return look_into_store(action);
     }
-    match run(&config) {
+    start.files.iter().for_each(|file| tracing::info!(file = %file.display(), "settings read"));
+    start.ignored.iter().for_each(|ignored| tracing::warn!("changes nothing: {ignored}"));
+    match run(Arc::new(start.config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::error!("{}", failure.text);
@@ -70,6 +80,22 @@ fn not_parsed(answer: &clap::Error) -> ExitCode {
     if answer.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
 }
 
+/// There is no log yet: what it would be is among the settings.
+fn not_fit(wrong: &[String]) -> ExitCode {
+    wrong.iter().for_each(|wrong| eprintln!("error: {wrong}"));
+    ExitCode::from(CONFIG)
+}
+
+fn tell_config(start: &Start) -> ExitCode {
+    let mut out = io::stdout().lock();
+    for in_force in &start.in_force {
+        // Whoever reads may have enough.
+        let _ = writeln!(out, "{in_force}");
+    }
+    start.ignored.iter().for_each(|ignored| eprintln!("warning: changes nothing: {ignored}"));
+    ExitCode::SUCCESS
+}
+
 fn look_into_store(action: &inspect::Action) -> ExitCode {
     match inspect::run(action) {
         Ok(true) => ExitCode::SUCCESS,
@@ -78,19 +104,6 @@ fn look_into_store(action: &inspect::Action) -> ExitCode {
             tracing::error!("{error}");
             ExitCode::from(CONFIG)
         }
-    }
-}
-
-fn log_to_stderr(config: &Config) {
-    // What libraries say below a warning is about themselves.
-    let filter = EnvFilter::new(format!("warn,haremq={}", config.log_level.name()));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    match config.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
     }
 }
 
@@ -107,46 +120,54 @@ fn die_loudly() {
     }));
 }
 
-fn run(config: &Config) -> Result<(), Failure> {
+fn run(config: Arc<Config>) -> Result<(), Failure> {
     let began = Instant::now();
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| unfit(error.to_string()))?;
     let cores = machine::cores();
     let shards = config.shard_count(cores.len());
     machine::preflight(shards).map_err(unfit)?;
-    let (amqp, amqp_address) = bind(config.amqp_listen(), "AMQP")?;
-    let (http, http_address) = bind(config.http_listen(), "HTTP")?;
-    let shards = start_shards(config, shards, &cores).map_err(unfit)?;
+    let tcp = config.amqp.tcp;
+    let amqp = config.amqp_listen().map(|listen| bind(listen, &tcp, "AMQP"));
+    let amqp = amqp.collect::<Result<Vec<_>, _>>()?;
+    let (http, http_address) = bind(config.http_listen, &tcp, "HTTP")?;
+    let shards = start_shards(&config, shards, &cores).map_err(unfit)?;
     let common = &shards.common;
-    let bells = common.bells.clone();
-    let listener = Listener::start(amqp, common.inboxes.clone(), move |shard| bells[shard].ring())
-        .map_err(thread_failed)?;
     management::start(http.into(), common.clone()).map_err(thread_failed)?;
-    announce(amqp_address, http_address, shards.common.published.len(), began);
+    let amqp_addresses: Vec<_> = amqp.iter().map(|(_, address)| *address).collect();
+    let listeners = amqp.into_iter().map(|(socket, _)| {
+        let held_to = HeldTo { tcp, connections_max: config.amqp.connections_max };
+        let bells = common.bells.clone();
+        Listener::start(socket, held_to, common.inboxes.clone(), move |shard| bells[shard].ring())
+    });
+    let listeners = listeners.collect::<Result<Vec<_>, _>>().map_err(thread_failed)?;
+    announce(&amqp_addresses, http_address, shards.common.published.len(), began);
     let signal = signals.forever().next().unwrap_or_default();
     tracing::info!(signal, "stopping");
     exit_at_the_next(signals);
     exit_after(STOP_MAX);
-    listener.stop();
+    listeners.into_iter().for_each(Listener::stop);
     shards.stop();
     tracing::info!("stopped");
     Ok(())
 }
 
-fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards, String> {
-    let memory_high = config.memory_high.resolve(machine::memory_bytes());
+fn start_shards(config: &Arc<Config>, shards: u16, cores: &[usize]) -> Result<Shards, String> {
+    let memory_bytes = config.memory_bytes(machine::memory_bytes());
+    let memory_high = config.memory_high.resolve(memory_bytes);
     tracing::info!(memory_high_bytes = memory_high, "from here on publishers are held back");
     let budget = Arc::new(Budget::new(usize::try_from(memory_high).unwrap_or(usize::MAX)));
     let random = || getrandom::u64().map_err(|error| format!("no random numbers: {error}"));
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|error| format!("no random numbers: {error}"))?;
     let shard_config = ShardConfig {
-        handshake: HandshakeConfig {
-            product: config.product.as_str().into(),
-            version: config.product_version.as_str().into(),
-            ..HandshakeConfig::default()
-        },
-        connections_max: CONNECTIONS_MAX.div_ceil(usize::from(shards)),
+        handshake: handshake(config),
+        access: config.users.founding(Salt(salt))?,
+        connections_max: config.amqp.connections_max.div_ceil(usize::from(shards)),
         unauthenticated_max: UNAUTHENTICATED_MAX.div_ceil(usize::from(shards)),
+        handshake_timeout_ns: config.amqp.handshake_timeout_ms * 1_000_000,
+        message_bytes_max: config.amqp.message_bytes_max,
+        consumer_timeout_ms: config.amqp.consumer_timeout_ms(),
         secret: [random()?, random()?],
-        access: Access::guest(),
     };
     let seed = random()?;
     let ends = mesh::connect::<shard::Command>(shards, RING_COMMANDS);
@@ -154,7 +175,7 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
     let journals = JournalConfig {
         segment_bytes: config.segment_bytes,
         topology_segment_bytes: config.segment_bytes.min(TOPOLOGY_SEGMENT_BYTES),
-        disk_free_min: config.disk_free_min,
+        disk_free_min: config.disk_free_min.resolve(memory_bytes),
         durability: config.durability,
     };
     let (store, starts) =
@@ -168,11 +189,32 @@ fn start_shards(config: &Config, shards: u16, cores: &[usize]) -> Result<Shards,
         }
     };
     let makers = (0..shards).zip(ends.into_iter().zip(starts)).map(make).collect();
-    Shards::start(makers, store, bells, if config.pin == Switch::On { cores } else { &[] })
+    let (lacks_users, is_new) = (store.lacks_users(), store.is_new());
+    let cores = if config.pin.is_on() { cores } else { &[] };
+    let shards = Shards::start(makers, store, bells, cores, config.clone())?;
+    if lacks_users {
+        block_on(shards.common.found(config.users.default_vhost(), is_new))?;
+    }
+    Ok(shards)
 }
 
-fn bind(listen: Listen, what: &str) -> Result<(Socket, SocketAddr), Failure> {
-    listener::bind(listen).map_err(|error| {
+fn handshake(config: &Config) -> HandshakeConfig {
+    let mechanisms: Vec<&str> = config.amqp.auth_mechanisms.iter().map(|it| it.name()).collect();
+    HandshakeConfig {
+        frame_max: config.amqp.frame_max,
+        channel_max: config.amqp.channel_max,
+        heartbeat_s: config.amqp.heartbeat_s,
+        product: config.product.as_str().into(),
+        version: config.product_version.as_str().into(),
+        cluster_name: config.cluster_name.as_str().into(),
+        mechanisms: mechanisms.join(" ").into(),
+        loopback_users: config.users.loopback_users().into(),
+        ..HandshakeConfig::default()
+    }
+}
+
+fn bind(listen: Listen, tcp: &Tcp, what: &str) -> Result<(Socket, SocketAddr), Failure> {
+    listener::bind(listen, tcp).map_err(|error| {
         let code = if error.kind() == io::ErrorKind::AddrInUse { UNAVAILABLE } else { CONFIG };
         Failure { code, text: format!("cannot listen for {what} on {}: {error}", listen.address) }
     })
@@ -186,9 +228,10 @@ fn thread_failed(error: io::Error) -> Failure {
     unfit(format!("a thread could not be started: {error}"))
 }
 
-fn announce(amqp: SocketAddr, http: SocketAddr, shards: usize, began: Instant) {
+fn announce(amqp: &[SocketAddr], http: SocketAddr, shards: usize, began: Instant) {
     let took_ms = began.elapsed().as_millis();
-    let line = format!("Server startup complete; amqp {amqp}, http {http}, {shards} shards, {took_ms} ms");
+    let amqp: String = amqp.iter().map(|address| format!("amqp {address}, ")).collect();
+    let line = format!("Server startup complete; {amqp}http {http}, {shards} shards, {took_ms} ms");
     tracing::info!("{line}");
     // Whoever started us may have closed our standard output.
     let _ = writeln!(io::stdout().lock(), "{line}");

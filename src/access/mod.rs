@@ -70,13 +70,14 @@ impl Access {
     ) -> Result<Access, String> {
         let hash = PasswordHash::new(algorithm, password, salt);
         let user = User::new(user, hash, Tags::administrator())?;
+        Ok(Access::founded_by(user, root(), Permission::all(), algorithm))
+    }
+
+    /// One user, who may do so much in one vhost.
+    pub fn founded_by(user: User, vhost: Name, permission: Permission, algorithm: Algorithm) -> Access {
         let name = user.name.clone();
-        let permission = Permission::all();
-        Ok(Access::new(algorithm).apply(Change::UserPut(user)).apply(Change::PermissionPut {
-            vhost: root(),
-            user: name,
-            permission,
-        }))
+        let put = Change::PermissionPut { vhost, user: name, permission };
+        Access::new(algorithm).apply(Change::UserPut(user)).apply(put)
     }
 
     /// Permissions and limits of a user who is not there change nothing: a later user of that name would have them.

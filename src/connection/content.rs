@@ -8,7 +8,7 @@ use crate::amqp::frame::{FrameKind, encode_frame};
 use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
 use crate::amqp::wire::ShortStr;
 use crate::ids::ChannelNumber;
-use crate::limits::{BODY_BYTES_MAX, PAGED_BYTES_MAX};
+use crate::limits::PAGED_BYTES_MAX;
 
 /// Where a channel stands within a content.
 #[derive(Debug, Default)]
@@ -45,16 +45,19 @@ impl Assembly {
     }
 
     /// The content header. Nothing is allocated for the size it announces.
-    pub fn header(&mut self, payload: &[u8], channel: ChannelNumber) -> Result<Option<Assembled>, Failure> {
+    pub fn header(
+        &mut self,
+        payload: &[u8],
+        channel: ChannelNumber,
+        body_max: u64,
+    ) -> Result<Option<Assembled>, Failure> {
         let &mut Assembly::Header { ref mut route, mandatory } = self else { return Err(self.unexpected()) };
         let route = std::mem::take(route);
         check_head(payload)?;
         let header = ContentHeader::decode(payload).map_err(|_| syntax())?;
-        if header.body_size > BODY_BYTES_MAX {
-            let text = format!(
-                "message size {} is larger than configured max size {BODY_BYTES_MAX}",
-                header.body_size
-            );
+        if header.body_size > body_max {
+            let text =
+                format!("message size {} is larger than configured max size {body_max}", header.body_size);
             return Err(ChannelError::new(ReplyCode::PreconditionFailed, text, PUBLISH).into());
         }
         let mut record = route;

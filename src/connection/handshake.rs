@@ -38,7 +38,9 @@ pub struct HandshakeConfig {
     pub product: Arc<str>,
     pub version: Arc<str>,
     pub haremq_version: &'static str,
-    pub cluster_name: &'static str,
+    pub cluster_name: Arc<str>,
+    /// SASL mechanisms that are offered, with spaces between.
+    pub mechanisms: Arc<str>,
     /// Users who may only come from this machine.
     pub loopback_users: Arc<[Name]>,
 }
@@ -57,7 +59,8 @@ impl Default for HandshakeConfig {
             product: PRODUCT.into(),
             version: PRODUCT_VERSION.into(),
             haremq_version: env!("CARGO_PKG_VERSION"),
-            cluster_name: "haremq",
+            cluster_name: "haremq".into(),
+            mechanisms: "PLAIN AMQPLAIN".into(),
             loopback_users: Arc::from([Name::from(access::GUEST)]),
         }
     }
@@ -229,7 +232,7 @@ impl Handshake {
         response: &[u8],
         access: &Access,
     ) -> Result<Box<Login>, Refusal> {
-        let (user, password) = sasl::credentials(mechanism, response)
+        let (user, password) = sasl::credentials(mechanism, response, &self.config.mechanisms)
             .map_err(|(code, text)| Refusal::CloseAfter3s(ConnectionError::new(code, text, START_OK)))?;
         let capabilities = ClientCapabilities::of(properties);
         let loopback_users = &self.config.loopback_users;
@@ -359,7 +362,7 @@ fn write_start(config: &HandshakeConfig, out: &mut Vec<u8>) {
         version_major: 0,
         version_minor: 9,
         server_properties: Table::decode(&properties).expect("we nest our own table twice"),
-        mechanisms: LongStr(b"PLAIN AMQPLAIN"),
+        mechanisms: LongStr(config.mechanisms.as_bytes()),
         locales: LongStr(b"en_US"),
     };
     start.encode(ChannelNumber(0), out);
@@ -370,7 +373,7 @@ fn server_properties(config: &HandshakeConfig) -> Vec<u8> {
     let information = "HareMQ, a RabbitMQ-compatible broker. Licensed under the Apache License 2.0.";
     TableWriter::new()
         .table("capabilities", |table| CAPABILITIES.iter().fold(table, |table, name| table.bool(name, true)))
-        .string("cluster_name", config.cluster_name)
+        .string("cluster_name", &*config.cluster_name)
         .string("copyright", "Copyright (c) the HareMQ authors")
         .string("haremq_version", config.haremq_version)
         .string("information", information)

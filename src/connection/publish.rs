@@ -29,10 +29,18 @@ pub enum Scan<'a> {
     Other,
 }
 
+/// What is looked at in place. `body_max` is of use up to `CONTIGUOUS_BYTES_MAX` only.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub frame_max: u32,
+    /// Bytes of a body; what is larger the other path refuses.
+    pub body_max: u64,
+}
+
 #[inline]
-pub fn scan(bytes: &[u8], frame_max: u32) -> Scan<'_> {
-    let Some(found) = publish_method(bytes, frame_max) else { return Scan::Other };
-    match content_end(bytes, found.end, found.channel, frame_max) {
+pub fn scan(bytes: &[u8], limits: Limits) -> Scan<'_> {
+    let Some(found) = publish_method(bytes, limits.frame_max) else { return Scan::Other };
+    match content_end(bytes, found.end, found.channel, limits) {
         Content::End(end) => {
             let message = Message { route: &bytes[ROUTE_AT..found.end - 2], content: &bytes[found.end..end] };
             let channel = ChannelNumber(u16::from_be_bytes(found.channel));
@@ -50,12 +58,12 @@ pub fn repeated<'a>(
     bytes: &'a [u8],
     method: &[u8],
     route: &'a [u8],
-    frame_max: u32,
+    limits: Limits,
 ) -> Option<(Message<'a>, usize)> {
     if !bytes.starts_with(method) {
         return None;
     }
-    match content_end(bytes, method.len(), [method[1], method[2]], frame_max) {
+    match content_end(bytes, method.len(), [method[1], method[2]], limits) {
         Content::End(end) => Some((Message { route, content: &bytes[method.len()..end] }, end)),
         Content::Incomplete | Content::Other => None,
     }
@@ -97,7 +105,8 @@ enum Content {
 }
 
 #[inline]
-fn content_end(bytes: &[u8], at: usize, channel: [u8; 2], frame_max: u32) -> Content {
+fn content_end(bytes: &[u8], at: usize, channel: [u8; 2], limits: Limits) -> Content {
+    let Limits { frame_max, body_max } = limits;
     let (mut at, header) = match frame(bytes, at, 2, channel, frame_max) {
         Framed::Frame(end) => (end, &bytes[at + 7..end - 1]),
         Framed::Incomplete => return Content::Incomplete,
@@ -111,7 +120,7 @@ fn content_end(bytes: &[u8], at: usize, channel: [u8; 2], frame_max: u32) -> Con
         return Content::Other;
     }
     let mut left = u64::from_be_bytes(header[4..12].try_into().expect("eight bytes"));
-    if left > CONTIGUOUS_BYTES_MAX as u64 {
+    if left > body_max.min(CONTIGUOUS_BYTES_MAX as u64) {
         return Content::Other;
     }
     while left > 0 {
@@ -167,6 +176,8 @@ const FRAME_END: u8 = 0xCE;
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits { frame_max: 4096, body_max: 5_000 };
+
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![kind, 0, 1];
         frame.extend((payload.len() as u32).to_be_bytes());
@@ -189,7 +200,7 @@ mod tests {
             let mut bytes = publish(1, body);
             let whole = bytes.len();
             bytes.extend(b"\x01\x00");
-            let Scan::Publish(publish, end) = scan(&bytes, 4096) else { panic!("not found") };
+            let Scan::Publish(publish, end) = scan(&bytes, LIMITS) else { panic!("not found") };
             assert_eq!((end, publish.mandatory, publish.channel), (whole, true, ChannelNumber(1)));
             assert_eq!(
                 (publish.message.exchange(), publish.message.routing_key()),
@@ -202,26 +213,37 @@ mod tests {
     #[test]
     fn a_publish_that_repeats_the_one_before_is_found_by_its_method() {
         let bytes = publish(0, &[b"hello"]);
-        let Scan::Publish(first, taken) = scan(&bytes, 4096) else { panic!("not found") };
+        let Scan::Publish(first, taken) = scan(&bytes, LIMITS) else { panic!("not found") };
         let method = &bytes[..taken - first.message.content.len()];
         let next = publish(0, &[b"other"]);
-        let (message, end) = repeated(&next, method, first.message.route, 4096).unwrap();
+        let (message, end) = repeated(&next, method, first.message.route, LIMITS).unwrap();
         assert_eq!((message.content, end), (&next[22..], next.len()));
         for cut in 0..next.len() {
-            assert!(repeated(&next[..cut], method, first.message.route, 4096).is_none(), "cut at {cut}");
+            assert!(repeated(&next[..cut], method, first.message.route, LIMITS).is_none(), "cut at {cut}");
         }
-        assert!(repeated(&publish(1, &[b"other"]), method, first.message.route, 4096).is_none(), "mandatory");
+        assert!(
+            repeated(&publish(1, &[b"other"]), method, first.message.route, LIMITS).is_none(),
+            "mandatory"
+        );
     }
 
     #[test]
     fn a_piece_of_a_publish_is_waited_for_once_its_method_is_here() {
         let bytes = publish(0, &[b"hello"]);
         for end in 22..bytes.len() {
-            assert!(matches!(scan(&bytes[..end], 4096), Scan::Incomplete), "cut at {end}");
+            assert!(matches!(scan(&bytes[..end], LIMITS), Scan::Incomplete), "cut at {end}");
         }
         for end in 0..22 {
-            assert!(matches!(scan(&bytes[..end], 4096), Scan::Other), "cut at {end}");
+            assert!(matches!(scan(&bytes[..end], LIMITS), Scan::Other), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_body_beyond_the_limit_is_left_to_the_other_path() {
+        let bytes = publish(0, &[b"hello"]);
+        let limits = |body_max| Limits { body_max, ..LIMITS };
+        assert!(matches!(scan(&bytes, limits(5)), Scan::Publish(..)));
+        assert!(matches!(scan(&bytes, limits(4)), Scan::Other));
     }
 
     #[test]
@@ -230,7 +252,7 @@ mod tests {
         let other = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut bytes = good.clone();
             change(&mut bytes);
-            assert!(matches!(scan(&bytes, 4096), Scan::Other));
+            assert!(matches!(scan(&bytes, LIMITS), Scan::Other));
         };
         other(&|bytes| bytes[20] = 2); // immediate
         other(&|bytes| bytes[21] = 0); // frame end

@@ -12,7 +12,6 @@ use base64ct::{Base64, Encoding};
 
 use super::answer::Refusal;
 use crate::access::{self, Access};
-use crate::ids::Name;
 use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
 
@@ -60,7 +59,8 @@ impl Credentials {
             return Err(Refusal::Unavailable);
         };
         let is_loopback = access::is_loopback(peer.ip());
-        let user = access.login(&name, &password, is_loopback, &[Name::from(access::GUEST)]);
+        let loopback_users = common.config.users.loopback_users();
+        let user = access.login(&name, &password, is_loopback, &loopback_users);
         let user = user.map_err(|_| Refusal::Unauthenticated { tried: true })?;
         if !user.tags.may_manage() {
             return Err(Refusal::NotAuthorised("Not management user".to_owned()));

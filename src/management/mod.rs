@@ -13,9 +13,9 @@ mod vhosts;
 use crate::shard::start::{Common, Snapshot};
 use crate::text::lossy;
 use answer::Answer;
-use axum::Json;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::{Json, Router};
 use login::User;
 use routes::{Need, Routes};
 use serde_json::json;
@@ -29,7 +29,9 @@ pub fn start(listener: TcpListener, common: Common) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serve = async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let router = routes(common).finish().layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        let config = common.config.clone();
+        let router = routes(common).finish().layer(DefaultBodyLimit::max(config.http_body_bytes_max));
+        let router = under(&config.http_path_prefix, router);
         let routes = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, routes).await
     };
@@ -43,6 +45,11 @@ pub fn start(listener: TcpListener, common: Common) -> io::Result<()> {
 
 /// A panic in this thread costs one answer, not the broker.
 pub const THREAD: &str = "management";
+
+/// What is asked for outside of the prefix is not there.
+fn under(prefix: &str, router: Router) -> Router {
+    if prefix.is_empty() { router } else { Router::new().nest_service(prefix, router) }
+}
 
 fn routes(common: Common) -> Routes {
     use Need::{Administrator, EnterVhost, Management, Nothing, Oneself, SeeVhost};
@@ -94,9 +101,6 @@ fn routes(common: Common) -> Routes {
 async fn whoami(User { user, .. }: User) -> Answer {
     answer::body(json!({"name": lossy(&user.name), "tags": user.tags.names().collect::<Vec<_>>()}))
 }
-
-/// Of what is sent to us.
-const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// 200 while every shard is up.
 async fn ready(State(common): State<Common>) -> (StatusCode, &'static str) {

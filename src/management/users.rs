@@ -35,7 +35,7 @@ pub async fn put(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let user = user(&access, name.as_bytes(), &body)?;
+    let user = user(&access, name.as_bytes(), &body, common.config.users.password_hashing)?;
     let existed = access.user(name.as_bytes()).is_some();
     answer::changed(&common, vec![Change::UserPut(user)]).await?;
     answer::put(existed)
@@ -61,15 +61,15 @@ pub async fn topic_permissions(User { access, .. }: User, Path(name): Path<Strin
     answer::body(shown_topics(&access, |topic| *topic.user() == user.name))
 }
 
-/// What a body asks for. Without a new password the limits stay, and so does nothing else.
-fn user(access: &Access, name: &[u8], body: &[u8]) -> Result<access::User, Refusal> {
+/// What a body asks for; `hashing` unless it says how. Without a new password the limits stay, and so does nothing else.
+fn user(access: &Access, name: &[u8], body: &[u8], hashing: Algorithm) -> Result<access::User, Refusal> {
     let Body { password, password_hash, hashing_algorithm, tags } = answer::read(body)?;
     let tags = match tags {
         Some(Value::String(text)) => Tags::parse(&text),
         Some(Value::Array(names)) => Tags::new(names.iter().filter_map(Value::as_str)),
         _ => return Err(Refusal::BadRequest("[{key_missing,tags}]".to_owned())),
     };
-    let algorithm = hashing_algorithm.as_deref().map_or(Ok(Algorithm::default()), Algorithm::named);
+    let algorithm = hashing_algorithm.as_deref().map_or(Ok(hashing), Algorithm::named);
     let algorithm = algorithm.map_err(Refusal::BadRequest)?;
     if algorithm == Algorithm::Argon2id {
         // Logins are judged on the shards, and it takes so long that everybody there would wait.

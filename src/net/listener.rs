@@ -3,7 +3,7 @@
 //! One acceptor spreads evenly where SO_REUSEPORT spreads by hash, by which few connections can all meet on
 //! one shard.
 
-use crate::config::Listen;
+use crate::config::{Listen, Tcp};
 use crossbeam_queue::ArrayQueue;
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
@@ -39,27 +39,26 @@ impl Default for Inbox {
 /// More than a shard takes in a turn; beyond it the listener waits, and the kernel's backlog after it.
 const ARRIVED_MAX: usize = 1024;
 
-/// What a burst of connects may run ahead of the listener (the kernel caps it at net.core.somaxconn).
-const BACKLOG: i32 = 4096;
-
 /// How long to wait when descriptors or kernel memory have run out, until some connection has gone.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Binds and listens; answers the address with the port that was taken.
-pub fn bind(listen: Listen) -> io::Result<(Socket, SocketAddr)> {
+///
+/// The backlog is what a burst of connects may run ahead of the listener (the kernel caps it at net.core.somaxconn).
+pub fn bind(listen: Listen, tcp: &Tcp) -> io::Result<(Socket, SocketAddr)> {
     let no_ipv6 = |error: &io::Error| {
         matches!(
             error.raw_os_error().map(Errno::from_raw_os_error),
             Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
         )
     };
-    match (listen_on(listen.address), listen.fallback) {
-        (Err(error), Some(fallback)) if no_ipv6(&error) => listen_on(fallback),
+    match (listen_on(listen.address, tcp), listen.fallback) {
+        (Err(error), Some(fallback)) if no_ipv6(&error) => listen_on(fallback, tcp),
         (result, _) => result,
     }
 }
 
-fn listen_on(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+fn listen_on(address: SocketAddr, tcp: &Tcp) -> io::Result<(Socket, SocketAddr)> {
     // socket2 sets CLOEXEC.
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -67,9 +66,21 @@ fn listen_on(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
         socket.set_only_v6(false)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    // Connections inherit these. Windows are agreed on at their beginning, so the buffers must be there before.
+    socket.set_keepalive(tcp.keepalive.is_on())?;
+    tcp.sndbuf_bytes.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))?;
+    tcp.recbuf_bytes.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))?;
+    socket.listen(tcp.backlog)?;
     let bound = socket.local_addr()?.as_socket().unwrap_or(address);
     Ok((socket, bound))
+}
+
+/// What connections are held to from the start.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldTo {
+    pub tcp: Tcp,
+    /// Of all listeners together.
+    pub connections_max: usize,
 }
 
 /// The accepting thread.
@@ -83,6 +94,7 @@ impl Listener {
     /// `wake` tells a shard, by its index, to look into its inbox.
     pub fn start(
         socket: Socket,
+        held_to: HeldTo,
         inboxes: Arc<[Inbox]>,
         wake: impl Fn(usize) + Send + 'static,
     ) -> io::Result<Self> {
@@ -91,6 +103,7 @@ impl Listener {
         let mut accepting = Accepting {
             socket: socket.clone(),
             stopping: stopping.clone(),
+            held_to,
             inboxes,
             wake,
             next: 0,
@@ -112,6 +125,7 @@ impl Listener {
 struct Accepting<W> {
     socket: Arc<Socket>,
     stopping: Arc<AtomicBool>,
+    held_to: HeldTo,
     inboxes: Arc<[Inbox]>,
     wake: W,
     /// Where the search for the least loaded shard begins, so that ties go round.
@@ -135,15 +149,19 @@ impl<W: Fn(usize)> Accepting<W> {
 
     /// A socket whose peer has already gone again has no addresses, and is dropped.
     fn take(&mut self, socket: Socket, peer: Option<SocketAddr>) {
-        prepare(&socket);
+        prepare(&socket, &self.held_to.tcp);
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
         if let (Some(peer), Some(local)) = (peer, local) {
             self.hand_over(Accepted { stream: socket.into(), peer, local, internal: false });
         }
     }
 
+    /// Beyond the most that there may be, the socket is closed.
     fn hand_over(&mut self, mut accepted: Accepted) {
         let counts = self.inboxes.iter().map(|inbox| inbox.connections.load(Ordering::Relaxed));
+        if counts.clone().map(|count| count as usize).sum::<usize>() >= self.held_to.connections_max {
+            return;
+        }
         let shard = least_loaded(counts, self.next);
         self.next = shard + 1;
         let inbox = &self.inboxes[shard];
@@ -175,8 +193,8 @@ impl<W: Fn(usize)> Accepting<W> {
 }
 
 /// Neither setting can fail for a reason that would make the connection useless.
-fn prepare(socket: &Socket) {
-    let _ = socket.set_tcp_nodelay(true);
+fn prepare(socket: &Socket, tcp: &Tcp) {
+    let _ = socket.set_tcp_nodelay(tcp.nodelay.is_on());
     // Where the host's default is bbr, its pacing costs 20 % of the CPU per message of 1 KB (measured).
     let _ = socket.set_tcp_congestion(b"cubic");
 }
@@ -191,6 +209,11 @@ fn least_loaded(counts: impl ExactSizeIterator<Item = u32>, from: usize) -> usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+
+    fn held_to() -> HeldTo {
+        HeldTo { tcp: Config::default().amqp.tcp, connections_max: 1_000 }
+    }
 
     #[test]
     fn ties_go_round_and_the_fewest_come_first() {
@@ -205,8 +228,9 @@ mod tests {
     fn connections_are_spread_evenly_and_none_is_accepted_after_stop() {
         let inboxes: Arc<[Inbox]> = (0..3).map(|_| Inbox::default()).collect();
         let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), fallback: None };
-        let (socket, address) = bind(listen).unwrap();
-        let listener = Listener::start(socket, inboxes.clone(), |_| ()).unwrap();
+        let held_to = held_to();
+        let (socket, address) = bind(listen, &held_to.tcp).unwrap();
+        let listener = Listener::start(socket, held_to, inboxes.clone(), |_| ()).unwrap();
         let clients: Vec<_> = (0..30).map(|_| TcpStream::connect(address).unwrap()).collect();
         while inboxes.iter().map(|inbox| inbox.arrived.len()).sum::<usize>() < clients.len() {
             thread::yield_now();
@@ -220,10 +244,23 @@ mod tests {
     }
 
     #[test]
+    fn beyond_the_most_that_there_may_be_a_connection_is_closed() {
+        let inboxes: Arc<[Inbox]> = (0..2).map(|_| Inbox::default()).collect();
+        let held_to = HeldTo { connections_max: 3, ..held_to() };
+        let (socket, address) = bind("127.0.0.1:0".parse().unwrap(), &held_to.tcp).unwrap();
+        let listener = Listener::start(socket, held_to, inboxes.clone(), |_| ()).unwrap();
+        let _within: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let mut beyond = TcpStream::connect(address).unwrap();
+        assert_eq!(std::io::Read::read(&mut beyond, &mut [0]).unwrap(), 0);
+        assert_eq!(inboxes.iter().map(|inbox| inbox.arrived.len()).sum::<usize>(), 3);
+        listener.stop();
+    }
+
+    #[test]
     fn an_address_that_is_taken_is_an_error_even_with_a_fallback() {
         let (_first, address) =
-            bind(Listen { address: "127.0.0.1:0".parse().unwrap(), fallback: None }).unwrap();
-        let second = bind(Listen { address, fallback: Some("127.0.0.1:0".parse().unwrap()) });
+            bind(Listen { address: "127.0.0.1:0".parse().unwrap(), fallback: None }, &held_to().tcp).unwrap();
+        let second = bind(Listen { address, fallback: Some("127.0.0.1:0".parse().unwrap()) }, &held_to().tcp);
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -106,9 +106,11 @@ impl Shard {
 
     pub(super) fn make_queue(&mut self, spec: &QueueSpec) -> QueueId {
         let shard = self.id;
+        let mut rules = spec.rules.clone();
+        rules.consumer_timeout_ms = rules.consumer_timeout_ms.or(self.config.consumer_timeout_ms);
         let slot = self.rooms.queues.insert_with(|slot, generation| {
             let id = QueueId { shard, slot, generation };
-            Queue::new(id, spec.vhost.clone(), spec.name.clone(), spec.auto_delete, &spec.rules)
+            Queue::new(id, spec.vhost.clone(), spec.name.clone(), spec.auto_delete, &rules)
         });
         let queue = self.rooms.queues.get_mut(slot).expect("it was put there");
         queue.journaled =

@@ -6,7 +6,6 @@ use std::collections::BinaryHeap;
 use super::Shard;
 use crate::connection::Phase;
 use crate::connection::heartbeat::Beat;
-use crate::limits::HANDSHAKE_TIMEOUT_NS;
 
 /// Earliest first. An entry that its connection no longer counts is passed over when its time comes.
 #[derive(Default)]
@@ -51,10 +50,10 @@ impl Shard {
         let held = connection.held;
         match &mut connection.phase {
             Phase::Header | Phase::Handshake(_) => {
-                if now >= connection.opened_at + HANDSHAKE_TIMEOUT_NS {
+                let at = connection.opened_at + self.config.handshake_timeout_ns;
+                if now >= at {
                     self.give_up(slot);
                 } else {
-                    let at = connection.opened_at + HANDSHAKE_TIMEOUT_NS;
                     self.schedule(slot, at);
                 }
             }

@@ -57,7 +57,9 @@ use crate::connection::{ClosedBy, Connection, Grant, Phase};
 use crate::exchange::Memo;
 use crate::ids::{ChannelNumber, ConnectionId, Requester, ShardId, root};
 use crate::journal::{Journal, Keeps, Position, Proof};
-use crate::limits::{DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS};
+use crate::limits::{
+    BODY_BYTES_MAX, CONNECTIONS_MAX, DRAIN_RECORDS, HANDSHAKE_TIMEOUT_NS, UNAUTHENTICATED_MAX,
+};
 use crate::mesh::Mesh;
 use crate::mesh::doorbell::Doorbell;
 use crate::pages::Pages;
@@ -145,8 +147,30 @@ pub struct ShardConfig {
     /// Most connections of this shard, and most that have not logged in yet.
     pub connections_max: usize,
     pub unauthenticated_max: usize,
+    /// Time for the whole handshake.
+    pub handshake_timeout_ns: u64,
+    /// Largest body of a message.
+    pub message_bytes_max: u64,
+    /// How long a consumer may keep a message, where its queue does not say.
+    pub consumer_timeout_ms: Option<u64>,
     /// From the kernel's source of random numbers; the same for all shards. Names that must not be guessed come from it.
     pub secret: [u64; 2],
+}
+
+impl Default for ShardConfig {
+    /// Of the only shard of a server that is told nothing. The secret is none.
+    fn default() -> ShardConfig {
+        ShardConfig {
+            handshake: HandshakeConfig::default(),
+            access: Access::guest(),
+            connections_max: CONNECTIONS_MAX,
+            unauthenticated_max: UNAUTHENTICATED_MAX,
+            handshake_timeout_ns: HANDSHAKE_TIMEOUT_NS,
+            message_bytes_max: BODY_BYTES_MAX,
+            consumer_timeout_ms: None,
+            secret: [0; 2],
+        }
+    }
 }
 
 /// The two ends of a connection's socket.
@@ -263,7 +287,7 @@ impl Shard {
         self.unauthenticated += 1;
         self.internal += usize::from(peer.internal);
         self.rooms.outward.counters.connections_opened += u64::from(!peer.internal);
-        self.schedule(slot, now + HANDSHAKE_TIMEOUT_NS);
+        self.schedule(slot, now + self.config.handshake_timeout_ns);
         Some(slot)
     }
 

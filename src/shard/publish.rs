@@ -11,7 +11,7 @@ use crate::amqp::reply::{ChannelError, ReplyCode};
 use crate::connection::Failure;
 use crate::connection::content::Assembled;
 use crate::connection::deliver::append_content;
-use crate::connection::publish::{Publish, repeated};
+use crate::connection::publish::{Limits, Publish, repeated};
 use crate::exchange::text::lossy;
 use crate::exchange::{ListIndex, Resolved, RouteError, Router};
 use crate::expiration::parse_expiration;
@@ -49,7 +49,7 @@ impl Shard {
         bytes: &[u8],
         last: &Publish<'_>,
         taken: usize,
-        frame_max: u32,
+        limits: Limits,
     ) -> usize {
         let memo = &self.memos[slot as usize];
         let router = self.routers.at(memo.router);
@@ -61,7 +61,7 @@ impl Shard {
         let (route, method) = (last.message.route, &bytes[..taken - last.message.content.len()]);
         let mut at = taken;
         let count = self.rooms.accept_run(queue, route, || {
-            let (message, end) = repeated(&bytes[at..], method, route, frame_max)?;
+            let (message, end) = repeated(&bytes[at..], method, route, limits)?;
             if message.property_flags() & (LOOKED_AT | HEADERS_FLAG) != 0 {
                 return None;
             }

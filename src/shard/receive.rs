@@ -8,7 +8,7 @@ use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::channel::{Blocked, ChannelState, CloseOk};
 use crate::connection::content::Assembly;
 use crate::connection::handshake::{HeaderOutcome, Progress, Refusal, no_vhost};
-use crate::connection::publish::{self, Scan};
+use crate::connection::publish::{self, Limits, Scan};
 use crate::connection::{ClosedBy, Connection, Failure, Partial, Phase};
 use crate::ids::ChannelNumber;
 use crate::limits::{FLUSH_BYTES, READ_BYTES, REFUSAL_DELAY_NS, REQUEUES};
@@ -83,17 +83,19 @@ impl Shard {
             Phase::Open | Phase::Closing(_) if connection.partial.is_some() => self.partial_body(slot, bytes),
             Phase::Open if self.alarmed => self.frame_step(slot, bytes),
             Phase::Open => {
-                match publish::scan(bytes, connection.frame_max) {
+                let body_max = self.config.message_bytes_max;
+                let limits = Limits { frame_max: connection.frame_max, body_max };
+                match publish::scan(bytes, limits) {
                     Scan::Publish(publish, taken) => {
                         if let Some(channel) = connection.channel(publish.channel)
                             && channel.takes_publish()
                         {
-                            let (confirms, frame_max) = (channel.confirms.is_some(), connection.frame_max);
+                            let confirms = channel.confirms.is_some();
                             if let Err(failure) = self.publish(slot, &publish, None, confirms) {
                                 self.fail(slot, publish.channel, failure);
                             } else if !confirms && self.local.is_empty() {
                                 return Step::Took(
-                                    taken + self.publish_run(slot, bytes, &publish, taken, frame_max),
+                                    taken + self.publish_run(slot, bytes, &publish, taken, limits),
                                 );
                             }
                             self.run_local();
@@ -118,8 +120,12 @@ impl Shard {
     }
 
     fn protocol_header(&mut self, slot: u32, bytes: &[u8]) -> Step {
-        let config = self.config.handshake.clone();
+        let mut config = self.config.handshake.clone();
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Step::NeedMore };
+        if connection.internal {
+            // It has a password to give, whatever clients are offered.
+            config.mechanisms = "PLAIN".into();
+        }
         let Some(header) = bytes.first_chunk::<8>() else {
             // Whoever does not even begin like us is told so at once.
             return if b"AMQP".starts_with(&bytes[..bytes.len().min(4)]) {
@@ -376,7 +382,8 @@ impl Shard {
                 self.channel_method(slot, number, &method)
             }
             FrameKind::Header => {
-                let assembled = channel.assembly.header(frame.payload, number)?;
+                let assembled =
+                    channel.assembly.header(frame.payload, number, self.config.message_bytes_max)?;
                 self.assembled(slot, number, assembled)
             }
             FrameKind::Body => {

@@ -23,7 +23,8 @@ use crate::journal::{
 };
 use crate::pages::Pages;
 use crate::queue_args::Durability;
-use crate::topology::{Catalogue, KeptOut, Restored, Vhosts};
+pub use crate::topology::Restored;
+use crate::topology::{Catalogue, KeptOut, Vhosts};
 
 /// What is set for all journals.
 #[derive(Clone, Copy, Debug)]

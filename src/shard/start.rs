@@ -11,6 +11,7 @@
 //! task of a round ran goes to sleep with runnable tasks, until anything wakes it.
 
 mod counter;
+mod found;
 mod gate;
 mod inside;
 mod published;
@@ -23,6 +24,7 @@ pub use counter::Counter;
 pub use published::{Published, Snapshot};
 pub use store::{Store, wall_ms};
 
+use crate::config::Config;
 use crate::machine::MEMLOCK_ADVICE;
 use crate::mesh::doorbell::Doorbell;
 use crate::net::listener::Inbox;
@@ -48,6 +50,7 @@ pub struct Common {
     pub bells: Arc<[Doorbell]>,
     pub published: Arc<[Published]>,
     pub stop: Arc<Stop>,
+    pub config: Arc<Config>,
 }
 
 impl Common {
@@ -107,6 +110,7 @@ impl Shards {
         store: Store,
         bells: Arc<[Doorbell]>,
         cores: &[usize],
+        config: Arc<Config>,
     ) -> Result<Self, String>
     where
         M: FnOnce() -> Shard + Send + 'static,
@@ -118,6 +122,7 @@ impl Shards {
             bells,
             published: (0..count).map(|_| Published::default()).collect(),
             stop: Arc::default(),
+            config,
         };
         let writers = store.write(&common).map_err(|error| format!("a journal's thread: {error}"))?;
         let (up, ups) = channel();

@@ -27,6 +27,10 @@ pub struct Restored {
     pub changes: Vec<(Name, Change)>,
     /// Who may do what.
     pub access: Option<Access>,
+    /// The log has nothing at all.
+    pub is_blank: bool,
+    /// The log says who may do what.
+    pub knows_users: bool,
     /// What the log has but no server of this version could have made.
     pub kept_out: Vec<KeptOut>,
     /// Bytes of the log. Who knows how much it takes on disk may say so.
@@ -64,6 +68,8 @@ impl Vhosts {
             log_bytes: catalogue.log_bytes,
             image_bytes: catalogue.image_bytes(),
             access: catalogue.access.clone().or(Some(access.clone())),
+            is_blank: catalogue.log_bytes == 0,
+            knows_users: catalogue.access.is_some(),
             ..Restored::default()
         };
         let queues = catalogue.vhosts.values().flat_map(|part| part.queues.keys());

@@ -7,7 +7,6 @@ use haremq::amqp::method::Method;
 use haremq::amqp::table::Table;
 use haremq::amqp::wire::{LongStr, ShortStr};
 use haremq::budget::Budget;
-use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::{ChannelNumber, ShardId};
 use haremq::limits::RING_COMMANDS;
 use haremq::mesh;
@@ -28,11 +27,10 @@ impl Hall {
     pub fn new(shards: u16) -> Hall {
         let budget = Arc::new(Budget::new(usize::MAX));
         let config = ShardConfig {
-            access: haremq::access::Access::guest(),
-            handshake: HandshakeConfig::default(),
             connections_max: 9,
             unauthenticated_max: 9,
             secret: [7, 7],
+            ..ShardConfig::default()
         };
         let shards = mesh::connect::<Command>(shards, RING_COMMANDS)
             .into_iter()

@@ -26,6 +26,8 @@ pub struct Broker {
     pub http: SocketAddr,
     folder: PathBuf,
     lines: Receiver<String>,
+    /// The line that says that it is ready.
+    ready: String,
     arguments: Vec<String>,
     /// Whoever named the folder looks after it.
     folder_stays: bool,
@@ -55,15 +57,18 @@ impl Broker {
     fn launch(amqp: SocketAddr, http: SocketAddr, arguments: &[&str]) -> Broker {
         let folder = scratch_folder();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let (child, lines, amqp, http) = launch(&folder, amqp, http, &arguments);
-        Broker { child, amqp, http, folder, lines, arguments, folder_stays: false }
+        let (child, lines, ready) = launch(&folder, amqp, http, &arguments);
+        let (amqp, http) = (address_after(&ready, "amqp "), address_after(&ready, "http "));
+        Broker { child, amqp, http, folder, lines, ready, arguments, folder_stays: false }
     }
 
     /// On what another left in the folder `data` of `folder`, or on nothing.
     pub fn start_on(folder: &Path, arguments: &[String]) -> Broker {
         let arguments = arguments.to_vec();
-        let (child, lines, amqp, http) = launch(folder, ANY_PORT, ANY_PORT, &arguments);
-        Broker { child, amqp, http, folder: folder.to_owned(), lines, arguments, folder_stays: true }
+        let (child, lines, ready) = launch(folder, ANY_PORT, ANY_PORT, &arguments);
+        let (amqp, http) = (address_after(&ready, "amqp "), address_after(&ready, "http "));
+        let folder = folder.to_owned();
+        Broker { child, amqp, http, folder, lines, ready, arguments, folder_stays: true }
     }
 
     /// The same, killed so long after it was started.
@@ -72,6 +77,15 @@ impl Broker {
         thread::sleep(life);
         child.kill().expect("the broker is our child and not yet waited for");
         child.wait().expect("nothing survives SIGKILL");
+    }
+
+    /// All the addresses where it listens for AMQP.
+    pub fn amqp_addresses(&self) -> Vec<SocketAddr> {
+        self.ready
+            .split("amqp ")
+            .skip(1)
+            .map(|rest| address_after(&format!("amqp {rest}"), "amqp "))
+            .collect()
     }
 
     /// The address as clients take it.
@@ -102,7 +116,7 @@ impl Broker {
 
     /// Starts it again after it ended: same ports, same folder.
     pub fn restart(&mut self) {
-        let (child, lines, ..) = launch(&self.folder, self.amqp, self.http, &self.arguments);
+        let (child, lines, _) = launch(&self.folder, self.amqp, self.http, &self.arguments);
         self.child = child;
         self.lines = lines;
     }
@@ -149,9 +163,14 @@ impl Drop for Broker {
 pub fn haremq<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let server = std::env::var_os("HAREMQ_TEST_SERVER");
     let mut command = Command::new(server.unwrap_or_else(|| env!("CARGO_BIN_EXE_haremq").into()));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HAREMQ_")) {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("HAREMQ_") || text.starts_with("RABBITMQ_") {
+            command.env_remove(&name);
+        }
     }
+    // RabbitMQ's own settings may be on the machine.
+    command.env("HAREMQ_CONFIG", "none");
     command.args(arguments).stdin(Stdio::null());
     command
 }
@@ -186,7 +205,7 @@ fn launch(
     amqp: SocketAddr,
     http: SocketAddr,
     arguments: &[String],
-) -> (Child, Receiver<String>, SocketAddr, SocketAddr) {
+) -> (Child, Receiver<String>, String) {
     let mut child = spawn(folder, amqp, http, arguments);
     let lines = lines_of(child.stdout.take().expect("standard output is piped"));
     let Some(ready) = ready_line(&lines) else {
@@ -197,8 +216,7 @@ fn launch(
             fs::read_to_string(folder.join("log")).unwrap_or_default()
         );
     };
-    let (amqp, http) = (address_after(&ready, "amqp "), address_after(&ready, "http "));
-    (child, lines, amqp, http)
+    (child, lines, ready)
 }
 
 /// The lines of a process as they come; reading them on keeps it from blocking on a full pipe.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use haremq::amqp::Method;
 use haremq::budget::Budget;
-use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::ShardId;
 use haremq::mesh;
 use haremq::shard::{Shard, ShardConfig};
@@ -57,11 +56,10 @@ impl Stage {
         let mut dice = Dice::new(seed);
         let budget = Arc::new(Budget::new(1 << 40));
         let config = ShardConfig {
-            access: haremq::access::Access::guest(),
-            handshake: HandshakeConfig::default(),
             connections_max: 9,
             unauthenticated_max: 9,
             secret: [seed, 1],
+            ..ShardConfig::default()
         };
         let ends = mesh::connect(1 + dice.roll(3) as u16, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let mut hosts: Vec<Host> = ends

@@ -93,6 +93,7 @@ pub fn command_by(script: &str, arguments: &[&str]) -> Command {
 
 fn on_free_ports(mut command: Command, arguments: &[&str]) -> Command {
     command.env("HAREMQ_AMQP_LISTEN", "127.0.0.1:0").env("HAREMQ_HTTP_LISTEN", "127.0.0.1:0");
+    command.env("HAREMQ_CONFIG", "none");
     command.env("HAREMQ_LOG_LEVEL", "warn").args(arguments);
     command
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use haremq::amqp::Method;
 use haremq::amqp::frame::PROTOCOL_HEADER;
 use haremq::budget::Budget;
-use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::{ChannelNumber, ShardId};
 use haremq::limits::READ_BYTES;
 use haremq::mesh;
@@ -62,11 +61,10 @@ impl World {
         }
         let budget = Arc::new(Budget::new(1 << 40));
         let config = ShardConfig {
-            access: haremq::access::Access::guest(),
-            handshake: HandshakeConfig::default(),
             connections_max: 1_000,
             unauthenticated_max: 1_000,
             secret: [seed, 1],
+            ..ShardConfig::default()
         };
         let mut world = World {
             dice,

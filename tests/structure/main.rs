@@ -38,6 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("walk", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats", "shard"]),
     ("inspect", &["journal", "topology", "shard"]),
     ("config", &["connection", "inspect"]),
+    ("log", &["config"]),
     ("machine", &[]),
     ("net", &["shard", "config", "machine", "stats"]),
     ("management", &["shard", "config", "machine", "stats"]),
@@ -49,8 +50,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// and `now` and returns actions.
 const SHELL: &[&str] = &[
     "src/main.rs",
-    "src/config.rs",
+    "src/config/",
     "src/inspect.rs",
+    "src/log/",
     "src/machine.rs",
     "src/net/",
     "src/management/",

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use haremq::amqp::frame::PROTOCOL_HEADER;
 use haremq::amqp::{LongStr, Method, ShortStr, Table, TableWriter};
 use haremq::budget::Budget;
-use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::{ChannelNumber, ShardId};
 use haremq::mesh;
 use haremq::shard::{Shard, ShardConfig};
@@ -44,11 +43,10 @@ impl World {
     pub fn new(shards: u16) -> World {
         let budget = Arc::new(Budget::new(1 << 40));
         let config = ShardConfig {
-            access: haremq::access::Access::guest(),
-            handshake: HandshakeConfig::default(),
             connections_max: 100,
             unauthenticated_max: 100,
             secret: [1, 2],
+            ..ShardConfig::default()
         };
         let ends = mesh::connect(shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let hosts = ends

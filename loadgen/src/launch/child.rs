@@ -31,6 +31,8 @@ impl Child {
             .stdout(Stdio::piped())
             // An interrupt from the terminal is for us: we end the run, then the broker.
             .process_group(0);
+        // Settings that are on the machine for another server must not change the numbers.
+        command.env("HAREMQ_CONFIG", "none");
         if env::var_os(LOG_LEVEL).is_none() {
             command.env(LOG_LEVEL, "warn");
         }

@@ -4,15 +4,21 @@ use crate::amqp::{ReplyCode, Table, refusal};
 
 type Refused = (ReplyCode, String);
 
-/// Name and password from a response of the given mechanism; else the reply code and its text.
+/// Name and password from a response of the given mechanism, if it is one of those `offered`; else the reply code and its
+/// text.
 ///
 /// The text may repeat what the client sent, as RabbitMQ's does: it is for the client, not for a log.
-pub fn credentials<'a>(mechanism: &[u8], response: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Refused> {
+pub fn credentials<'a>(
+    mechanism: &[u8],
+    response: &'a [u8],
+    offered: &str,
+) -> Result<(&'a [u8], &'a [u8]), Refused> {
+    let is_offered = offered.split(' ').any(|name| name.as_bytes() == mechanism);
     match mechanism {
-        b"PLAIN" => plain(response).ok_or_else(|| {
+        b"PLAIN" if is_offered => plain(response).ok_or_else(|| {
             (ReplyCode::SyntaxError, format!("response {} invalid", refusal::binary(response)))
         }),
-        b"AMQPLAIN" => {
+        b"AMQPLAIN" if is_offered => {
             amqplain(response).map_err(|what| (ReplyCode::SyntaxError, format!("AMQPLAIN auth info {what}")))
         }
         unknown => {

@@ -7,7 +7,7 @@ use crate::budget::Budget;
 use crate::ids::ShardId;
 use crate::journal::{Failure, Flusher, Link, OsDisk, flusher};
 use crate::pages::Pages;
-use crate::shard::restart::{self, JournalConfig, Report, ShardStart, Start};
+use crate::shard::restart::{self, JournalConfig, Report, Restored, ShardStart, Start};
 use std::io;
 use std::path::Path;
 use std::process::exit;
@@ -18,6 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Journals that wait for their threads.
 pub struct Store {
     flushers: Vec<(ShardId, Flusher<OsDisk>, Arc<Link>)>,
+    restored: Arc<Restored>,
 }
 
 /// Threads that write journals.
@@ -66,7 +67,17 @@ impl Store {
                 "not restored, and left in the journal"
             );
         }
-        Ok((Store { flushers }, shards))
+        Ok((Store { flushers, restored }, shards))
+    }
+
+    /// Nobody has used the folder yet.
+    pub fn is_new(&self) -> bool {
+        self.restored.is_blank
+    }
+
+    /// Users are to be made, as there never were any. Where something was lost, it may have been they.
+    pub fn lacks_users(&self) -> bool {
+        !self.restored.knows_users && self.restored.kept_out.is_empty()
     }
 
     /// Starts the threads that write. They ring the bells of their shards.

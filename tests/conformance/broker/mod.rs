@@ -3,6 +3,7 @@
 mod access;
 mod alarm;
 mod bindings;
+mod config;
 mod direct;
 mod hostile;
 mod limits;

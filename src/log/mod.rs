@@ -1,0 +1,60 @@
+//! Where log lines go: the console, a file, or both, each with a shape and a level of its own.
+
+use crate::config::{LogConsole, LogFormat, LogLevel, Logs};
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// From here on what is logged is written. The error names the file that cannot be.
+pub fn start(logs: &Logs) -> Result<(), String> {
+    let console = console(logs);
+    let file = logs.file().map(|path| {
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.map_err(|error| format!("cannot log to {}: {error}", path.display()))?;
+        let writer = BoxMakeWriter::new(Arc::new(file));
+        Ok::<_, String>(lines(writer, false, logs.file_format(), filter(logs, logs.file_level())))
+    });
+    let layers: Vec<Lines> = console.into_iter().chain(file.transpose()?).collect();
+    tracing_subscriber::registry().with(layers).init();
+    Ok(())
+}
+
+fn console(logs: &Logs) -> Option<Lines> {
+    let filter = filter(logs, logs.log_level);
+    let (writer, is_terminal) = match logs.log_console {
+        LogConsole::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
+        LogConsole::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
+        LogConsole::Off => return None,
+    };
+    Some(lines(writer, is_terminal, logs.log_format, filter))
+}
+
+fn lines(writer: BoxMakeWriter, colours: bool, format: LogFormat, filter: EnvFilter) -> Lines {
+    let lines = fmt::layer().with_writer(writer).with_ansi(colours);
+    match format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    }
+}
+
+/// What libraries say below a warning is about themselves.
+fn filter(logs: &Logs, level: LogLevel) -> EnvFilter {
+    let warnings = level.min(LogLevel::Warn).name();
+    let (connection, channel) = (level.min(logs.log_connection_level), level.min(logs.log_channel_level));
+    EnvFilter::new(format!(
+        "{warnings},haremq={},{CONNECTION}={},{CHANNEL}={}",
+        level.name(),
+        connection.name(),
+        channel.name()
+    ))
+}
+
+/// What is said of connections and of channels has a level of its own.
+pub const CONNECTION: &str = "haremq::connection";
+pub const CHANNEL: &str = "haremq::channel";
