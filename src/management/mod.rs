@@ -52,13 +52,13 @@ fn under(prefix: &str, router: Router) -> Router {
 }
 
 fn routes(common: Common) -> Routes {
-    use Need::{Administrator, EnterVhost, Management, Nothing, Oneself, SeeVhost};
+    use Need::{Administrator, EnterVhost, Management, Nothing};
     Routes::new(common)
         .get("/health/ready", Nothing, ready)
         .get("/debug/shards", Nothing, shards)
         .get("/api/whoami", Management, whoami)
         .get("/api/vhosts", Management, vhosts::list)
-        .get("/api/vhosts/{vhost}", SeeVhost, vhosts::one)
+        .get("/api/vhosts/{vhost}", Administrator, vhosts::one)
         .put("/api/vhosts/{vhost}", Administrator, vhosts::put)
         .delete("/api/vhosts/{vhost}", Administrator, vhosts::delete)
         .get("/api/vhosts/{vhost}/permissions", Administrator, permissions::of_vhost)
@@ -82,11 +82,11 @@ fn routes(common: Common) -> Routes {
         .delete("/api/bindings/{vhost}/e/{source}/{kind}/{destination}/{props}", EnterVhost, bindings::unbind)
         .get("/api/aliveness-test/{vhost}", EnterVhost, direct::aliveness)
         .get("/api/users", Administrator, users::list)
-        .get("/api/users/{user}", Oneself, users::one)
+        .get("/api/users/{user}", Administrator, users::one)
         .put("/api/users/{user}", Administrator, users::put)
         .delete("/api/users/{user}", Administrator, users::delete)
-        .get("/api/users/{user}/permissions", Oneself, users::permissions)
-        .get("/api/users/{user}/topic-permissions", Oneself, users::topic_permissions)
+        .get("/api/users/{user}/permissions", Administrator, users::permissions)
+        .get("/api/users/{user}/topic-permissions", Administrator, users::topic_permissions)
         .get("/api/permissions", Administrator, permissions::list)
         .get("/api/permissions/{vhost}/{user}", Administrator, permissions::one)
         .put("/api/permissions/{vhost}/{user}", Administrator, permissions::put)

@@ -6,6 +6,8 @@ mod common;
 
 mod amqp;
 mod cases;
+mod http;
+mod routes;
 mod side;
 
 use std::fmt::Write as _;
