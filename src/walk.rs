@@ -4,7 +4,7 @@ mod durable;
 mod hall;
 
 use crate::amqp::method::Method;
-use crate::shard::Shard;
+use crate::shard::{Peer, Shard};
 use hall::{Hall, consume, declare};
 
 #[test]
@@ -70,4 +70,21 @@ fn a_burst_arrives_in_its_order_whatever_way_each_message_takes() {
         (510, 500, 500, 10)
     );
     hall.shards.iter().for_each(Shard::invariants);
+}
+
+#[test]
+fn the_api_comes_in_where_nobody_else_does_and_is_not_counted() {
+    let mut hall = Hall::new(1);
+    let shard = &mut hall.shards[0];
+    let address = "127.0.0.1:1".parse().unwrap();
+    let peer = |internal| Peer { address, local: address, internal };
+    let clients = (0..20).map_while(|_| shard.open(peer(false), 0)).count();
+    let internal = shard.open(peer(true), 0).expect("it is the API's");
+    assert_eq!(shard.open(peer(false), 0), None);
+    assert_eq!(shard.connections(), clients + 1);
+    let counters = shard.counters();
+    assert_eq!((counters.connections, counters.connections_opened), (clients as u64, clients as u64));
+    shard.eof(internal, 0);
+    assert_eq!(shard.connections(), clients);
+    assert_eq!(shard.counters().connections, clients as u64);
 }
