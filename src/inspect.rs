@@ -17,6 +17,7 @@ use crate::journal::record::{Place, Record};
 use crate::journal::{Disk, OsDisk, Recovery, Scan, read_journal};
 use crate::message::Message;
 use crate::pages::Pages;
+use crate::parameters::{self, Parameter};
 use crate::shard::restart;
 use crate::text::{self, Vhost};
 use crate::topology::{self, Catalogue, DurableBinding, DurableEnd, DurableQueue};
@@ -190,6 +191,7 @@ fn shown_topology(vhost: Vhost<'_>, record: &topology::Record) -> String {
         topology::Record::VhostDeclared { .. } => format!("vhost '{}' declared", text::lossy(vhost.0)),
         topology::Record::VhostDeleted => format!("vhost '{}' deleted", text::lossy(vhost.0)),
         topology::Record::Access(change) => shown_access(change),
+        topology::Record::Parameters(change) => shown_parameters(change),
         topology::Record::SnapshotBegin => "a snapshot begins".to_owned(),
         topology::Record::SnapshotEnd => "a snapshot ends".to_owned(),
     }
@@ -215,6 +217,22 @@ fn shown_access(change: &access::Change) -> String {
             format!("topic permissions of '{}' in vhost '{}' deleted", name(user), name(vhost))
         }
         LimitsPut { user, .. } => format!("limits of user '{}' put", name(user)),
+    }
+}
+
+fn shown_parameters(change: &parameters::Change) -> String {
+    use parameters::Change::*;
+    let one = |vhost: &[u8], component: &[u8], name: &[u8]| {
+        let [vhost, component, name] = [vhost, component, name].map(text::lossy);
+        format!("parameter '{name}' of '{component}' in vhost '{vhost}'")
+    };
+    match change {
+        Put(Parameter { vhost, component, name, value, .. }) => {
+            format!("{} put: {value}", one(vhost, component, name))
+        }
+        Deleted { vhost, component, name } => format!("{} deleted", one(vhost, component, name)),
+        GlobalPut { name, value } => format!("global parameter '{}' put: {value}", text::lossy(name)),
+        GlobalDeleted { name } => format!("global parameter '{}' deleted", text::lossy(name)),
     }
 }
 

@@ -25,6 +25,7 @@ pub mod mesh;
 pub mod message;
 pub mod net;
 pub mod pages;
+pub mod parameters;
 pub mod queue;
 pub mod queue_args;
 pub mod settlement;

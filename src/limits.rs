@@ -158,6 +158,12 @@ pub const COMMIT_ENTRY_BYTES: usize = 256;
 pub const TIMER_STEPS: usize = 2_048;
 /// Dead letters rewritten and routed in one piece of work: about 200 us.
 pub const LETTERS: usize = 128;
+/// Patterns of policies tried in one piece of work, as what is under them goes by others: about 200 us.
+pub const POLICY_MATCHES: usize = 2_048;
+/// Messages of a queue that are counted, or dropped, in one piece of work because its policies have changed.
+pub const FIT_MESSAGES: usize = 2_048;
+/// Dead letters on the way at which a queue that does not fit its policies drops no more.
+pub const FIT_LETTERS_MAX: usize = 8_192;
 /// Entries requeued or freed in one piece of work.
 pub const SWEEP_ENTRIES: usize = 8_192;
 /// Bindings of a removed queue or exchange that a router forgets in one piece of work: about 200 us.

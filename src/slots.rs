@@ -59,6 +59,11 @@ impl<T> Slots<T> {
         self.slots.len() - self.free.len()
     }
 
+    /// All slots there ever were are below this.
+    pub fn slots(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

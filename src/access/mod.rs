@@ -7,11 +7,13 @@
 //!                          declare, bind, publish ...: check   -> 403
 //! ```
 
+mod ahead;
 mod login;
 mod password;
 mod pattern;
 mod permission;
 mod record;
+mod seat;
 #[cfg(test)]
 mod tests;
 mod topic_pattern;
@@ -25,11 +27,13 @@ pub use password::{Algorithm, PasswordHash, Salt};
 pub use pattern::Pattern;
 pub use permission::{Operation, Permission, Resource, TopicOperation, TopicPermission};
 pub use record::Change;
+pub use seat::{ChannelPlace, Seat};
 pub use topic_pattern::TopicPattern;
 pub use user::{Limits, Tags, User};
 
 use crate::ids::{Name, root};
 use crate::text::lossy;
+use seat::{ConnectionPlace, Seats};
 
 /// All users and what they may do. A copy costs two counters; a change copies the map it is in if others hold it too.
 ///
@@ -39,6 +43,8 @@ pub struct Access {
     users: Arc<BTreeMap<Name, Arc<User>>>,
     /// A vhost in which nobody may do anything has no entry.
     vhosts: Arc<BTreeMap<Name, Arc<Grants>>>,
+    /// How many are connected, by whatever copy.
+    seats: Seats,
     /// What the password of a user is checked against who is not there or has none.
     stand_in: Arc<PasswordHash>,
 }
@@ -57,6 +63,7 @@ impl Access {
         Access {
             users: Arc::default(),
             vhosts: Arc::default(),
+            seats: Seats::new(),
             stand_in: Arc::new(PasswordHash::stand_in(algorithm)),
         }
     }
@@ -84,6 +91,9 @@ impl Access {
     pub fn apply(mut self, change: Change) -> Access {
         match change {
             Change::UserPut(user) => {
+                if !self.seats.users.contains_key(&user.name) {
+                    Arc::make_mut(&mut self.seats.users).insert(user.name.clone(), Arc::default());
+                }
                 Arc::make_mut(&mut self.users).insert(user.name.clone(), Arc::new(user));
             }
             Change::UserDeleted { user } => self.delete_user(&user),
@@ -113,9 +123,18 @@ impl Access {
         self
     }
 
+    /// There is such a vhost now: who is in it is counted.
+    pub fn open_vhost(mut self, vhost: &[u8]) -> Access {
+        if !self.seats.vhosts.contains_key(vhost) {
+            Arc::make_mut(&mut self.seats.vhosts).insert(vhost.into(), Arc::default());
+        }
+        self
+    }
+
     /// All permissions in a vhost end with it.
     pub fn forget_vhost(mut self, vhost: &[u8]) -> Access {
         Arc::make_mut(&mut self.vhosts).remove(vhost);
+        Arc::make_mut(&mut self.seats.vhosts).remove(vhost);
         self
     }
 
@@ -171,9 +190,28 @@ impl Access {
     }
 
     /// The error is the text of a 530.
-    pub fn check_entry(&self, user: &[u8], vhost: &[u8]) -> Result<(), String> {
+    fn check_entry(&self, user: &[u8], vhost: &[u8]) -> Result<(), String> {
         let refused = || format!("access to vhost '{}' refused for user '{}'", lossy(vhost), lossy(user));
         self.may_enter(user, vhost).then_some(()).ok_or_else(refused)
+    }
+
+    /// A place for a connection, if there is one and the user may enter. The error is the text of a 530; the order of the
+    /// checks is RabbitMQ's.
+    pub fn enter(&self, user: &[u8], vhost: &[u8], max_in_vhost: Option<u32>) -> Result<Seat, String> {
+        let in_vhost = self.seats.vhosts.get(vhost).cloned().unwrap_or_default();
+        let of_user = self.seats.users.get(user).cloned().unwrap_or_default();
+        let refused =
+            |max: Option<u32>, of: &str| format!("{of} limit ({}) is reached", max.unwrap_or(u32::MAX));
+        let vhost_place = ConnectionPlace::take(&in_vhost, max_in_vhost).ok_or_else(|| {
+            let (vhost, user) = (lossy(vhost), lossy(user));
+            refused(max_in_vhost, &format!("access to vhost '{vhost}' refused for user '{user}': connection"))
+        })?;
+        let max = self.user(user).and_then(|user| user.limits.max_connections);
+        let user_place = ConnectionPlace::take(&of_user, max).ok_or_else(|| {
+            refused(max, &format!("connection refused for user '{}': user connection", lossy(user)))
+        })?;
+        self.check_entry(user, vhost)?;
+        Ok(Seat { _vhost: vhost_place, user: user_place })
     }
 
     /// Whether there is anything in the vhost that the user may not do.
@@ -226,6 +264,7 @@ impl Access {
 
     fn delete_user(&mut self, user: &Name) {
         Arc::make_mut(&mut self.users).remove(user);
+        Arc::make_mut(&mut self.seats.users).remove(user);
         let held = self.vhosts.iter().filter(|(_, grants)| grants.speak_of(user));
         let held: Vec<Name> = held.map(|(vhost, _)| vhost.clone()).collect();
         for vhost in held {

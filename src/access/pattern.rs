@@ -2,7 +2,7 @@
 //!
 //! RabbitMQ runs PCRE without options and without anchors: `.` is any byte but a line feed, letters and digits are those of
 //! ASCII, and whoever wants the whole name writes `^` and `$`. Ours is another engine, whose time is linear in the name.
-//! What it cannot do (look-around, back references) is refused when the permission is set, and so is what both would take
+//! What it cannot do (look-around but where a name begins, back references) is refused when the permission is set, and so is what both would take
 //! and read differently: operators inside `[...]`, and flag x. One difference is left, to the safe side: `$` is the end of
 //! a name, not also the place in front of a line feed there.
 
@@ -10,6 +10,7 @@ use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::access::ahead::Ahead;
 use crate::limits::{PATTERN_BYTES_MAX, REGEX_BYTES_MAX, REGEX_DEPTH_MAX};
 
 /// Equal to another if their texts are. Shards may share one: a match borrows memory from a pool in it and waits for nobody,
@@ -27,6 +28,7 @@ pub(super) enum Matcher {
     /// The empty pattern is `^$`, which no queue or exchange is called.
     Empty,
     Regex(Regex),
+    Ahead(Box<Ahead>),
 }
 
 impl Pattern {
@@ -34,6 +36,13 @@ impl Pattern {
     pub fn new(text: &str) -> Result<Pattern, String> {
         check_length(text)?;
         let matcher = Matcher::new(text).map_err(|reason| invalid(text, &reason))?;
+        Ok(Pattern { text: text.into(), matcher })
+    }
+
+    /// The pattern of a policy, where an empty one matches every name. The error is the reason alone.
+    pub fn of_policy(text: &str) -> Result<Pattern, String> {
+        check_length(text)?;
+        let matcher = if text.is_empty() { Matcher::Any } else { Matcher::new(text)? };
         Ok(Pattern { text: text.into(), matcher })
     }
 
@@ -71,7 +80,10 @@ impl Matcher {
         Ok(match text {
             ANY => Matcher::Any,
             "" => Matcher::Empty,
-            _ => Matcher::Regex(compile(text)?),
+            _ => match Ahead::new(text, compile) {
+                Some(ahead) => Matcher::Ahead(Box::new(ahead?)),
+                None => Matcher::Regex(compile(text)?),
+            },
         })
     }
 
@@ -80,6 +92,7 @@ impl Matcher {
             Matcher::Any => true,
             Matcher::Empty => name.is_empty(),
             Matcher::Regex(regex) => regex.is_match(name),
+            Matcher::Ahead(ahead) => ahead.matches(name),
         }
     }
 }
@@ -202,6 +215,49 @@ mod tests {
         }
     }
 
+    /// As `re:run` answers.
+    #[test]
+    fn a_look_ahead_where_a_name_begins_is_one() {
+        let table: [(&str, &[u8], bool); 20] = [
+            ("^(?!amq\\.).*", b"q", true),
+            ("^(?!amq\\.).*", b"amq.gen-x", false),
+            ("^(?!amq\\.).*", b"", true),
+            ("^(?!amq\\.).*", b"my amq.x", true),
+            ("^(?!amq\\.|mq-)q", b"q", true),
+            ("^(?!amq\\.|mq-)", b"mq-q", false),
+            ("^(?!a)(?!b)(?=.c)", b"cc", true),
+            ("^(?!a)(?!b)(?=.c)", b"bc", false),
+            ("^(?!a)(?!b)(?=.c)", b"cb", false),
+            ("^(?=a)b", b"ab", false),
+            ("^(?![)]x)q|q", b"q", true),
+            ("^(?![]a)]x)q", b")x", false),
+            ("^(?!\\)x)\\)q", b")q", true),
+            ("^(?!(a|b)c)[|]", b"|", true),
+            ("^(?!(a|b)c).(d|e)$", b"ad", true),
+            ("^(?!(a|b)c).(d|e)$", b"bc", false),
+            ("^(?![[:alpha:])])", b"a", false),
+            ("^(?![[:alpha:])])", b"1", true),
+            ("^(?!)", b"q", false),
+            ("^(?!q$)", b"qq", true),
+        ];
+        for (pattern, name, expected) in table {
+            match Pattern::new(pattern) {
+                Ok(pattern) => assert_eq!(pattern.matches(name), expected, "{pattern:?} {name:?}"),
+                Err(error) => assert!(pattern.ends_with("q|q") && error.contains("look-around"), "{error}"),
+            }
+        }
+        for pattern in ["^(?!a", "^(?!(a)", "^(?!a[)", "^(?!(?!a)b)c", "^(?!(a)\\1)"] {
+            assert!(Pattern::new(pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn an_empty_pattern_is_an_empty_name_to_a_permission_and_every_name_to_a_policy() {
+        assert!(!Pattern::new("").unwrap().matches(b"q"));
+        assert!(Pattern::of_policy("").unwrap().matches(b"q"));
+        assert_eq!(Pattern::of_policy("(").unwrap_err(), "unclosed group");
+    }
+
     #[test]
     fn the_end_is_never_in_front_of_a_line_feed() {
         assert!(!Pattern::new("^q$").unwrap().matches(b"q\n"));
@@ -213,8 +269,8 @@ mod tests {
             ("(", "invalid regexp '(': unclosed group"),
             ("*", "invalid regexp '*': repetition operator missing expression"),
             (
-                "^(?!amq\\.).*",
-                "invalid regexp '^(?!amq\\.).*': look-around, including look-ahead and look-behind, is not supported",
+                "q(?!a)",
+                "invalid regexp 'q(?!a)': look-around, including look-ahead and look-behind, is not supported",
             ),
             ("(a)\\1", "invalid regexp '(a)\\1': backreferences are not supported"),
         ];

@@ -6,6 +6,7 @@ use super::limit::Limit;
 use super::reply_to::ReplyConsumer;
 use super::transaction::Transaction;
 use super::unacked::UnackedTags;
+use crate::access::ChannelPlace;
 use crate::ids::ChannelNumber;
 
 /// Lives on: the connection's shard.
@@ -40,6 +41,8 @@ pub struct Channel {
     pub reply_consumer: Option<Box<ReplyConsumer>>,
     /// Numbers of its consumers on the connection.
     pub consumers: Vec<u32>,
+    /// Among the channels of its user.
+    pub place: Option<ChannelPlace>,
 }
 
 /// The open channel of this number, out of the connection's channels.
@@ -186,6 +189,7 @@ impl Channel {
             last_queue: None,
             reply_consumer: None,
             consumers: Vec::new(),
+            place: None,
         }
     }
 

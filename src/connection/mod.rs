@@ -24,6 +24,7 @@ pub use unacked::UnackedTag;
 
 use std::net::SocketAddr;
 
+use crate::access::Seat;
 use crate::amqp::frame::HEARTBEAT_FRAME;
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError};
@@ -63,6 +64,8 @@ pub struct Connection {
     /// The shell was told not to read; it is told when it may again.
     pub held: bool,
     pub exclusive_queues: Vec<QueueId>,
+    /// From connection.open until its channels and queues are gone.
+    pub seat: Option<Seat>,
     /// The client has closed, or is gone, while channels were parked: what it sent before is done first.
     pub leaving: Option<ClosedBy>,
     /// The socket is closed.
@@ -157,6 +160,7 @@ impl Connection {
             blocked: false,
             held: false,
             exclusive_queues: Vec::new(),
+            seat: None,
             leaving: None,
             socket_gone: false,
             heartbeat: Heartbeat::new(now),

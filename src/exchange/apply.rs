@@ -18,6 +18,7 @@ impl Router {
             // About the router as a whole.
             Change::VhostOpened | Change::VhostClosing | Change::VhostGone => {}
             Change::ExchangeAdded { spec } => self.add_exchange(spec.clone()),
+            Change::AlternateChanged { spec } => self.change_alternate(spec.clone()),
             Change::ExchangeRemoved { name } => self.remove_exchange(name),
             Change::QueueAdded { id, spec } => self.add_queue(*id, spec.clone()),
             Change::QueueRemoved { id, name } => self.remove_queue(*id, name),
@@ -62,12 +63,9 @@ impl Router {
     fn add_exchange(&mut self, spec: Arc<ExchangeSpec>) {
         let routes = Routes::new(spec.kind, self.hashing.clone());
         let (internal, epoch, name) = (spec.internal, self.epoch, spec.name.clone());
-        let alternate = spec.alternate.clone();
         let exchange = Exchange { internal, exchange_lists: 0, routes, epoch, visited: 0, spec };
         let slot = self.exchanges.insert_with(|_, _| exchange);
-        if let Some(alternate) = alternate {
-            self.alternates.entry(alternate).or_default().push(slot);
-        }
+        self.note_alternate(slot);
         self.touch_alternates_of(&name);
         let before = self.names.insert(name, slot);
         debug_assert!(before.is_none(), "the topology adds an exchange once");
@@ -82,15 +80,8 @@ impl Router {
         while let Some(list) = self.exchange_lists.unlink_target(slot) {
             self.after_exchange_unlink(list);
         }
+        self.forget_alternate(slot);
         let Some(exchange) = self.exchanges.remove(slot) else { return };
-        if let Some(alternate) = &exchange.spec.alternate
-            && let Some(users) = self.alternates.get_mut(alternate)
-        {
-            users.retain(|&user| user != slot);
-            if users.is_empty() {
-                self.alternates.remove(alternate);
-            }
-        }
         for Leads { queues, exchanges } in exchange.routes.all() {
             if exchanges != ListIndex::EMPTY {
                 self.exchange_lists.disown(exchanges);
@@ -101,6 +92,41 @@ impl Router {
                 self.sweep.lists.push(queues);
             }
         }
+    }
+
+    fn change_alternate(&mut self, spec: Arc<ExchangeSpec>) {
+        let Some(&slot) = self.names.get(&spec.name) else {
+            debug_assert!(false, "the topology changes what it added");
+            return;
+        };
+        self.forget_alternate(slot);
+        if let Some(exchange) = self.exchanges.get_mut(slot) {
+            exchange.spec = spec;
+        }
+        self.note_alternate(slot);
+        self.touch(slot);
+    }
+
+    /// An exchange is among those that have its alternate.
+    fn note_alternate(&mut self, slot: u32) {
+        if let Some(alternate) = self.alternate_of(slot) {
+            self.alternates.entry(alternate).or_default().push(slot);
+        }
+    }
+
+    fn forget_alternate(&mut self, slot: u32) {
+        if let Some(alternate) = self.alternate_of(slot)
+            && let Some(users) = self.alternates.get_mut(&alternate)
+        {
+            users.retain(|&user| user != slot);
+            if users.is_empty() {
+                self.alternates.remove(&alternate);
+            }
+        }
+    }
+
+    fn alternate_of(&self, slot: u32) -> Option<Name> {
+        self.exchanges.get(slot)?.spec.alternate.clone()
     }
 
     fn add_queue(&mut self, id: QueueId, spec: Arc<QueueSpec>) {

@@ -17,6 +17,10 @@ pub enum Change {
     ExchangeAdded {
         spec: Arc<ExchangeSpec>,
     },
+    /// It is what it was, but for its alternate.
+    AlternateChanged {
+        spec: Arc<ExchangeSpec>,
+    },
     /// The bindings from it and to it go with it.
     ExchangeRemoved {
         name: Name,
@@ -63,7 +67,7 @@ pub struct ExchangeSpec {
     pub auto_delete: bool,
     /// Clients may not publish to it: only other exchanges lead to it.
     pub internal: bool,
-    /// Where messages go that it leads nowhere: the exchange of that name, if it exists then.
+    /// Where messages go that it leads nowhere: the exchange of that name, if it exists then. By argument or policy.
     pub alternate: Option<Name>,
     /// An encoded field table without its length.
     pub arguments: Name,

@@ -123,7 +123,8 @@ impl Model {
 
     fn change(&mut self) {
         match self.dice.roll(20) {
-            0..3 => self.turn_exchange(),
+            0 => self.change_alternate(),
+            1..3 => self.turn_exchange(),
             3..6 => self.turn_queue(),
             _ => self.turn_binding(),
         }
@@ -149,6 +150,15 @@ impl Model {
         let alternate = (self.dice.roll(3) == 0).then(|| self.dice.pick(&EXCHANGES));
         self.exchanges.insert(name, (kind, alternate));
         self.apply(&Change::ExchangeAdded { spec: exchange(name, kind, false, alternate) });
+    }
+
+    fn change_alternate(&mut self) {
+        let name = self.dice.pick(&EXCHANGES);
+        let Some((kind, alternate)) = self.exchanges.get_mut(name) else { return };
+        let kind = *kind;
+        *alternate = (self.dice.roll(2) == 0).then(|| self.dice.pick(&EXCHANGES));
+        let spec = exchange(name, kind, false, *alternate);
+        self.apply(&Change::AlternateChanged { spec });
     }
 
     fn turn_queue(&mut self) {

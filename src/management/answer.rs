@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::access::Change;
 use crate::shard::desk::{Done, Order};
@@ -47,10 +47,15 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal::BadRequest("not_json".to_owned()))
 }
 
+/// The body of a request that has named fields; without one it has none.
+pub fn read_map(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    if body.is_empty() { Ok(Map::new()) } else { read(body) }
+}
+
 /// Changes users and permissions; they are on disk and count everywhere when this returns.
 pub async fn changed(common: &Common, changes: Vec<Change>) -> Result<(), Refusal> {
     match common.ask(Order::ChangeAccess(changes)).await {
-        Some(Done::AccessChanged) => Ok(()),
+        Some(Done::Changed) => Ok(()),
         _ => Err(Refusal::Unavailable),
     }
 }

@@ -3,8 +3,11 @@
 mod answer;
 mod bindings;
 mod direct;
+mod limits;
 mod login;
+mod parameters;
 mod permissions;
+mod policies;
 mod routes;
 pub mod table;
 mod users;
@@ -52,7 +55,7 @@ fn under(prefix: &str, router: Router) -> Router {
 }
 
 fn routes(common: Common) -> Routes {
-    use Need::{Administrator, EnterVhost, Management, Nothing};
+    use Need::{Administrator, EnterVhost, Management, Nothing, Policymaker, SeeVhost};
     Routes::new(common)
         .get("/health/ready", Nothing, ready)
         .get("/debug/shards", Nothing, shards)
@@ -96,6 +99,36 @@ fn routes(common: Common) -> Routes {
         .put("/api/topic-permissions/{vhost}/{user}", Administrator, permissions::put_topic)
         .delete("/api/topic-permissions/{vhost}/{user}", Administrator, permissions::delete_topics)
         .delete("/api/topic-permissions/{vhost}/{user}/{exchange}", Administrator, permissions::delete_topic)
+        .get("/api/policies", Management, policies::list)
+        .get("/api/policies/{vhost}", EnterVhost, policies::of_vhost)
+        .get("/api/policies/{vhost}/{name}", Policymaker, policies::one)
+        .put("/api/policies/{vhost}/{name}", Policymaker, policies::put)
+        .delete("/api/policies/{vhost}/{name}", Policymaker, policies::delete)
+        .get("/api/operator-policies", Management, policies::operators_list)
+        .get("/api/operator-policies/{vhost}", EnterVhost, policies::operators_of_vhost)
+        .get("/api/operator-policies/{vhost}/{name}", Administrator, policies::operators_one)
+        .put("/api/operator-policies/{vhost}/{name}", Administrator, policies::put_operators)
+        .delete("/api/operator-policies/{vhost}/{name}", Administrator, policies::delete_operators)
+        .get("/api/parameters", Policymaker, parameters::list)
+        .get("/api/parameters/{component}", Policymaker, parameters::of_component)
+        .get("/api/parameters/{component}/{vhost}", Policymaker, parameters::of_vhost)
+        .get("/api/parameters/{component}/{vhost}/{name}", Policymaker, parameters::one)
+        .put("/api/parameters/{component}/{vhost}/{name}", Policymaker, parameters::put)
+        .delete("/api/parameters/{component}/{vhost}/{name}", Policymaker, parameters::delete)
+        .get("/api/global-parameters", Policymaker, parameters::globals)
+        .get("/api/global-parameters/{name}", Policymaker, parameters::global)
+        .put("/api/global-parameters/{name}", Policymaker, parameters::put_global)
+        .delete("/api/global-parameters/{name}", Policymaker, parameters::delete_global)
+        .get("/api/vhost-limits", Management, limits::list)
+        .get("/api/vhost-limits/{vhost}", SeeVhost, limits::of_vhost)
+        .put("/api/vhost-limits/{vhost}/{limit}", Administrator, limits::put)
+        .delete("/api/vhost-limits/{vhost}/{limit}", Administrator, limits::delete)
+        .get("/api/user-limits", Management, limits::of_users)
+        .get("/api/user-limits/{user}", Management, limits::of_one_user)
+        .put("/api/user-limits/{user}/{limit}", Administrator, limits::put_of_user)
+        .delete("/api/user-limits/{user}/{limit}", Administrator, limits::delete_of_user)
+        .get("/api/cluster-name", Management, parameters::cluster_name)
+        .put("/api/cluster-name", Administrator, parameters::put_cluster_name)
 }
 
 async fn whoami(User { user, .. }: User) -> Answer {

@@ -123,6 +123,14 @@ impl Line {
         entries.filter(|entry| !entry.is_hole())
     }
 
+    /// Those with that sequence and higher ones.
+    pub fn from(&self, sequence: u64) -> impl Iterator<Item = &Entry> {
+        let after = self.chunks.partition_point(|chunk| chunk.from <= sequence);
+        let chunks = self.chunks.range(after.saturating_sub(1)..);
+        let entries = chunks.flat_map(|chunk| &chunk.entries[chunk.taken..]);
+        entries.filter(move |entry| !entry.is_hole() && entry.sequence >= sequence)
+    }
+
     /// Sequences rise, the first entry is no hole, and `len` counts those that are none. Costs what there is.
     pub fn invariants(&self) {
         let entries = || self.chunks.iter().flat_map(|chunk| &chunk.entries[chunk.taken..]);

@@ -8,6 +8,7 @@
 //!             +---- requeue -----+   to the old place, redelivered
 //! ```
 
+mod adapt;
 mod consumer;
 mod credit;
 mod held;
@@ -31,6 +32,7 @@ use std::num::NonZeroU64;
 use crate::death::Reason;
 use crate::ids::{ConsumerId, Name, QueueId, QueueUid};
 use crate::pages::{MessageRef, Pages};
+use crate::parameters::Applied;
 use crate::queue_args::{Durability, QueueArgs};
 use crate::settlement::Settlement;
 use crate::slots::Slots;
@@ -54,7 +56,11 @@ pub struct Queue {
     pub dying: bool,
     /// Stands in the shard's list of queues to be served.
     pub listed: bool,
-    /// None: a plain queue.
+    /// What it was declared with; none if that asks for nothing.
+    declared: Option<Box<QueueArgs>>,
+    /// The policies that it goes by.
+    applied: Applied,
+    /// What both make of it. None: a plain queue.
     rules: Option<Box<Rules>>,
     ready: Ready,
     unacked: Held,
@@ -99,15 +105,18 @@ pub enum Settled {
 }
 
 impl Queue {
-    pub fn new(id: QueueId, vhost: Name, name: Name, auto_delete: bool, args: &QueueArgs) -> Queue {
-        let plain = args.is_plain();
+    /// Without policies.
+    pub fn new(id: QueueId, vhost: Name, name: Name, auto_delete: bool, declared: &QueueArgs) -> Queue {
+        let args = Applied::default().rules(declared);
         Queue {
             id,
             auto_delete,
             journaled: None,
             dying: false,
             listed: false,
-            rules: (!plain).then(|| Box::new(Rules::new(&vhost, &name, args))),
+            declared: (!declared.is_plain()).then(|| Box::new(declared.clone())),
+            applied: Applied::default(),
+            rules: (!args.is_plain()).then(|| Box::new(Rules::new(&vhost, &name, &args))),
             vhost,
             name,
             ready: Ready::default(),
@@ -185,7 +194,7 @@ impl Queue {
             entry.timer = timers.after(ttl, self.expiry_of(&entry));
         }
         if !self.is_plain() {
-            self.count(message, pages);
+            self.count(&entry, pages);
         }
         self.ready.push(entry);
     }
@@ -201,7 +210,7 @@ impl Queue {
         if let Some(ttl) = marks.ttl_ns {
             entry.timer = timers.after(ttl, self.expiry_of(&entry));
         }
-        self.count(restored.message, pages);
+        self.count(&entry, pages);
         self.ready.push(entry);
     }
 
@@ -280,7 +289,7 @@ impl Queue {
     /// Takes out all ready messages; the caller frees them.
     pub fn purge(&mut self) -> Doomed {
         if let Some(rules) = &mut self.rules {
-            rules.ready_bytes = 0;
+            (rules.ready_bytes, rules.counting) = (0, None);
         }
         let journaled = self.journaled;
         Doomed { ready: std::mem::take(&mut self.ready), unacked: Held::default(), at: 0, journaled }
@@ -351,7 +360,7 @@ impl Queue {
         let mut entry = self.ready.pop()?;
         let expires_at = timers.stop(std::mem::replace(&mut entry.timer, TimerId::NONE));
         if !self.is_plain() {
-            self.uncount(entry.message, pages);
+            self.uncount(&entry, pages);
         }
         Some((entry, expires_at.and_then(NonZeroU64::new)))
     }
@@ -369,7 +378,7 @@ impl Queue {
             }
             entry.timer = timers.at(at, self.expiry_of(&entry));
         }
-        self.count(entry.message, pages);
+        self.count(&entry, pages);
         self.ready.put_back(entry);
         Settled::Back(entry)
     }

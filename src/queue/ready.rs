@@ -150,6 +150,14 @@ impl Ready {
         self.lowest.is_empty() && self.higher.as_ref().is_none_or(|levels| levels.len == 0)
     }
 
+    /// From that place on, in the order in which they leave.
+    pub fn from(&self, priority: u8, sequence: u64) -> impl Iterator<Item = &Entry> {
+        let levels = self.higher.iter().flat_map(|levels| levels.lines.iter().enumerate().rev());
+        let higher = levels.filter_map(|(at, line)| Some((at as u8, line.as_deref()?)));
+        let lines = higher.chain([(0, &self.lowest)]).filter(move |(of, _)| *of <= priority);
+        lines.flat_map(move |(of, line)| line.from(if of == priority { sequence } else { 0 }))
+    }
+
     /// In no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         let higher = self.higher.iter().flat_map(|levels| levels.lines.iter().flatten());

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::adapt::Cursor;
 use super::timers::{Due, Timers};
 use super::{Entry, Queue};
 use crate::death::Reason;
 use crate::ids::{Kept, Name};
-use crate::pages::{MessageRef, Pages};
+use crate::pages::Pages;
 use crate::queue_args::{Overflow, QueueArgs};
 use crate::wheel::TimerId;
 
@@ -17,6 +18,10 @@ pub(super) struct Rules {
     pub graveyard: Option<Arc<Graveyard>>,
     /// Bytes of the bodies of ready messages; counted only where they are limited.
     pub ready_bytes: u64,
+    /// How far they are counted. None: all are, or none need be.
+    pub counting: Option<Cursor>,
+    /// More may be ready than is allowed: that is being dropped, piece by piece.
+    pub fitting: bool,
     /// Runs while nobody uses a queue that ends by that.
     pub idle: TimerId,
 }
@@ -67,16 +72,34 @@ impl Rules {
             let (vhost, queue, exchange) = (vhost.clone(), queue.clone(), exchange.clone());
             Arc::new(Graveyard { vhost, queue, exchange, routing_key })
         });
-        Rules { args: args.clone(), graveyard, ready_bytes: 0, idle: TimerId::NONE }
+        Rules {
+            args: args.clone(),
+            graveyard,
+            ready_bytes: 0,
+            counting: None,
+            fitting: false,
+            idle: TimerId::NONE,
+        }
     }
 
     pub fn counts_bytes(&self) -> bool {
         self.args.length_bytes_max.is_some()
     }
 
-    fn exceeds(&self, messages: usize, bytes: u64) -> bool {
+    /// Whether so many ready messages are too many, or their bytes.
+    pub fn exceeds(&self, messages: usize) -> bool {
+        self.would_exceed(messages, 0)
+    }
+
+    /// The same with so many bytes more. While bytes are being counted they are not too many.
+    fn would_exceed(&self, messages: usize, more_bytes: u64) -> bool {
+        let bytes = self.ready_bytes + more_bytes;
         self.args.length_max.is_some_and(|max| messages as u64 > max)
-            || self.args.length_bytes_max.is_some_and(|max| bytes > max)
+            || (self.counting.is_none() && self.args.length_bytes_max.is_some_and(|max| bytes > max))
+    }
+
+    fn counts(&self, entry: &Entry) -> bool {
+        self.counts_bytes() && self.counting.is_none_or(|cursor| cursor.is_behind(entry))
     }
 }
 
@@ -105,21 +128,21 @@ impl Queue {
     /// looks for a consumer.
     pub fn refuses(&self, body_bytes: u64) -> Option<Overflow> {
         let rules = self.rules.as_ref()?;
-        let refused = rules.args.overflow != Overflow::DropHead
-            && rules.exceeds(self.ready.len() + 1, rules.ready_bytes + body_bytes);
-        refused.then_some(rules.args.overflow)
+        let refused = rules.args.overflow() != Overflow::DropHead
+            && rules.would_exceed(self.ready.len() + 1, body_bytes);
+        refused.then_some(rules.args.overflow())
     }
 
     /// Why a message with a TTL of 0 goes that no consumer takes: RabbitMQ drops first what is too much for a queue.
     pub fn reason_to_go_at_once(&self, body_bytes: u64) -> Reason {
-        let is_too_much = |rules: &Rules| self.ready.is_empty() && rules.exceeds(1, body_bytes);
+        let is_too_much = |rules: &Rules| self.ready.is_empty() && rules.would_exceed(1, body_bytes);
         if self.rules.as_deref().is_some_and(is_too_much) { Reason::MaxLength } else { Reason::Expired }
     }
 
     /// Takes out the first message of a queue that has too many, if it drops them.
     pub fn drop_head(&mut self, pages: &Pages, timers: &mut Timers) -> Option<Dead> {
         let rules = self.rules.as_ref()?;
-        if rules.args.overflow != Overflow::DropHead || !rules.exceeds(self.ready.len(), rules.ready_bytes) {
+        if rules.args.overflow() != Overflow::DropHead || !rules.exceeds(self.ready.len()) {
             return None;
         }
         let (entry, _) = self.pop_ready(pages, timers)?;
@@ -145,7 +168,7 @@ impl Queue {
             return None;
         }
         timers.stop(timer);
-        self.uncount(entry.message, pages);
+        self.uncount(&entry, pages);
         Some(Dead::of(&entry, Reason::Expired))
     }
 
@@ -169,11 +192,17 @@ impl Queue {
 
     /// A queue that ends when nobody uses it is used, or has lost its last consumer: its time begins anew.
     pub fn used(&mut self, timers: &mut Timers) {
+        if self.rules.as_ref().is_some_and(|rules| rules.args.expires_ms.is_some()) {
+            self.restart_idle(timers);
+        }
+    }
+
+    /// Stops the time in which it must be used, and begins it anew if there is one.
+    pub(super) fn restart_idle(&mut self, timers: &mut Timers) {
         let (queue, unused) = (self.id.slot, self.consumers.is_empty() && !self.dying);
         let Some(rules) = &mut self.rules else { return };
-        let Some(ms) = rules.args.expires_ms else { return };
         timers.stop(std::mem::replace(&mut rules.idle, TimerId::NONE));
-        if unused {
+        if let Some(ms) = rules.args.expires_ms.filter(|_| unused) {
             rules.idle = timers.after(ms.saturating_mul(1_000_000), Due::Idle { queue });
         }
     }
@@ -183,16 +212,18 @@ impl Queue {
         self.rules.as_ref().is_some_and(|rules| rules.idle == timer) && self.consumers.is_empty()
     }
 
-    /// No more is ready than its limits allow a queue that drops what is too much; bytes are counted right; what waits in it
+    /// No more is ready than its limits allow a queue that drops what is too much, once it fits; bytes are counted right; what waits in it
     /// has no other priorities than the queue has. Costs what there is.
     pub(super) fn check_rules(&self, pages: &Pages) {
         let Some(rules) = &self.rules else { return };
         if rules.counts_bytes() {
-            let bytes = self.ready.iter().map(|entry| pages.read(entry.message).body_bytes()).sum::<u64>();
+            let counted = self.ready.iter().filter(|entry| rules.counts(entry));
+            let bytes = counted.map(|entry| pages.read(entry.message).body_bytes()).sum::<u64>();
             assert_eq!(bytes, rules.ready_bytes);
         }
-        if rules.args.overflow == Overflow::DropHead {
-            assert!(!rules.exceeds(self.ready.len(), rules.ready_bytes));
+        assert!(rules.fitting || rules.counting.is_none());
+        if rules.args.overflow() == Overflow::DropHead && !rules.fitting {
+            assert!(!rules.exceeds(self.ready.len()));
         }
         let max = rules.args.priority_max.unwrap_or(0);
         assert!(self.ready.iter().all(|entry| entry.priority <= max));
@@ -202,20 +233,20 @@ impl Queue {
     }
 
     /// A message of a body that counts has become ready.
-    pub(super) fn count(&mut self, message: MessageRef, pages: &Pages) {
+    pub(super) fn count(&mut self, entry: &Entry, pages: &Pages) {
         if let Some(rules) = &mut self.rules
-            && rules.counts_bytes()
+            && rules.counts(entry)
         {
-            rules.ready_bytes += pages.read(message).body_bytes();
+            rules.ready_bytes += pages.read(entry.message).body_bytes();
         }
     }
 
     /// It is ready no more.
-    pub(super) fn uncount(&mut self, message: MessageRef, pages: &Pages) {
+    pub(super) fn uncount(&mut self, entry: &Entry, pages: &Pages) {
         if let Some(rules) = &mut self.rules
-            && rules.counts_bytes()
+            && rules.counts(entry)
         {
-            rules.ready_bytes -= pages.read(message).body_bytes();
+            rules.ready_bytes -= pages.read(entry.message).body_bytes();
         }
     }
 

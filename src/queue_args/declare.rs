@@ -4,7 +4,6 @@ use super::check::{self, Arguments};
 use super::{Durability, Overflow, QueueArgs, QueueKind};
 use crate::amqp::{ShortStr, Table, Value};
 use crate::ids::Name;
-use crate::limits::QUORUM_DELIVERY_LIMIT;
 use crate::text;
 
 /// What a declaration says, as far as its arguments depend on it.
@@ -59,7 +58,7 @@ fn classic(from: &Arguments<'_>) -> Result<QueueArgs, String> {
     read_lives(from, &mut rules)?;
     read_lengths(from, &mut rules)?;
     rules.priority_max = from.read("x-max-priority", check::priority_max)?;
-    rules.overflow = from.read("x-overflow", overflow)?.unwrap_or_default();
+    rules.overflow = from.read("x-overflow", overflow)?;
     from.read("x-queue-mode", queue_mode)?;
     from.read("x-queue-version", queue_version)?;
     read_consuming(from, &mut rules)?;
@@ -76,12 +75,11 @@ fn quorum(from: &Arguments<'_>) -> Result<QueueArgs, String> {
     read_lengths(from, &mut rules)?;
     from.read("x-max-in-memory-length", check::count)?;
     from.read("x-max-in-memory-bytes", check::count)?;
-    rules.overflow = from.read("x-overflow", quorum_overflow)?.unwrap_or_default();
+    rules.overflow = from.read("x-overflow", quorum_overflow)?;
     read_consuming(from, &mut rules)?;
     from.read("x-quorum-initial-group-size", check::count_above_zero)?;
     from.read("x-queue-leader-locator", check::one_of(LEADER_LOCATORS, INVALID_LOCATOR))?;
     from.refuse(NOT_OF_QUORUM_QUEUES, QueueKind::Quorum)?;
-    rules.delivery_limit = rules.delivery_limit.or(Some(QUORUM_DELIVERY_LIMIT));
     Ok(rules)
 }
 
@@ -135,12 +133,7 @@ fn routing_key(value: Value<'_>, has_exchange: bool) -> Result<&[u8], String> {
 }
 
 fn overflow(value: Value<'_>) -> Result<Overflow, String> {
-    match check::text(value)? {
-        b"drop-head" => Ok(Overflow::DropHead),
-        b"reject-publish" => Ok(Overflow::RejectPublish),
-        b"reject-publish-dlx" => Ok(Overflow::RejectPublishDlx),
-        _ => Err("invalid_overflow".to_owned()),
-    }
+    Overflow::parse(check::text(value)?).ok_or_else(|| "invalid_overflow".to_owned())
 }
 
 /// RabbitMQ's quorum queues have no reject-publish-dlx: they log that it is invalid and drop the head instead, which

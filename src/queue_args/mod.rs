@@ -29,7 +29,8 @@ pub struct QueueArgs {
     pub length_max: Option<u64>,
     /// Most bytes of the bodies of ready messages (x-max-length-bytes).
     pub length_bytes_max: Option<u64>,
-    pub overflow: Overflow,
+    /// What happens beyond (x-overflow); none is the default.
+    pub overflow: Option<Overflow>,
     /// The exchange to which messages go that are rejected, expired, or too many.
     pub dead_letter_exchange: Option<Name>,
     /// With which routing key they go there; without, with their own.
@@ -47,10 +48,31 @@ pub struct QueueArgs {
 }
 
 impl QueueArgs {
+    /// Those of a queue that asks for nothing.
+    pub const PLAIN: QueueArgs = QueueArgs {
+        kind: QueueKind::Classic,
+        message_ttl_ms: None,
+        expires_ms: None,
+        length_max: None,
+        length_bytes_max: None,
+        overflow: None,
+        dead_letter_exchange: None,
+        dead_letter_routing_key: None,
+        priority_max: None,
+        single_active_consumer: false,
+        delivery_limit: None,
+        consumer_timeout_ms: None,
+        durability: None,
+    };
+
     /// Whether the queue treats its messages as one without arguments does.
     pub fn is_plain(&self) -> bool {
         let QueueArgs { durability, .. } = *self;
-        *self == QueueArgs { durability, ..QueueArgs::default() }
+        *self == QueueArgs { durability, ..QueueArgs::PLAIN }
+    }
+
+    pub fn overflow(&self) -> Overflow {
+        self.overflow.unwrap_or_default()
     }
 }
 
@@ -104,4 +126,16 @@ pub enum Overflow {
     RejectPublish,
     /// The same, and it goes to the dead letter exchange.
     RejectPublishDlx,
+}
+
+impl Overflow {
+    /// By its name in `x-overflow` and in policies.
+    pub fn parse(name: &[u8]) -> Option<Overflow> {
+        match name {
+            b"drop-head" => Some(Overflow::DropHead),
+            b"reject-publish" => Some(Overflow::RejectPublish),
+            b"reject-publish-dlx" => Some(Overflow::RejectPublishDlx),
+            _ => None,
+        }
+    }
 }

@@ -49,7 +49,7 @@ fn every_argument_has_its_rule() {
         expires_ms: Some(60_000),
         length_max: Some(i64::MAX as u64),
         length_bytes_max: Some(u64::from(u32::MAX)),
-        overflow: Overflow::RejectPublishDlx,
+        overflow: Some(Overflow::RejectPublishDlx),
         dead_letter_exchange: Some(Name::from(&b""[..])),
         dead_letter_routing_key: Some(Name::from(&b"dead"[..])),
         priority_max: Some(255),
@@ -80,7 +80,7 @@ fn what_has_no_effect_here_leaves_no_rule() {
             .i32("x-quorum-initial-group-size", 3)
             .i32("x-max-in-memory-length", 0)
     });
-    let quorum = QueueArgs { kind: QueueKind::Quorum, delivery_limit: Some(20), ..QueueArgs::default() };
+    let quorum = QueueArgs { kind: QueueKind::Quorum, ..QueueArgs::default() };
     assert_eq!(parsed, quorum);
 }
 

@@ -186,9 +186,11 @@ impl Rooms {
         }
     }
 
-    /// A queue that has become too long loses its first messages.
+    /// A queue that has become too long loses its first messages. One that other policies have made too long loses them
+    /// piece by piece.
     pub(super) fn drop_heads(&mut self, slot: u32) {
         while let Some(queue) = self.queues.get_mut(slot)
+            && !queue.is_fitting()
             && let Some(dead) = queue.drop_head(&self.pages, &mut self.timers)
         {
             self.bury(slot, dead);

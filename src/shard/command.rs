@@ -8,6 +8,7 @@ use crate::amqp::reply::ChannelError;
 use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, ReplyTo, Requester, Tx};
 use crate::limits::COMMAND_RECORDS;
 use crate::mesh::parcel::Parcel;
+use crate::parameters::Parameters;
 use crate::queue::{ConsumerAt, Overdue, Terms};
 use crate::topology::{Outcome, QueueSpec, Request};
 
@@ -45,6 +46,8 @@ pub enum Command {
     QueueGone(QueueId),
     EndQueue(QueueId),
     Access(Box<Access>),
+    /// Comes back as `BarrierPassed` when all queues there go by them.
+    Parameters(Box<(Parameters, Requester)>),
 }
 
 impl Command {
@@ -69,7 +72,8 @@ impl Command {
             | Command::Outcome(_)
             | Command::QueueGone(_)
             | Command::EndQueue(_)
-            | Command::Access(_) => COMMAND_RECORDS,
+            | Command::Access(_)
+            | Command::Parameters(_) => COMMAND_RECORDS,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::ids::{QueueId, Requester, ShardId};
 use crate::journal::Due;
 use crate::limits::UNLINKS;
 use crate::mesh::parcel::{Parcel, Record};
+use crate::parameters::Parameters;
 use crate::queue::Queue;
 use crate::queue_args::Durability;
 use crate::topology::{Effect, Topology};
@@ -68,6 +69,7 @@ impl Shard {
             Command::QueueGone(id) => self.queue_gone(id),
             Command::EndQueue(id) => self.end_if_live(id),
             Command::Access(access) => self.admit_by(*access),
+            Command::Parameters(parameters) => self.told(Told::Parameters(parameters)),
         }
     }
 
@@ -106,16 +108,18 @@ impl Shard {
 
     pub(super) fn make_queue(&mut self, spec: &QueueSpec) -> QueueId {
         let shard = self.id;
-        let mut rules = spec.rules.clone();
-        rules.consumer_timeout_ms = rules.consumer_timeout_ms.or(self.config.consumer_timeout_ms);
+        let policies = self.parameters.policies(&spec.vhost);
+        let applied = policies.map(|policies| policies.of_queue(&spec.name, spec.rules.kind));
         let slot = self.rooms.queues.insert_with(|slot, generation| {
             let id = QueueId { shard, slot, generation };
-            Queue::new(id, spec.vhost.clone(), spec.name.clone(), spec.auto_delete, &rules)
+            Queue::new(id, spec.vhost.clone(), spec.name.clone(), spec.auto_delete, &spec.rules)
         });
         let queue = self.rooms.queues.get_mut(slot).expect("it was put there");
         queue.journaled =
             spec.uid.filter(|_| spec.durability != Durability::None).map(|uid| (uid, spec.durability));
         queue.used(&mut self.rooms.timers);
+        let timeout_ms = self.config.consumer_timeout_ms;
+        queue.go_by(applied.unwrap_or_default(), timeout_ms, &mut self.rooms.timers);
         queue.id
     }
 
@@ -154,6 +158,7 @@ impl Shard {
             Effect::QueueGone { id } => self.send(id.shard, Command::QueueGone(id)),
             Effect::EndQueue { id } => self.send(id.shard, Command::EndQueue(id)),
             Effect::Access { access, to } => self.tell_access(&access, to),
+            Effect::Parameters { parameters, to } => self.tell_parameters(&parameters, to),
         }
     }
 
@@ -162,6 +167,13 @@ impl Shard {
         for shard in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
             self.send(shard, Command::Access(Box::new(access.clone())));
             self.send(shard, Command::Barrier(to));
+        }
+    }
+
+    /// Each shard says that it goes by them as if a barrier had passed.
+    fn tell_parameters(&mut self, parameters: &Parameters, to: Requester) {
+        for shard in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
+            self.send(shard, Command::Parameters(Box::new((parameters.clone(), to))));
         }
     }
 

@@ -8,6 +8,7 @@ use super::Shard;
 use crate::access::{self, Access};
 use crate::ids::{ChannelNumber, ConnectionId, Name, Requester, ShardId};
 use crate::limits::LISTED_MAX;
+use crate::parameters::{self, Parameters};
 pub use crate::topology::{End, ListedBinding, Wanted};
 use crate::topology::{Outcome, Piece, Place, Topology};
 
@@ -25,6 +26,7 @@ pub enum Order {
     },
     /// Users and permissions as they are.
     Access,
+    /// In this order.
     ChangeAccess(Vec<access::Change>),
     /// A piece of them, from the place on where the last one ended.
     Bindings {
@@ -32,6 +34,10 @@ pub enum Order {
         wanted: Wanted,
         place: Option<Place>,
     },
+    /// Parameters as they are.
+    Parameters,
+    /// In this order; those of vhosts that are not there are left out.
+    ChangeParameters(Vec<parameters::Change>),
 }
 
 #[derive(Debug)]
@@ -46,8 +52,10 @@ pub enum Done {
     VhostEnds,
     NotFound,
     Access(Access),
-    AccessChanged,
     Bindings(Piece),
+    Parameters(Parameters),
+    /// Users and permissions, or parameters: every shard goes by them.
+    Changed,
 }
 
 /// Lives on: its shard.
@@ -102,6 +110,11 @@ impl Shard {
                 let piece = topology.map(|topology| topology.list_bindings(&wanted, place, LISTED_MAX));
                 self.desk.done.push((ticket, piece.map_or(Done::NotFound, Done::Bindings)));
             }
+            Order::Parameters => self.desk.done.push((ticket, Done::Parameters(vhosts.parameters().clone()))),
+            Order::ChangeParameters(changes) => {
+                self.desk.told.push((ticket, self.rooms.outward.mesh.shards()));
+                vhosts.change_parameters(changes, to, &mut effects);
+            }
             Order::DeleteVhost { vhost } => {
                 if vhosts.delete(&vhost, to, &mut effects) {
                     self.desk.waiting.push((ticket, true));
@@ -131,7 +144,7 @@ impl Shard {
         *left -= 1;
         if *left == 0 {
             self.desk.told.swap_remove(at);
-            self.desk.done.push((ticket, Done::AccessChanged));
+            self.desk.done.push((ticket, Done::Changed));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::connection::channel::{Channel, ChannelState, CloseOk, Pending};
 use crate::connection::{ClosedBy, Failure};
 use crate::ids::{ChannelNumber, QueueId, Requester, ShardId};
 use crate::settlement::Settlement;
+use crate::text;
 use crate::topology::Request;
 
 type Result = std::result::Result<(), Failure>;
@@ -48,7 +49,19 @@ impl Shard {
             let text = format!("channel number {} is above the negotiated channel_max ({max})", number.0);
             return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (20, 10)).into());
         }
+        let (Some(session), Some(seat)) = (&connection.session, &connection.seat) else { return Ok(()) };
+        let max = self.access.user(&session.user).and_then(|user| user.limits.max_channels);
+        let Some(place) = seat.open_channel(max) else {
+            let (user, max) = (text::lossy(&session.user), max.unwrap_or(u32::MAX));
+            let text = format!(
+                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({max})"
+            );
+            return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (0, 0)).into());
+        };
         connection.open_channel(number);
+        if let Some(channel) = connection.channel(number) {
+            channel.place = Some(place);
+        }
         self.rooms.outward.touch(slot);
         Ok(())
     }

@@ -72,7 +72,8 @@ impl Ledger {
             | Effect::Reply { .. }
             | Effect::QueueGone { .. }
             | Effect::EndQueue { .. }
-            | Effect::Access { .. } => Promised::new(self.due, effect),
+            | Effect::Access { .. }
+            | Effect::Parameters { .. } => Promised::new(self.due, effect),
         };
         if self.held.is_empty() && promised.is_kept(&self.proof) {
             return promised.keep(&self.proof).ok();

@@ -27,6 +27,7 @@ mod letters;
 mod names;
 mod outward;
 mod permit;
+mod policies;
 mod pressed;
 mod publish;
 mod receive;
@@ -63,6 +64,7 @@ use crate::limits::{
 use crate::mesh::Mesh;
 use crate::mesh::doorbell::Doorbell;
 use crate::pages::Pages;
+use crate::parameters::Parameters;
 use crate::queue::Timers;
 use crate::slots::Slots;
 use crate::stats::Counters;
@@ -75,6 +77,7 @@ use ledger::Ledger;
 use letters::SentLetters;
 use names::Names;
 use outward::Outward;
+use policies::Walk;
 use reply_to::ReplyKeys;
 use rooms::Rooms;
 use routers::Routers;
@@ -87,6 +90,10 @@ pub struct Shard {
     routers: Routers,
     /// Who may do what, as this shard was told last.
     access: Access,
+    /// The same of parameters.
+    parameters: Parameters,
+    /// Through the queues here, which other policies may apply to, one after the other.
+    walks: VecDeque<Walk>,
     /// The last route of each connection, by its slot.
     memos: Vec<Memo>,
     /// On the control shard.
@@ -220,6 +227,7 @@ impl Shard {
             settled_at: Position::NONE,
             wall_ms: 0,
             dropped: Vec::new(),
+            unfit: Vec::new(),
             held: 0,
             waiters: Vec::new(),
         };
@@ -230,6 +238,8 @@ impl Shard {
             rooms,
             routers,
             access: access.clone(),
+            parameters: Parameters::default(),
+            walks: VecDeque::new(),
             memos: Vec::new(),
             vhosts: (id == ShardId::CONTROL).then(|| Box::new(Vhosts::new(shards, access))),
             desk: Desk::default(),
@@ -377,6 +387,8 @@ impl Shard {
             self.requeue_some();
             self.commit_some();
             self.unblock_one();
+            self.walk_queues();
+            self.rooms.fit_some();
             self.rooms.sweep();
             self.end_batch();
         }
@@ -390,6 +402,8 @@ impl Shard {
             || !self.rooms.outward.lending.is_empty()
             || !self.rooms.dropped.is_empty()
             || self.may_send_letters()
+            || !self.walks.is_empty()
+            || self.rooms.may_fit()
             || self.is_behind()
             || self.may_requeue()
             || self.may_commit()

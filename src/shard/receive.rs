@@ -322,10 +322,15 @@ impl Shard {
                 let Some(router) = self.routers.enter(&session.vhost) else {
                     return self.fail(slot, ChannelNumber(0), no_vhost(&session.vhost).into());
                 };
-                if let Err(text) = self.access.check_entry(&session.user, &session.vhost) {
-                    let error = ConnectionError::new(ReplyCode::NotAllowed, text, (10, 40));
-                    return self.fail(slot, ChannelNumber(0), error.into());
-                }
+                let max = self.parameters.limits(&session.vhost).max_connections;
+                let seat = match self.access.enter(&session.user, &session.vhost, max) {
+                    Ok(seat) => seat,
+                    Err(text) => {
+                        let error = ConnectionError::new(ReplyCode::NotAllowed, text, (10, 40));
+                        return self.fail(slot, ChannelNumber(0), error.into());
+                    }
+                };
+                connection.seat = Some(seat);
                 let memo = &mut self.memos[slot as usize];
                 memo.router = router;
                 memo.permit(self.access.restricts(&session.user, &session.vhost));

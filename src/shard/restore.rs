@@ -17,6 +17,7 @@ impl Shard {
         if let Some(access) = &restored.access {
             self.access = access.clone();
         }
+        self.parameters = restored.parameters.clone();
         for (id, spec) in &restored.queues[self.id.index()] {
             let made = self.make_queue(spec);
             assert_eq!(made, *id, "empty slots are given out in their order");

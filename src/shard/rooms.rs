@@ -48,6 +48,8 @@ pub struct Rooms {
     pub dropped: Vec<Dropped>,
     /// Messages that transactions keep, dropped ones included.
     pub held: u64,
+    /// Queues with more than other policies allow them, to be made to fit piece by piece.
+    pub unfit: Vec<u32>,
     /// Who waits for a queue to be gone, by its slot.
     pub waiters: Vec<(QueueId, Waiter)>,
 }

@@ -11,6 +11,7 @@ use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::exchange::{Change, Router};
 use crate::ids::{ChannelNumber, Name, Requester, ShardId};
 use crate::limits::UNLINKS;
+use crate::parameters::Parameters;
 use crate::slots::Slots;
 use crate::text::lossy;
 use crate::topology::Outcome;
@@ -27,6 +28,7 @@ pub struct News {
 pub(super) enum Told {
     News(Arc<News>),
     Outcome(Box<(Requester, Outcome)>),
+    Parameters(Box<(Parameters, Requester)>),
 }
 
 /// Lives on: its shard.
@@ -176,6 +178,7 @@ impl Shard {
                 }
                 Told::Outcome(outcome) if outcome.0.is_desk() => self.order_done(outcome.0, outcome.1),
                 Told::Outcome(outcome) => self.on_outcome(outcome.0, outcome.1),
+                Told::Parameters(parameters) => self.go_by(parameters.0, parameters.1),
             }
         }
     }

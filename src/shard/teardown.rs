@@ -358,6 +358,8 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         let Phase::Closing(closing) = &mut connection.phase else { return };
         closing.done = true;
+        // Before close-ok: its client may connect again at once.
+        connection.seat = None;
         let (by, socket_gone) = (closing.by, connection.socket_gone);
         if by == ClosedBy::Client {
             closing.by = ClosedBy::Gone;

@@ -202,12 +202,7 @@ fn a_new_queue_has_the_rules_that_its_arguments_ask_for() {
     let table = TableWriter::new().string("x-queue-type", "quorum").i32("x-max-length", 10);
     declared(world.ask(durable(with_arguments(declare_queue(requester(0, 0), "q"), table))));
     let rules: Vec<_> = world.queues().map(|(_, spec)| spec.rules.clone()).collect();
-    let expected = QueueArgs {
-        kind: QueueKind::Quorum,
-        length_max: Some(10),
-        delivery_limit: Some(20),
-        ..QueueArgs::default()
-    };
+    let expected = QueueArgs { kind: QueueKind::Quorum, length_max: Some(10), ..QueueArgs::default() };
     assert_eq!(rules, [expected]);
 }
 

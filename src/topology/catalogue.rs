@@ -11,12 +11,14 @@ use super::record::{DurableBinding, DurableEnd, DurableExchange, DurableQueue, R
 use crate::access::{self, Access, Algorithm};
 use crate::exchange::{Name, predeclared_exchanges};
 use crate::ids::{QueueUid, root};
+use crate::parameters::Parameters;
 
 /// What is durable, by vhost.
 pub struct Catalogue {
     pub(super) vhosts: BTreeMap<Name, Part>,
     /// None: nothing was ever said of users.
     pub(super) access: Option<Access>,
+    pub(super) parameters: Parameters,
     /// Greater than every number that was ever given out.
     pub(super) next_uid: QueueUid,
     /// Bytes of the bodies of all records.
@@ -68,6 +70,7 @@ impl Default for Catalogue {
         Catalogue {
             vhosts: BTreeMap::from([(root(), Part::new(&root()))]),
             access: None,
+            parameters: Parameters::default(),
             next_uid: QueueUid(1),
             log_bytes: 0,
             ignored: 0,
@@ -109,6 +112,7 @@ impl Catalogue {
                 own.map(|record| (vhost.clone(), record))
             }))
             .chain(access_records(self.access.as_ref()).map(|record| (root(), record)))
+            .chain(self.parameters.changes().map(|change| (root(), Record::Parameters(change))))
             .chain([(root(), Record::NextUid { uid: self.next_uid })])
     }
 
@@ -142,12 +146,20 @@ impl Catalogue {
             }
             Record::VhostDeleted => {
                 self.access = self.access.take().map(|access| access.forget_vhost(vhost));
+                self.parameters = std::mem::take(&mut self.parameters).forget_vhost(vhost);
                 self.vhosts.remove(vhost).is_some()
             }
             Record::Access(change) => {
                 let access = self.access.take().unwrap_or_else(|| Access::new(Algorithm::default()));
                 self.access = Some(access.apply(change));
                 true
+            }
+            Record::Parameters(change) => {
+                let is_known = change.vhost().is_none_or(|vhost| self.vhosts.contains_key(vhost));
+                if is_known {
+                    self.parameters = std::mem::take(&mut self.parameters).apply(change);
+                }
+                is_known
             }
             record => {
                 if let Record::QueueDeclared(queue) = &record {
@@ -202,6 +214,7 @@ impl Part {
             Record::VhostDeclared { .. }
             | Record::VhostDeleted
             | Record::Access(_)
+            | Record::Parameters(_)
             | Record::NextUid { .. }
             | Record::SnapshotBegin
             | Record::SnapshotEnd => false,

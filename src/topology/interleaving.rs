@@ -259,7 +259,7 @@ fn expected(world: &World, source: &str, key: &str) -> Option<BTreeSet<QueueId>>
                 fanout.remove(str::from_utf8(name).unwrap());
                 bindings.retain(|(source, _, _)| source != name);
             }
-            Change::QueueAdded { .. } => {}
+            Change::QueueAdded { .. } | Change::AlternateChanged { .. } => {}
             Change::QueueRemoved { id, .. } => bindings.retain(|(_, queue, _)| queue != id),
             Change::Bound { source, destination: Destination::Queue(queue), key, .. } => {
                 assert!(bindings.insert((source.clone(), *queue, key.clone())), "bound twice");

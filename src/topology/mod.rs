@@ -23,6 +23,7 @@ mod equivalence;
 mod exchanges;
 mod listing;
 mod numbers;
+mod policies;
 mod queues;
 mod record;
 mod request;
@@ -46,6 +47,8 @@ pub use vhosts::Vhosts;
 
 #[cfg(test)]
 mod behaviour;
+#[cfg(test)]
+mod governed;
 #[cfg(test)]
 mod interleaving;
 #[cfg(test)]

@@ -119,6 +119,7 @@ impl Topology {
             let (id, name) = (live.id, live.spec.name.clone());
             return Ok(Progress::Done(Outcome::QueueDeclared { id, name, existed: true }));
         }
+        self.check_limit(&spec.name)?;
         let rules = parse_rules(&spec, server_named)?;
         let uid = spec.durable.then(|| self.numbers.give_uid());
         let durability = rules.durability.unwrap_or(self.durability);
@@ -128,6 +129,17 @@ impl Topology {
         self.queues.insert(spec.name.clone(), creating);
         out.push(Effect::CreateQueue { on, spec });
         Ok(Progress::Later)
+    }
+
+    /// One that is going counts until it is gone.
+    fn check_limit(&self, name: &[u8]) -> Result<(), Refusal> {
+        let Some(max) = self.limits.max_queues.filter(|max| self.queues.len() >= *max as usize) else {
+            return Ok(());
+        };
+        let [name, vhost] = [name, &self.vhost].map(text::lossy);
+        let text =
+            format!("cannot declare queue '{name}': queue limit in vhost '{vhost}' ({max}) is reached");
+        Err(Refusal::new(ReplyCode::PreconditionFailed, text))
     }
 
     /// Gives the request back if its queue's name is settled, that is: free or live. Otherwise it waits for that, or,

@@ -14,6 +14,7 @@
 //! 41  vhost declared      what is told of it: a u32 and so many bytes, which are the API's
 //! 42  vhost deleted
 //! 64  and on: users and permissions (crate::access)
+//! 80  and on: parameters (crate::parameters)
 //! ```
 //! Behind each stands the name of its vhost, unless that is `/`.
 //!
@@ -23,6 +24,7 @@
 use crate::access;
 use crate::exchange::{ExchangeKind, ExchangeSpec, Name, QueueSpec};
 use crate::ids::{QueueUid, root};
+use crate::parameters;
 use crate::queue_args::Durability;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +51,7 @@ pub enum Record {
     },
     VhostDeleted,
     Access(access::Change),
+    Parameters(parameters::Change),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,6 +95,9 @@ impl Record {
         if let Some(change) = access::Change::decode(kind, body) {
             return Some((root(), Record::Access(change)));
         }
+        if let Some(change) = parameters::Change::decode(kind, body) {
+            return Some((root(), Record::Parameters(change)));
+        }
         let mut fields = Fields(body);
         let record = fields.record(kind)?;
         Some((fields.vhost()?, record))
@@ -111,6 +117,7 @@ impl Record {
             Record::VhostDeclared { .. } => VHOST_DECLARED,
             Record::VhostDeleted => VHOST_DELETED,
             Record::Access(change) => change.kind(),
+            Record::Parameters(change) => change.kind(),
         }
     }
 
@@ -125,6 +132,7 @@ impl Record {
             Record::VhostDeclared { about } => put_arguments(out, about),
             Record::SnapshotBegin | Record::SnapshotEnd | Record::VhostDeleted => {}
             Record::Access(change) => return change.encode(out),
+            Record::Parameters(change) => return change.encode(out),
         }
         if vhost != ROOT {
             put_name(out, vhost);

@@ -273,7 +273,7 @@ impl Image {
                 self.durable_exchanges.insert(spec.name.clone());
                 self.exchanges.insert(spec.name.clone(), DurableExchange::of(spec));
             }
-            Change::ExchangeAdded { .. } => {}
+            Change::ExchangeAdded { .. } | Change::AlternateChanged { .. } => {}
             Change::ExchangeRemoved { name } => {
                 self.durable_exchanges.remove(name);
                 self.exchanges.remove(name);

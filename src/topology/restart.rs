@@ -2,14 +2,15 @@
 
 use super::world::*;
 use super::{
-    Catalogue, DurableBinding, DurableEnd, DurableExchange, DurableQueue, KeptOut, Name, Outcome, Record,
-    Request, Restored, Vhosts,
+    Catalogue, DurableBinding, DurableEnd, DurableExchange, DurableQueue, Effect, KeptOut, Name, Outcome,
+    Record, Request, Restored, Snapshot, Vhosts,
 };
 use crate::access::Access;
 use crate::amqp::TableWriter;
 use crate::exchange::ExchangeKind;
 use crate::exchange::model::{Dice, routed};
 use crate::ids::{QueueId, QueueUid, ShardId};
+use crate::parameters::{self, POLICY, Parameter};
 use crate::queue_args::Durability;
 
 fn name(text: &str) -> Name {
@@ -59,6 +60,30 @@ fn restored(log: &[Record]) -> (Vhosts, Restored) {
     let restored = Vhosts::restore(read(log), |_| None, SHARDS, Durability::None, Access::guest());
     restored.0.invariants();
     restored
+}
+
+#[test]
+fn parameters_come_back_from_the_log_and_from_a_snapshot() {
+    let policy = |vhost: &[u8]| {
+        let value = serde_json::json!({"pattern": "^q", "definition": {"expires": 7}, "priority": 0});
+        parameters::Change::Put(Parameter::new(vhost, POLICY, b"p", value).unwrap())
+    };
+    let global = parameters::Change::GlobalPut { name: name("g"), value: 7.into() };
+    let (mut vhosts, mut out) = (Vhosts::new(SHARDS, Access::guest()), Vec::new());
+    vhosts.change_parameters(vec![policy(b"/"), policy(b"nowhere"), global], requester(0, 0), &mut out);
+    let records = out.into_iter().filter_map(|effect| match effect {
+        Effect::Record { record, .. } => Some(record),
+        _ => None,
+    });
+    let (log, mut snapshot) = (records.collect::<Vec<_>>(), Vec::new());
+    assert_eq!(log.len(), 2, "a vhost that is not there takes no parameters");
+    assert!(Snapshot::default().walk(&vhosts, usize::MAX, &mut |_, record| snapshot.push(record)));
+    for log in [log, snapshot] {
+        let (again, restored) = restored(&log);
+        assert_eq!(again.parameters(), vhosts.parameters());
+        assert_eq!(restored.parameters, *vhosts.parameters());
+        assert_eq!(again.parameters().all().count(), 1);
+    }
 }
 
 #[test]

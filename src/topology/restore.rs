@@ -1,6 +1,6 @@
 //! From what a log led to back to a topology, and what its shards need before they serve: queues and changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::bindings::{self, BindingEnd, End};
@@ -15,6 +15,7 @@ use crate::access::Access;
 use crate::amqp::Table;
 use crate::exchange::{Change, Destination, ExchangeSpec, Name, QueueSpec};
 use crate::ids::{QueueId, QueueUid, ShardId};
+use crate::parameters::Parameters;
 use crate::queue_args::{Durability, QueueArgs};
 use crate::text;
 
@@ -31,6 +32,7 @@ pub struct Restored {
     pub is_blank: bool,
     /// The log says who may do what.
     pub knows_users: bool,
+    pub parameters: Parameters,
     /// What the log has but no server of this version could have made.
     pub kept_out: Vec<KeptOut>,
     /// Bytes of the log. Who knows how much it takes on disk may say so.
@@ -63,13 +65,17 @@ impl Vhosts {
     ) -> (Vhosts, Restored) {
         let numbers = Arc::new(Numbers::new(shards));
         numbers.go_on_from(catalogue.next_uid);
+        let is_said = catalogue.access.is_some();
+        let access = catalogue.access.clone().unwrap_or(access);
+        let access = catalogue.vhosts.keys().fold(access, |access, vhost| access.open_vhost(vhost));
         let mut restored = Restored {
             queues: vec![Vec::new(); usize::from(shards)],
             log_bytes: catalogue.log_bytes,
             image_bytes: catalogue.image_bytes(),
-            access: catalogue.access.clone().or(Some(access.clone())),
+            access: Some(access.clone()),
             is_blank: catalogue.log_bytes == 0,
-            knows_users: catalogue.access.is_some(),
+            knows_users: is_said,
+            parameters: catalogue.parameters.clone(),
             ..Restored::default()
         };
         let queues = catalogue.vhosts.values().flat_map(|part| part.queues.keys());
@@ -78,14 +84,18 @@ impl Vhosts {
         let parts = catalogue.vhosts.into_iter().map(|(vhost, part)| {
             let mut topology = Topology::new(vhost.clone(), numbers.clone(), durability);
             topology.about = part.about.clone();
+            topology.policies = catalogue.parameters.policies(&vhost).cloned().unwrap_or_default();
+            topology.limits = catalogue.parameters.limits(&vhost);
             restored.changes.push((vhost.clone(), Change::VhostOpened));
             topology.restore(part, &homes, &mut restored);
             (vhost, topology)
         });
         let topologies = parts.collect();
-        let is_said = catalogue.access.is_some();
-        let access = catalogue.access.unwrap_or(access);
-        (Vhosts { numbers, topologies, durability, access, is_said }, restored)
+        let parameters = catalogue.parameters;
+        (
+            Vhosts { numbers, topologies, durability, access, is_said, parameters, changed: VecDeque::new() },
+            restored,
+        )
     }
 }
 
@@ -99,6 +109,11 @@ impl Topology {
         let catalogue::Part { exchanges, queues, .. } = part;
         for declared in exchanges.values().filter_map(|exchange| exchange.declared.as_ref()) {
             self.restore_exchange(declared, restored);
+        }
+        for name in self.exchanges.keys().cloned().collect::<Vec<_>>() {
+            if let Some(spec) = self.rule(&name) {
+                self.restored(Change::AlternateChanged { spec }, restored);
+            }
         }
         let queues = queues.into_values().map(|queue| queue.declared);
         let mut queues = self.restore_queues(queues, homes, restored);

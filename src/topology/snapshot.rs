@@ -65,6 +65,8 @@ impl Snapshot {
                 }
                 let access = vhosts.said_access();
                 access_records(access).for_each(|record| tell(&root(), record));
+                let parameters = vhosts.parameters().changes();
+                parameters.for_each(|change| tell(&root(), Record::Parameters(change)));
                 tell(&root(), Record::NextUid { uid: vhosts.numbers().next_uid() });
                 self.is_done = true;
                 break;

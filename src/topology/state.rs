@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bindings::{Terms, To};
 use super::exchanges::Exchange;
 use super::numbers::Numbers;
+use super::policies::Ruling;
 use super::queues::NamedQueue;
 use super::record::Record;
 use super::request::{Outcome, Refusal, Request};
@@ -13,6 +14,7 @@ use crate::access::Access;
 use crate::amqp::ReplyCode;
 use crate::exchange::{Change, Name, QueueSpec, predeclared_exchanges};
 use crate::ids::{QueueId, Requester, ShardId};
+use crate::parameters::{Parameters, Policies, VhostLimits};
 use crate::queue_args::{Durability, QueueArgs};
 use crate::text;
 
@@ -30,6 +32,10 @@ pub struct Topology {
     pub(super) numbers: Arc<Numbers>,
     /// Of the queues to come that do not say it themselves.
     pub(super) durability: Durability,
+    pub(super) policies: Arc<Policies>,
+    pub(super) limits: VhostLimits,
+    /// Exchanges that have not been looked at since the policies have changed.
+    pub(super) ruling: Ruling,
     /// Of the last broadcast; what was restored came before the first.
     version: u64,
     /// The version that each shard has applied.
@@ -58,6 +64,8 @@ pub enum Effect {
     QueueGone { id: QueueId },
     /// Every shard is to go by that; then it is answered.
     Access { access: Access, to: Requester },
+    /// The same.
+    Parameters { parameters: Parameters, to: Requester },
     /// To the queue's shard: it ends with its vhost.
     EndQueue { id: QueueId },
 }
@@ -90,6 +98,9 @@ impl Topology {
             queues: BTreeMap::new(),
             numbers,
             durability,
+            policies: Arc::default(),
+            limits: VhostLimits::default(),
+            ruling: None,
             version: 0,
             applied: vec![0; usize::from(shards)],
             waiting: (0..=shards).map(|_| VecDeque::new()).collect(),

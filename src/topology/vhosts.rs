@@ -5,7 +5,7 @@
 //! delete  -> VhostClosing -> connections leave, queues end, each by its shard -> VhostGone -> routers go -> Ok
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::numbers::Numbers;
@@ -16,6 +16,7 @@ use super::state::{Effect, Topology};
 use crate::access::{self, Access};
 use crate::exchange::Change;
 use crate::ids::{Name, Requester, ShardId, root};
+use crate::parameters::Parameters;
 use crate::queue_args::Durability;
 
 /// Lives on: the control shard.
@@ -27,6 +28,9 @@ pub struct Vhosts {
     pub(super) access: Access,
     /// It is in the log; else it is what every server begins with.
     pub(super) is_said: bool,
+    pub(super) parameters: Parameters,
+    /// Who has changed them, until all exchanges go by them.
+    pub(super) changed: VecDeque<Requester>,
 }
 
 impl Vhosts {
@@ -40,6 +44,8 @@ impl Vhosts {
             durability,
             access,
             is_said: false,
+            parameters: Parameters::default(),
+            changed: VecDeque::new(),
         }
     }
 
@@ -71,6 +77,8 @@ impl Vhosts {
             None => {
                 let mut topology = Topology::new(vhost.clone(), self.numbers.clone(), self.durability);
                 topology.about = about;
+                self.access = self.access.clone().open_vhost(vhost);
+                out.push(Effect::Access { access: self.access.clone(), to });
                 topology.broadcast(Change::VhostOpened, Some(record), out);
                 topology.reply(to, Outcome::Ok, out);
                 self.topologies.insert(vhost.clone(), topology);
@@ -89,6 +97,8 @@ impl Vhosts {
         topology.closing = Some(to);
         self.access = self.access.clone().forget_vhost(vhost);
         out.push(Effect::Access { access: self.access.clone(), to });
+        self.parameters = std::mem::take(&mut self.parameters).forget_vhost(vhost);
+        out.push(Effect::Parameters { parameters: self.parameters.clone(), to });
         topology.broadcast(Change::VhostClosing, None, out);
         let live = topology.queues.values().filter_map(|queue| match queue {
             NamedQueue::Live(live) => Some(live.id),
@@ -129,13 +139,14 @@ impl Vhosts {
 
     /// Whether `work` has something to do.
     pub fn has_work(&self) -> bool {
-        self.numbers.unbinds()
+        self.numbers.unbinds() || !self.changed.is_empty()
     }
 
     /// Goes on with what is done in pieces, by so many bindings of each vhost at most.
     pub fn work(&mut self, bindings_max: usize, out: &mut Vec<Effect>) {
         let busy = self.topologies.values_mut().filter(|topology| topology.has_work());
         busy.for_each(|topology| topology.work(bindings_max, out));
+        self.rule_exchanges(out);
     }
 
     /// The same of each vhost, and the queues of each shard are counted. Costs what there is: for tests and the simulator.

@@ -9,6 +9,7 @@ use crate::access::Access;
 use crate::exchange::Router;
 use crate::exchange::model::Dice;
 use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId, root};
+use crate::parameters;
 
 pub(super) const SHARDS: u16 = 3;
 /// The slot of the connection that deletes the vhost.
@@ -29,6 +30,8 @@ pub(super) struct World {
     pub vhost_replies: Vec<Outcome>,
     /// The queues whose names were freed.
     pub gone: Vec<QueueId>,
+    /// How many changes had been broadcast whenever the shards were told of parameters.
+    pub told: Vec<usize>,
 }
 
 /// A request, its answer, and how many changes had been broadcast when it was asked.
@@ -81,6 +84,7 @@ impl World {
             replies: Vec::new(),
             vhost_replies: Vec::new(),
             gone: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -123,6 +127,12 @@ impl World {
         out.into_iter().for_each(|effect| self.take(effect));
     }
 
+    pub fn change_parameters(&mut self, changes: Vec<parameters::Change>) {
+        let mut out = Vec::new();
+        self.vhosts.change_parameters(changes, requester(0, 0), &mut out);
+        out.into_iter().for_each(|effect| self.take(effect));
+    }
+
     /// The queues in all slots, dying ones too.
     pub fn queues(&self) -> impl Iterator<Item = (QueueId, &Arc<QueueSpec>)> {
         self.shards.iter().enumerate().flat_map(|(at, shard)| shard.queues(ShardId(at as u16)))
@@ -159,7 +169,9 @@ impl World {
             Effect::QueueGone { id } => shard.free(id),
             Effect::EndQueue { id } => shard.kill_if_live(id),
             Effect::Reply { to, outcome } => self.answered(to, outcome),
-            Effect::Record { .. } | Effect::Access { .. } => unreachable!("they go to no shard here"),
+            Effect::Record { .. } | Effect::Access { .. } | Effect::Parameters { .. } => {
+                unreachable!("they go to no shard here")
+            }
         }
         true
     }
@@ -204,6 +216,7 @@ impl World {
         match effect {
             // A vhost that ends takes its permissions along.
             Effect::Access { .. } => {}
+            Effect::Parameters { .. } => self.told.push(self.log.len()),
             Effect::Record { record, .. } => self.records.push((self.log.len(), record)),
             Effect::CreateQueue { on, .. } => self.shards[on.index()].from_control.push_back(effect),
             Effect::EndQueue { id } => self.shards[id.shard.index()].from_control.push_back(effect),

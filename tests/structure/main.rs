@@ -21,6 +21,7 @@ const GROUND: &[&str] = &[
     "pages",
     "settlement",
     "queue_args",
+    "parameters",
 ];
 
 /// Whom each module may import besides the ground. The rooms do not import each other: `shard`, the hall, carries

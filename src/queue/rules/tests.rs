@@ -103,7 +103,7 @@ fn a_queue_that_is_too_long_drops_its_first() {
 fn a_queue_that_refuses_counts_what_is_ready_and_not_what_is_unacked() {
     let mut bench = with(|args| {
         args.length_max = Some(1);
-        args.overflow = Overflow::RejectPublish;
+        args.overflow = Some(Overflow::RejectPublish);
     });
     assert_eq!(bench.queue.refuses(0), None);
     publish(&mut bench, 0, None, None);
@@ -119,7 +119,7 @@ fn a_queue_that_refuses_counts_what_is_ready_and_not_what_is_unacked() {
 fn a_queue_that_takes_nothing_is_passed_by_no_run() {
     let mut bench = with(|args| {
         args.length_max = Some(0);
-        args.overflow = Overflow::RejectPublishDlx;
+        args.overflow = Some(Overflow::RejectPublishDlx);
     });
     bench.consume(1, true, 0, 10_000);
     assert!(bench.queue.sole_taker().is_none());

@@ -22,7 +22,7 @@ impl Common {
     async fn made(&self, order: Order) -> Result<(), String> {
         let what = format!("{order:?}");
         match self.ask(order).await {
-            Some(Done::Vhost { .. } | Done::AccessChanged) => Ok(()),
+            Some(Done::Vhost { .. } | Done::Changed) => Ok(()),
             other => Err(format!("the first start on the data folder failed: {what}: {other:?}")),
         }
     }
