@@ -180,6 +180,10 @@ pub const AUTOMATIC_DEATHS_MAX: usize = 128;
 /// Consumers of one channel.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 65_535;
 
+/// Notes for the log that wait at a shard, and again in front of the thread that writes them: those of 20 ms at 50,000
+/// connections a second, or of a slow reader of the log.
+pub const NOTES_MAX: usize = 4_096;
+
 const _: () = assert!(SLAB_BYTES.is_multiple_of(PAGE_BYTES), "pages fill their slab");
 const _: () =
     assert!(PAGED_BYTES_MAX <= PAGE_BYTES / 4, "a page holds several of the largest paged messages");

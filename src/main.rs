@@ -8,7 +8,7 @@ use haremq::connection::handshake::HandshakeConfig;
 use haremq::ids::ShardId;
 use haremq::inspect;
 use haremq::limits::{RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX};
-use haremq::log;
+use haremq::log::{self, Scribe};
 use haremq::machine;
 use haremq::management;
 use haremq::mesh;
@@ -132,6 +132,8 @@ fn run(config: Arc<Config>) -> Result<(), Failure> {
     let (http, http_address) = bind(config.http_listen, &tcp, "HTTP")?;
     let shards = start_shards(&config, shards, &cores).map_err(unfit)?;
     let common = &shards.common;
+    let node = config.node_name(&machine::host_name());
+    let scribe = Scribe::start(common.board.clone(), node).map_err(thread_failed)?;
     management::start(http.into(), common.clone()).map_err(thread_failed)?;
     let amqp_addresses: Vec<_> = amqp.iter().map(|(_, address)| *address).collect();
     let listeners = amqp.into_iter().map(|(socket, _)| {
@@ -147,6 +149,7 @@ fn run(config: Arc<Config>) -> Result<(), Failure> {
     exit_after(STOP_MAX);
     listeners.into_iter().for_each(Listener::stop);
     shards.stop();
+    scribe.stop();
     tracing::info!("stopped");
     Ok(())
 }

@@ -17,6 +17,7 @@ mod sasl;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::access::{self, Access, AuthFailure};
 use crate::amqp::frame::PROTOCOL_HEADER;
 use crate::amqp::{ConnectionError, LongStr, Method, ReplyCode, Table, TableWriter, Value};
 use crate::ids::{ChannelNumber, Name};
+use crate::text::lossy;
 
 /// What the server offers and says of itself, the same for each connection.
 #[derive(Clone, Debug)]
@@ -73,7 +75,22 @@ pub struct Handshake {
     peer_is_loopback: bool,
     state: State,
     frame_max: u32,
-    refused_login: Option<(Box<[u8]>, AuthFailure)>,
+    refused_login: Option<RefusedLogin>,
+}
+
+/// A login that was refused, for the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedLogin {
+    pub mechanism: Box<[u8]>,
+    pub user: Box<[u8]>,
+    pub failure: AuthFailure,
+}
+
+impl fmt::Display for RefusedLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mechanism, user) = (lossy(&self.mechanism), lossy(&self.user));
+        write!(f, "{mechanism} login refused: user '{user}' - {}", self.failure)
+    }
 }
 
 #[derive(Debug)]
@@ -180,9 +197,8 @@ impl Handshake {
         self.frame_max
     }
 
-    /// The name and the reason of the login that was refused, for the log.
-    pub fn refused_login(&self) -> Option<(&[u8], AuthFailure)> {
-        self.refused_login.as_ref().map(|(user, failure)| (&user[..], *failure))
+    pub fn refused_login(&self) -> Option<&RefusedLogin> {
+        self.refused_login.as_ref()
     }
 
     /// Takes the first eight octets. Call it once, before [`Handshake::on_method`].
@@ -238,7 +254,8 @@ impl Handshake {
         let loopback_users = &self.config.loopback_users;
         let user =
             access.login(user, password, self.peer_is_loopback, loopback_users).map_err(|failure| {
-                self.refused_login = Some((user.into(), failure));
+                self.refused_login =
+                    Some(RefusedLogin { mechanism: mechanism.into(), user: user.into(), failure });
                 refuse_login(capabilities, mechanism)
             })?;
         let connection_name = properties.find(b"connection_name").and_then(|name| name.as_str());

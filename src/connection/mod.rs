@@ -75,6 +75,8 @@ pub struct Connection {
     pub address: SocketAddr,
     /// Of the HTTP API, not of a client.
     pub internal: bool,
+    /// Our end of the socket.
+    pub local: SocketAddr,
 }
 
 pub enum Phase {
@@ -167,6 +169,7 @@ impl Connection {
             opened_at: now,
             address,
             internal: false,
+            local: address,
         }
     }
 

@@ -1,6 +1,9 @@
 //! Where log lines go: the console, a file, or both, each with a shape and a level of its own.
 
+mod scribe;
+
 use crate::config::{LogConsole, LogFormat, LogLevel, Logs};
+pub use scribe::Scribe;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;

@@ -26,12 +26,12 @@ impl Shard {
         self.alarmed = self.is_low_on_memory() || self.is_low_on_disk();
     }
 
-    fn is_low_on_memory(&self) -> bool {
+    pub(super) fn is_low_on_memory(&self) -> bool {
         self.budget.alarm()
     }
 
     /// Each shard sees it by its own journal: they are on one disk.
-    fn is_low_on_disk(&self) -> bool {
+    pub(super) fn is_low_on_disk(&self) -> bool {
         self.rooms.journal.as_ref().is_some_and(Journal::is_low_on_disk)
     }
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::Shard;
+use super::notes::What;
 use crate::connection::Phase;
 use crate::connection::heartbeat::Beat;
 
@@ -52,6 +53,7 @@ impl Shard {
             Phase::Header | Phase::Handshake(_) => {
                 let at = connection.opened_at + self.config.handshake_timeout_ns;
                 if now >= at {
+                    self.note(slot, What::HandshakeTimedOut);
                     self.give_up(slot);
                 } else {
                     self.schedule(slot, at);
@@ -65,7 +67,12 @@ impl Shard {
                 }
             }
             Phase::Open => match connection.heartbeat.check(now, held) {
-                Beat::Dead => self.give_up(slot),
+                Beat::Dead => {
+                    let session = connection.session.as_ref();
+                    let timeout_s = session.map_or(0, |session| session.heartbeat_s);
+                    self.note(slot, What::MissedHeartbeats { timeout_s });
+                    self.give_up(slot);
+                }
                 beat => {
                     if beat == Beat::Send {
                         connection.beat();

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::command::{Ask, Command, Question};
+use super::notes::What;
 use super::reply_to::PSEUDO_QUEUE;
 use crate::access::{Operation, Resource};
 use crate::amqp::method::Method;
@@ -20,6 +21,7 @@ impl Shard {
     pub(super) fn connection_method(&mut self, slot: u32, method: &Method<'_>) -> Result {
         match method {
             Method::ConnectionClose { .. } => {
+                self.note(slot, What::Closed);
                 self.begin_close(slot, ClosedBy::Client);
                 Ok(())
             }

@@ -25,6 +25,7 @@ mod ledger;
 mod lending;
 mod letters;
 mod names;
+pub mod notes;
 mod outward;
 mod permit;
 mod policies;
@@ -76,6 +77,7 @@ use keep::Commits;
 use ledger::Ledger;
 use letters::SentLetters;
 use names::Names;
+use notes::{Notes, What};
 use outward::Outward;
 use policies::Walk;
 use reply_to::ReplyKeys;
@@ -101,6 +103,7 @@ pub struct Shard {
     /// There too, if what is durable outlives the server.
     ledger: Option<Box<Ledger>>,
     desk: Desk,
+    notes: Notes,
     /// Commands of this shard to itself.
     local: VecDeque<Command>,
     confirming: Confirming,
@@ -243,6 +246,7 @@ impl Shard {
             memos: Vec::new(),
             vhosts: (id == ShardId::CONTROL).then(|| Box::new(Vhosts::new(shards, access))),
             desk: Desk::default(),
+            notes: Notes::default(),
             ledger: None,
             local: VecDeque::new(),
             confirming: Confirming::new(shards),
@@ -289,7 +293,8 @@ impl Shard {
         let shard = self.id;
         let slot = connections.insert_with(|slot, generation| {
             let id = ConnectionId { shard, slot, generation };
-            Connection { internal: peer.internal, ..Connection::new(id, peer.address, now) }
+            let (local, internal) = (peer.local, peer.internal);
+            Connection { local, internal, ..Connection::new(id, peer.address, now) }
         });
         if self.memos.len() <= slot as usize {
             self.memos.resize_with(slot as usize + 1, Memo::default);
@@ -297,6 +302,7 @@ impl Shard {
         self.unauthenticated += 1;
         self.internal += usize::from(peer.internal);
         self.rooms.outward.counters.connections_opened += u64::from(!peer.internal);
+        self.note(slot, What::Accepted);
         self.schedule(slot, now + self.config.handshake_timeout_ns);
         Some(slot)
     }
@@ -417,6 +423,7 @@ impl Shard {
     /// Deadlines that have come: heartbeats, handshakes, closes.
     pub fn tick(&mut self, now: u64) {
         self.begin(now);
+        self.note_alarms();
         while let Some((slot, generation, at)) = self.deadlines.due(now) {
             self.on_deadline(slot, generation, at);
         }

@@ -1,6 +1,7 @@
 //! Bytes of one socket become frames, and each frame runs to its end.
 
 use super::Shard;
+use super::notes::{What, without_octets};
 use crate::amqp::frame::{self, FRAME_HEAD_LEN, FRAME_OVERHEAD, Frame, FrameError, FrameKind};
 use crate::amqp::method::Method;
 use crate::amqp::refusal::{frame_error, method_error, unexpected_frame};
@@ -340,6 +341,8 @@ impl Shard {
                 connection.session = Some(Box::new(session));
                 connection.phase = Phase::Open;
                 self.unauthenticated -= 1;
+                self.note(slot, What::Entered);
+                let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
                 let next = connection.heartbeat.next(now);
                 connection.heartbeat.due_at = u64::MAX;
                 if let Some(at) = next {
@@ -349,14 +352,21 @@ impl Shard {
             Err(Refusal::Close(error)) => self.fail(slot, ChannelNumber(0), error.into()),
             Err(Refusal::CloseAfter3s(error)) => {
                 error.encode(connection.outbox.buffer());
-                self.refuse(slot);
+                self.refuse(slot, without_octets(&error.reply_text()));
             }
-            Err(Refusal::SilentAfter3s) => self.refuse(slot),
+            // Whoever is told nothing was refused a login, of which there is more to tell.
+            Err(Refusal::SilentAfter3s) => self.refuse(slot, String::new()),
         }
     }
 
-    /// The socket stays open for a while, so that guessing passwords is slow.
-    fn refuse(&mut self, slot: u32) {
+    /// The socket stays open for a while, so that guessing passwords is slow. `text`: why, if it was not the login.
+    fn refuse(&mut self, slot: u32, text: String) {
+        if let Some(connection) = self.rooms.outward.connections.get(slot)
+            && let Phase::Handshake(handshake) = &connection.phase
+        {
+            let text = handshake.refused_login().map_or(text, ToString::to_string);
+            self.note_failure(slot, ChannelNumber(0), text);
+        }
         let close_at = self.now + REFUSAL_DELAY_NS;
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
             connection.phase = Phase::Refused { close_at };

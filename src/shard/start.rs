@@ -10,6 +10,7 @@
 //! The beat also bounds a defect of glommio 0.9.0: an executor whose preemption timer fired before the first
 //! task of a round ran goes to sleep with runnable tasks, until anything wakes it.
 
+mod board;
 mod counter;
 mod found;
 mod gate;
@@ -20,6 +21,7 @@ mod shell;
 mod store;
 mod turns;
 
+pub use board::Board;
 pub use counter::Counter;
 pub use published::{Published, Snapshot};
 pub use store::{Store, wall_ms};
@@ -50,6 +52,8 @@ pub struct Common {
     pub bells: Arc<[Doorbell]>,
     pub published: Arc<[Published]>,
     pub stop: Arc<Stop>,
+    /// What is for the log.
+    pub board: Arc<Board>,
     pub config: Arc<Config>,
 }
 
@@ -122,6 +126,7 @@ impl Shards {
             bells,
             published: (0..count).map(|_| Published::default()).collect(),
             stop: Arc::default(),
+            board: Arc::default(),
             config,
         };
         let writers = store.write(&common).map_err(|error| format!("a journal's thread: {error}"))?;

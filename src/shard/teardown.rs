@@ -7,6 +7,7 @@
 
 use super::Shard;
 use super::command::{Ask, Command, Question};
+use super::notes::{What, without_octets};
 use crate::amqp::method::Method;
 use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::channel::{ChannelState, CloseOk, Pending, TeardownStep};
@@ -21,8 +22,10 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         match failure {
             Failure::Channel(error) => {
+                let text = error.reply_text();
                 error.encode(number, connection.outbox.buffer());
                 self.rooms.outward.touch(slot);
+                self.note(slot, What::ChannelFailed { channel: number, text });
                 self.begin_channel_close(slot, number, CloseOk::ClientOwes);
             }
             Failure::Connection(error) => {
@@ -30,6 +33,7 @@ impl Shard {
                     return;
                 }
                 error.encode(connection.outbox.buffer());
+                self.note_failure(slot, number, without_octets(&error.reply_text()));
                 self.begin_close(slot, ClosedBy::Server);
             }
         }
@@ -181,6 +185,7 @@ impl Shard {
 
     /// The socket is no more, whatever was still to be said.
     pub(super) fn socket_gone(&mut self, slot: u32) {
+        self.note_if_vanished(slot);
         self.begin_close(slot, ClosedBy::Gone);
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         connection.socket_gone = true;

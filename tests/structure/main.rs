@@ -39,7 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("walk", &["exchange", "connection", "queue", "journal", "mesh", "topology", "stats", "shard"]),
     ("inspect", &["journal", "topology", "shard"]),
     ("config", &["connection", "inspect"]),
-    ("log", &["config"]),
+    ("log", &["config", "shard"]),
     ("machine", &[]),
     ("net", &["shard", "config", "machine", "stats"]),
     ("management", &["shard", "config", "machine", "stats"]),

@@ -188,6 +188,8 @@ impl Shell {
         let mut rooms = self.rooms.borrow_mut();
         let io = rooms.sockets.io;
         self.published().publish(rooms.shard.counters(), &io);
+        let (notes, lost) = rooms.shard.take_notes();
+        self.common.board.leave(notes, lost);
     }
 
     /// True if there was something to do, or is left.

@@ -8,6 +8,8 @@ mod direct;
 mod governed;
 mod hostile;
 mod limits;
+mod log;
+mod log;
 mod policies;
 mod process;
 mod quotas;
