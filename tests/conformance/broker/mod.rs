@@ -9,7 +9,6 @@ mod governed;
 mod hostile;
 mod limits;
 mod log;
-mod log;
 mod policies;
 mod process;
 mod quotas;
