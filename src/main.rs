@@ -65,6 +65,9 @@ fn main() -> ExitCode {
     }
     start.files.iter().for_each(|file| tracing::info!(file = %file.display(), "settings read"));
     start.ignored.iter().for_each(|ignored| tracing::warn!("changes nothing: {ignored}"));
+    if start.config.load_definitions.is_some() {
+        tracing::warn!("definitions are not read yet: what is in the file of load-definitions is not there");
+    }
     match run(Arc::new(start.config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -47,7 +47,7 @@ impl Scribe {
 
 fn write(board: &Board, node: &str) {
     while let Some(note) = board.take() {
-        line(&note, &note.text(node));
+        line(&note, node);
     }
     match board.take_lost() {
         0 => {}
@@ -55,13 +55,14 @@ fn write(board: &Board, node: &str) {
     }
 }
 
-fn line(note: &Note, text: &str) {
+/// A line that nobody wants is not made.
+fn line(note: &Note, node: &str) {
     match (note.severity(), note.is_of_channel()) {
-        (Severity::Error, true) => tracing::error!(target: CHANNEL, "{text}"),
-        (Severity::Warning, true) => tracing::warn!(target: CHANNEL, "{text}"),
-        (Severity::Info, true) => tracing::info!(target: CHANNEL, "{text}"),
-        (Severity::Error, false) => tracing::error!(target: CONNECTION, "{text}"),
-        (Severity::Warning, false) => tracing::warn!(target: CONNECTION, "{text}"),
-        (Severity::Info, false) => tracing::info!(target: CONNECTION, "{text}"),
+        (Severity::Error, true) => tracing::error!(target: CHANNEL, "{}", note.text(node)),
+        (Severity::Warning, true) => tracing::warn!(target: CHANNEL, "{}", note.text(node)),
+        (Severity::Info, true) => tracing::info!(target: CHANNEL, "{}", note.text(node)),
+        (Severity::Error, false) => tracing::error!(target: CONNECTION, "{}", note.text(node)),
+        (Severity::Warning, false) => tracing::warn!(target: CONNECTION, "{}", note.text(node)),
+        (Severity::Info, false) => tracing::info!(target: CONNECTION, "{}", note.text(node)),
     }
 }
