@@ -189,8 +189,8 @@ impl Access {
         self.permission(vhost, user).is_some()
     }
 
-    /// The error is the text of a 530.
-    fn check_entry(&self, user: &[u8], vhost: &[u8]) -> Result<(), String> {
+    /// For who takes no place. The error is the text of a 530.
+    pub fn check_entry(&self, user: &[u8], vhost: &[u8]) -> Result<(), String> {
         let refused = || format!("access to vhost '{}' refused for user '{}'", lossy(vhost), lossy(user));
         self.may_enter(user, vhost).then_some(()).ok_or_else(refused)
     }

@@ -51,18 +51,20 @@ impl Shard {
             let text = format!("channel number {} is above the negotiated channel_max ({max})", number.0);
             return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (20, 10)).into());
         }
-        let (Some(session), Some(seat)) = (&connection.session, &connection.seat) else { return Ok(()) };
+        let Some(session) = &connection.session else { return Ok(()) };
         let max = self.access.user(&session.user).and_then(|user| user.limits.max_channels);
-        let Some(place) = seat.open_channel(max) else {
+        // Without a seat it is the API's, and takes no place.
+        let place = connection.seat.as_ref().map(|seat| seat.open_channel(max));
+        if let Some(None) = place {
             let (user, max) = (text::lossy(&session.user), max.unwrap_or(u32::MAX));
             let text = format!(
                 "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({max})"
             );
             return Err(ConnectionError::new(ReplyCode::NotAllowed, text, (0, 0)).into());
-        };
+        }
         connection.open_channel(number);
         if let Some(channel) = connection.channel(number) {
-            channel.place = Some(place);
+            channel.place = place.flatten();
         }
         self.rooms.outward.touch(slot);
         Ok(())

@@ -324,14 +324,18 @@ impl Shard {
                     return self.fail(slot, ChannelNumber(0), no_vhost(&session.vhost).into());
                 };
                 let max = self.parameters.limits(&session.vhost).max_connections;
-                let seat = match self.access.enter(&session.user, &session.vhost, max) {
+                let entered = if connection.internal {
+                    self.access.check_entry(&session.user, &session.vhost).map(|()| None)
+                } else {
+                    self.access.enter(&session.user, &session.vhost, max).map(Some)
+                };
+                connection.seat = match entered {
                     Ok(seat) => seat,
                     Err(text) => {
                         let error = ConnectionError::new(ReplyCode::NotAllowed, text, (10, 40));
                         return self.fail(slot, ChannelNumber(0), error.into());
                     }
                 };
-                connection.seat = Some(seat);
                 let memo = &mut self.memos[slot as usize];
                 memo.router = router;
                 memo.permit(self.access.restricts(&session.user, &session.vhost));

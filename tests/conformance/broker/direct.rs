@@ -374,6 +374,18 @@ fn users_do_what_they_are_permitted_to() {
 }
 
 #[test]
+fn limits_on_connections_and_channels_are_not_the_apis() {
+    let broker = Broker::start();
+    for limit in ["vhost-limits/%2F/max-connections", "user-limits/guest/max-channels"] {
+        let put = call(&broker, "PUT", &format!("/api/{limit}"), &json!({"value": 0}));
+        assert_eq!(put.0, 204, "{limit}");
+    }
+    assert_eq!(super::vhosts::enter(&broker, "/").closed().0, 530);
+    assert_eq!(call(&broker, "PUT", "/api/queues/%2F/q", &Value::Null).0, 201);
+    assert_eq!(call(&broker, "POST", PUBLISH, &message("p")), (200, json!({"routed": true})));
+}
+
+#[test]
 fn what_the_api_does_counts_as_no_connection() {
     let broker = Broker::start();
     assert_eq!(call(&broker, "PUT", "/api/queues/%2F/q", &Value::Null).0, 201);
