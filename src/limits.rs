@@ -192,3 +192,11 @@ const _: () = assert!(CONTIGUOUS_BYTES_MAX <= PAGED_BYTES_MAX, "a contiguous pub
 const _: () = assert!(WINDOW_BYTES_MIN <= OUTBOX_BYTES);
 const _: () = assert!(DRAIN_RECORDS <= PUMP_DELIVERIES, "what comes in by one ring can also go out");
 const _: () = assert!(BODY_BYTES_MAX < JOURNAL_SEGMENT_BYTES_MAX / 2, "the largest group is read whole");
+
+/// Queues of a piece that is told to who looks: some 100 us.
+pub const LOOK_QUEUES: usize = 500;
+/// Messages that are read for it.
+pub const LOOK_MESSAGES: usize = 1_000;
+/// Connections, channels and consumers of such a piece.
+pub const LOOK_CHANNELS: usize = 250;
+pub const LOOK_EXCHANGES: usize = 500;

@@ -133,12 +133,14 @@ fn run(config: Arc<Config>) -> Result<(), Failure> {
     let amqp = config.amqp_listen().map(|listen| bind(listen, &tcp, "AMQP"));
     let amqp = amqp.collect::<Result<Vec<_>, _>>()?;
     let (http, http_address) = bind(config.http_listen, &tcp, "HTTP")?;
-    let shards = start_shards(&config, shards, &cores).map_err(unfit)?;
+    let budget = memory_budget(&config);
+    let shards = start_shards(&config, shards, &cores, &budget).map_err(unfit)?;
     let common = &shards.common;
     let node = config.node_name(&machine::host_name());
     let scribe = Scribe::start(common.board.clone(), node).map_err(thread_failed)?;
-    management::start(http.into(), common.clone()).map_err(thread_failed)?;
     let amqp_addresses: Vec<_> = amqp.iter().map(|(_, address)| *address).collect();
+    let site = site(&config, &amqp_addresses, http_address, budget, began);
+    management::start(http.into(), common.clone(), site).map_err(thread_failed)?;
     let listeners = amqp.into_iter().map(|(socket, _)| {
         let held_to = HeldTo { tcp, connections_max: config.amqp.connections_max };
         let bells = common.bells.clone();
@@ -157,11 +159,45 @@ fn run(config: Arc<Config>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn start_shards(config: &Arc<Config>, shards: u16, cores: &[usize]) -> Result<Shards, String> {
+/// What the API tells of the server.
+fn site(
+    config: &Config,
+    amqp: &[SocketAddr],
+    http: SocketAddr,
+    budget: Arc<Budget>,
+    started: Instant,
+) -> management::Site {
+    let listening = |protocol, address| management::Listening { protocol, address };
+    let amqp = amqp.iter().map(|&address| listening("amqp", address));
+    management::Site {
+        node: config.node_name(&machine::host_name()),
+        cluster: config.cluster_name.clone(),
+        listening: amqp.chain([listening("http", http)]).collect(),
+        data_dir: config.data_dir.clone(),
+        disk_free_min: disk_free_min(config),
+        budget,
+        product_version: config.product_version.clone(),
+        started,
+    }
+}
+
+fn disk_free_min(config: &Config) -> u64 {
+    config.disk_free_min.resolve(config.memory_bytes(machine::memory_bytes()))
+}
+
+fn memory_budget(config: &Config) -> Arc<Budget> {
     let memory_bytes = config.memory_bytes(machine::memory_bytes());
     let memory_high = config.memory_high.resolve(memory_bytes);
     tracing::info!(memory_high_bytes = memory_high, "from here on publishers are held back");
-    let budget = Arc::new(Budget::new(usize::try_from(memory_high).unwrap_or(usize::MAX)));
+    Arc::new(Budget::new(usize::try_from(memory_high).unwrap_or(usize::MAX)))
+}
+
+fn start_shards(
+    config: &Arc<Config>,
+    shards: u16,
+    cores: &[usize],
+    budget: &Arc<Budget>,
+) -> Result<Shards, String> {
     let random = || getrandom::u64().map_err(|error| format!("no random numbers: {error}"));
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|error| format!("no random numbers: {error}"))?;
@@ -181,11 +217,11 @@ fn start_shards(config: &Arc<Config>, shards: u16, cores: &[usize]) -> Result<Sh
     let journals = JournalConfig {
         segment_bytes: config.segment_bytes,
         topology_segment_bytes: config.segment_bytes.min(TOPOLOGY_SEGMENT_BYTES),
-        disk_free_min: config.disk_free_min.resolve(memory_bytes),
+        disk_free_min: disk_free_min(config),
         durability: config.durability,
     };
     let (store, starts) =
-        Store::open(&config.data_dir, journals, shards, &budget, shard_config.access.clone())?;
+        Store::open(&config.data_dir, journals, shards, budget, shard_config.access.clone())?;
     let make = |(id, (end, start))| {
         let (config, budget) = (shard_config.clone(), budget.clone());
         move || {

@@ -70,7 +70,13 @@ impl<T> Slots<T> {
 
     /// In the order of the slots.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at as u32, slot.value.as_ref()?)))
+        self.iter_from(0)
+    }
+
+    /// The same from a slot on.
+    pub fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &T)> {
+        let slots = self.slots.iter().enumerate().skip(from as usize);
+        slots.filter_map(|(at, slot)| Some((at as u32, slot.value.as_ref()?)))
     }
 }
 

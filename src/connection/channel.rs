@@ -8,6 +8,7 @@ use super::transaction::Transaction;
 use super::unacked::UnackedTags;
 use crate::access::ChannelPlace;
 use crate::ids::ChannelNumber;
+use crate::stats::Traffic;
 
 /// Lives on: the connection's shard.
 pub struct Channel {
@@ -43,6 +44,7 @@ pub struct Channel {
     pub consumers: Vec<u32>,
     /// Among the channels of its user.
     pub place: Option<ChannelPlace>,
+    pub traffic: Traffic,
 }
 
 /// The open channel of this number, out of the connection's channels.
@@ -190,6 +192,7 @@ impl Channel {
             reply_consumer: None,
             consumers: Vec::new(),
             place: None,
+            traffic: Traffic::default(),
         }
     }
 

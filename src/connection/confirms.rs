@@ -63,6 +63,16 @@ impl Confirms {
         self.invariants();
     }
 
+    /// Up to which seqno the client was told.
+    pub fn said(&self) -> u64 {
+        self.said
+    }
+
+    /// Publishes of which it was not.
+    pub fn unconfirmed(&self) -> u64 {
+        self.next - 1 - self.said
+    }
+
     /// The next of the acks and nacks that are due.
     pub fn due(&mut self) -> Option<Due> {
         let before = self.said;

@@ -8,7 +8,7 @@
 
 use super::limit::Loan;
 use crate::amqp::frame::{FRAME_OVERHEAD, FrameKind, encode_frame};
-use crate::ids::{ChannelNumber, ConsumerId, QueueId};
+use crate::ids::{ChannelNumber, ConsumerId, Name, QueueId};
 use crate::message::{Message, keeps_bcc, without_bcc};
 
 /// A consumer as its connection sees it.
@@ -29,6 +29,19 @@ pub struct ConsumerEnd {
     pub listed: bool,
     pub loan: Loan,
     pub template: Template,
+    pub asked: Asked,
+}
+
+/// What a consumer asked for, for those who look.
+#[derive(Clone, Default, Debug)]
+pub struct Asked {
+    pub queue: Name,
+    pub exclusive: bool,
+    pub prefetch: u16,
+    /// How long it may take to settle a message, ms; 0 is for ever.
+    pub timeout_ms: u64,
+    /// An encoded field table without its length.
+    pub arguments: Box<[u8]>,
 }
 
 /// The method frame of a consumer's deliveries, ready but for what differs from one to the next.
@@ -59,6 +72,7 @@ impl ConsumerEnd {
             listed: false,
             loan: Loan::default(),
             template,
+            asked: Asked::default(),
         }
     }
 }

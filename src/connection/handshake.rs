@@ -107,6 +107,7 @@ enum State {
 #[derive(Debug)]
 struct Login {
     user: Name,
+    mechanism: Box<str>,
     capabilities: ClientCapabilities,
     connection_name: Option<Box<[u8]>>,
     client_properties: Box<[u8]>,
@@ -124,6 +125,8 @@ struct Tuned {
 pub struct Session {
     pub user: Name,
     pub vhost: Box<[u8]>,
+    /// By which it logged in.
+    pub mechanism: Box<str>,
     pub frame_max: u32,
     pub channel_max: u16,
     /// 0 is off.
@@ -261,6 +264,7 @@ impl Handshake {
         let connection_name = properties.find(b"connection_name").and_then(|name| name.as_str());
         Ok(Box::new(Login {
             user: user.name.clone(),
+            mechanism: String::from_utf8_lossy(mechanism).into(),
             capabilities,
             connection_name: connection_name.map(Box::from),
             client_properties: properties.as_bytes().into(),
@@ -339,6 +343,7 @@ impl ClientCapabilities {
 fn session(login: Login, tuned: Tuned, vhost: &[u8]) -> Session {
     Session {
         user: login.user,
+        mechanism: login.mechanism,
         vhost: vhost.into(),
         frame_max: tuned.frame_max,
         channel_max: tuned.channel_max,

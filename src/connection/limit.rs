@@ -88,6 +88,10 @@ impl Limit {
     }
 
     /// A message has come that one of the lot was for.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
     pub fn used(&mut self, loan: &mut Loan) {
         loan.lent -= 1;
         self.lent -= 1;

@@ -19,6 +19,7 @@ pub mod reply_to;
 pub mod transaction;
 mod unacked;
 
+pub use deliver::Asked;
 pub use outbox::Outbox;
 pub use unacked::UnackedTag;
 
@@ -75,8 +76,18 @@ pub struct Connection {
     pub address: SocketAddr,
     /// Of the HTTP API, not of a client.
     pub internal: bool,
-    /// Our end of the socket.
+    /// The server's end of the socket.
     pub local: SocketAddr,
+    pub octets: Octets,
+}
+
+/// What crossed the socket of a connection, and in how many pieces.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Octets {
+    pub received: u64,
+    pub receives: u64,
+    pub sent: u64,
+    pub sends: u64,
 }
 
 pub enum Phase {
@@ -170,6 +181,7 @@ impl Connection {
             address,
             internal: false,
             local: address,
+            octets: Octets::default(),
         }
     }
 
@@ -246,6 +258,9 @@ impl Connection {
             return false;
         }
         let tag = channel.take_tag();
+        let traffic = &mut channel.traffic;
+        *(if unacked.is_some() { &mut traffic.deliver } else { &mut traffic.deliver_no_ack }) += 1;
+        traffic.redeliver += u64::from(redelivered);
         if let Some(unacked) = unacked {
             channel.unacked.push(UnackedTag::delivered(tag, queue, unacked));
             if end.loan.lent > 0
@@ -292,7 +307,9 @@ impl Connection {
             end.listed = true;
             self.used.push(handle);
         }
-        (channel.next_tag - first_tag, bytes)
+        let count = channel.next_tag - first_tag;
+        channel.traffic.deliver_no_ack += count;
+        (count, bytes)
     }
 
     /// The client sends more than we may keep for it: requests without reading the replies, frames behind a

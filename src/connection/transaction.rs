@@ -86,6 +86,10 @@ impl Transaction {
     }
 
     /// How many messages it keeps.
+    pub fn settlement_count(&self) -> usize {
+        self.settlements.len()
+    }
+
     pub fn publish_count(&self) -> usize {
         self.publishes.len()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::lists::{Leads, ListIndex, Origin, Place};
-use super::router::{DEFAULT, Exchange, Queue, QueueRoute, Router};
+use super::router::{DEFAULT, Exchange, Passed, Queue, QueueRoute, Router};
 use super::routes::Routes;
 use super::{Change, Destination, ExchangeSpec, Name, QueueSpec};
 use crate::ids::QueueId;
@@ -63,7 +63,15 @@ impl Router {
     fn add_exchange(&mut self, spec: Arc<ExchangeSpec>) {
         let routes = Routes::new(spec.kind, self.hashing.clone());
         let (internal, epoch, name) = (spec.internal, self.epoch, spec.name.clone());
-        let exchange = Exchange { internal, exchange_lists: 0, routes, epoch, visited: 0, spec };
+        let exchange = Exchange {
+            internal,
+            exchange_lists: 0,
+            routes,
+            epoch,
+            visited: 0,
+            passed: Passed::default(),
+            spec,
+        };
         let slot = self.exchanges.insert_with(|_, _| exchange);
         self.note_alternate(slot);
         self.touch_alternates_of(&name);

@@ -11,6 +11,8 @@ pub struct Memo {
     known: Option<(Stamp, ListIndex)>,
     /// Publishes have to be asked for, but for that route.
     is_restricted: bool,
+    /// Publishes that went the way that is known and that no exchange has counted.
+    pub passed: u64,
 }
 
 impl Memo {
@@ -24,6 +26,13 @@ impl Memo {
     /// Permissions have changed.
     pub fn permit(&mut self, is_restricted: bool) {
         (self.known, self.is_restricted) = (None, is_restricted);
+    }
+
+    /// Has the exchange count what passed.
+    pub fn tell(&mut self, router: &mut Router) {
+        if let Some((stamp, list)) = self.known {
+            router.count(stamp, list, std::mem::take(&mut self.passed));
+        }
     }
 
     #[inline]

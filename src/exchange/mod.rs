@@ -29,6 +29,6 @@ pub use change::{Change, Destination, ExchangeKind, ExchangeSpec, QueueSpec, pre
 pub use keys::{RoutingKeys, UnacceptableHeader};
 pub use lists::ListIndex;
 pub use memo::Memo;
-pub use router::{QueueRoute, Resolved, RouteError, Router, Stamp};
+pub use router::{Passed, QueueRoute, Resolved, RouteError, Router, Stamp};
 #[cfg(test)]
 pub(crate) mod model;

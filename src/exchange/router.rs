@@ -61,7 +61,16 @@ pub(super) struct Exchange {
     pub epoch: u64,
     /// The last walk that came by.
     pub visited: u64,
+    pub passed: Passed,
     pub spec: Arc<ExchangeSpec>,
+}
+
+/// What came to an exchange on one shard since it is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Passed {
+    pub published: u64,
+    /// Messages that it brought to queues, once for each queue.
+    pub routed: u64,
 }
 
 pub(super) struct Queue {
@@ -163,8 +172,28 @@ impl Router {
     #[inline]
     pub fn resolve(&mut self, message: &Message<'_>) -> Result<Resolved, RouteError> {
         let stamp = self.admit(message.exchange())?;
-        let Some(headers) = message.headers() else { return Ok(self.resolve_key(stamp, message)) };
-        self.resolve_with_headers(stamp, message, headers)
+        let resolved = match message.headers() {
+            None => self.resolve_key(stamp, message),
+            Some(headers) => self.resolve_with_headers(stamp, message, headers)?,
+        };
+        self.count(stamp, resolved.list, 1);
+        Ok(resolved)
+    }
+
+    /// So many messages came to an exchange and went to the queues of a list.
+    #[inline]
+    pub(super) fn count(&mut self, stamp: Stamp, list: ListIndex, messages: u64) {
+        // Else the list may be another one by now.
+        let queues = if self.stands(stamp) { self.targets(list).len() as u64 } else { 0 };
+        if let Some(exchange) = self.exchanges.get_mut(stamp.exchange) {
+            exchange.passed.published += messages;
+            exchange.passed.routed += messages * queues;
+        }
+    }
+
+    /// The exchanges from a slot on, in the order of the slots, with what passed them on this shard.
+    pub fn exchanges(&self, from: u32) -> impl Iterator<Item = (u32, &Arc<ExchangeSpec>, Passed)> {
+        self.exchanges.iter_from(from).map(|(slot, exchange)| (slot, &exchange.spec, exchange.passed))
     }
 
     /// Whether clients may publish to an exchange of that name.

@@ -26,6 +26,8 @@ pub enum Refusal {
     BadRequest(String),
     /// What is wrong, and what was given: RabbitMQ's term of both.
     BadTerm(&'static str, Value),
+    /// There is no such page of a list.
+    PageOutOfRange(String),
     /// The server stops, or has too much to do.
     Unavailable,
 }
@@ -91,6 +93,10 @@ impl IntoResponse for Refusal {
             }
             Refusal::BadRequest(reason) => bad_request(reason.into()),
             Refusal::BadTerm(what, given) => bad_request(json!([what, given])),
+            Refusal::PageOutOfRange(reason) => {
+                let text = json!({"error": "page_out_of_range", "reason": reason});
+                (StatusCode::BAD_REQUEST, Json(text)).into_response()
+            }
             Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         }
     }
@@ -100,4 +106,4 @@ fn bad_request(reason: Value) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({"error": "bad_request", "reason": reason}))).into_response()
 }
 
-const VARY: &str = "accept, accept-encoding, origin";
+pub const VARY: &str = "accept, accept-encoding, origin";

@@ -1,7 +1,5 @@
 //! Who asks: HTTP Basic, judged as a login over AMQP is.
 
-#![allow(dead_code)]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,6 +21,13 @@ pub struct User {
     /// For what is done in the user's name over AMQP.
     pub password: Arc<[u8]>,
     pub peer: SocketAddr,
+}
+
+impl User {
+    /// Whether it may see what lies in the vhost: that is who may enter it, and monitors.
+    pub fn may_see(&self, vhost: &[u8]) -> bool {
+        self.user.tags.may_monitor() || self.access.may_enter(&self.user.name, vhost)
+    }
 }
 
 /// Of who was let in; the route said who that may be.

@@ -2,16 +2,29 @@
 
 mod answer;
 mod bindings;
+mod connections;
 mod direct;
+mod exchanges;
 mod limits;
+mod list;
 mod login;
+mod metrics;
+mod misc;
+mod nodes;
+mod overview;
 mod parameters;
 mod permissions;
 mod policies;
+mod process;
+mod queues;
 mod routes;
+mod site;
 pub mod table;
 mod users;
 mod vhosts;
+mod watch;
+
+pub use site::{Listening, Site};
 
 use crate::shard::start::{Common, Snapshot};
 use crate::text::lossy;
@@ -22,18 +35,23 @@ use axum::{Json, Router};
 use login::User;
 use routes::{Need, Routes};
 use serde_json::json;
+use site::Api;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread;
 
 /// Serves for ever; the thread ends with the process.
-pub fn start(listener: TcpListener, common: Common) -> io::Result<()> {
+pub fn start(listener: TcpListener, common: Common, site: Site) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let api = Api { common, watch: Arc::default(), site: Arc::new(site) };
     let serve = async move {
+        let (watch, common) = (api.watch.clone(), api.common.clone());
+        tokio::spawn(async move { watch.keep_looking(&common).await });
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let config = common.config.clone();
-        let router = routes(common).finish().layer(DefaultBodyLimit::max(config.http_body_bytes_max));
+        let config = api.common.config.clone();
+        let router = routes(api).finish().layer(DefaultBodyLimit::max(config.http_body_bytes_max));
         let router = under(&config.http_path_prefix, router);
         let routes = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, routes).await
@@ -54,10 +72,38 @@ fn under(prefix: &str, router: Router) -> Router {
     if prefix.is_empty() { router } else { Router::new().nest_service(prefix, router) }
 }
 
-fn routes(common: Common) -> Routes {
-    use Need::{Administrator, EnterVhost, Management, Nothing, Policymaker, SeeVhost};
-    Routes::new(common)
+fn routes(api: Api) -> Routes {
+    use Need::{Administrator, EnterVhost, Management, Monitoring, Nothing, Policymaker, SeeVhost};
+    let routes = Routes::new(api)
+        .get("/api/overview", Management, overview::show)
+        .get("/api/nodes", Monitoring, nodes::list)
+        .get("/api/nodes/{node}", Monitoring, nodes::one)
+        .get("/api/nodes/{node}/memory", Monitoring, nodes::memory)
+        .get("/api/queues", Management, queues::list)
+        .get("/api/queues/detailed", Management, queues::list)
+        .get("/api/queues/{vhost}", SeeVhost, queues::of_vhost)
+        .get("/api/queues/{vhost}/{queue}", SeeVhost, queues::one)
+        .get("/api/exchanges", Management, exchanges::list)
+        .get("/api/exchanges/{vhost}", SeeVhost, exchanges::of_vhost)
+        .get("/api/exchanges/{vhost}/{exchange}", SeeVhost, exchanges::one)
+        .get("/api/connections", Management, connections::list)
+        .get("/api/connections/{connection}", Management, connections::one)
+        .delete("/api/connections/{connection}", Management, connections::close)
+        .get("/api/connections/{connection}/channels", Management, connections::channels_of)
+        .get("/api/connections/username/{user}", Management, connections::of_user)
+        .delete("/api/connections/username/{user}", Management, connections::close_of_user)
+        .get("/api/vhosts/{vhost}/connections", SeeVhost, connections::of_vhost)
+        .get("/api/vhosts/{vhost}/channels", SeeVhost, connections::channels_of_vhost)
+        .get("/api/channels", Management, connections::channels)
+        .get("/api/channels/{channel}", Management, connections::channel)
+        .get("/api/consumers", Management, connections::consumers)
+        .get("/api/consumers/{vhost}", SeeVhost, connections::consumers_of_vhost);
+    let routes = small_answers(health_checks(routes));
+    routes
         .get("/health/ready", Nothing, ready)
+        .get("/metrics", Nothing, metrics::aggregated)
+        .get("/metrics/per-object", Nothing, metrics::per_object)
+        .get("/metrics/detailed", Nothing, metrics::detailed)
         .get("/debug/shards", Nothing, shards)
         .get("/api/whoami", Management, whoami)
         .get("/api/vhosts", Management, vhosts::list)
@@ -129,6 +175,51 @@ fn routes(common: Common) -> Routes {
         .delete("/api/user-limits/{user}/{limit}", Administrator, limits::delete_of_user)
         .get("/api/cluster-name", Management, parameters::cluster_name)
         .put("/api/cluster-name", Administrator, parameters::put_cluster_name)
+}
+
+fn small_answers(routes: Routes) -> Routes {
+    use Need::{Administrator, Management, Monitoring, Nothing, SeeVhost};
+    routes
+        .get("/api/auth", Nothing, misc::auth)
+        .get("/api/version", Management, misc::version)
+        .get("/api/extensions", Management, misc::nothing)
+        .get("/api/feature-flags", Administrator, misc::feature_flags)
+        .put("/api/feature-flags/{flag}/enable", Administrator, misc::enable_feature_flag)
+        .get("/api/deprecated-features", Administrator, misc::deprecated_features)
+        .get("/api/deprecated-features/used", Administrator, misc::deprecated_features_used)
+        .post("/api/rebalance/queues", Administrator, misc::rebalance)
+        .delete("/api/reset", Administrator, misc::reset)
+        .delete("/api/reset/{node}", Administrator, misc::reset)
+        .get("/api/auth/attempts/{node}", Monitoring, misc::auth_attempts)
+        .get("/api/auth/hash_password/{password}", Administrator, misc::hash_password)
+        .get("/api/users/without-permissions", Administrator, misc::users_without_permissions)
+        .post("/api/users/bulk-delete", Administrator, misc::delete_users)
+        .get("/api/shovels", Monitoring, misc::nothing)
+        .get("/api/shovels/{vhost}", Monitoring, misc::nothing)
+        .get("/api/federation-links", Monitoring, misc::nothing)
+        .get("/api/federation-links/{vhost}", Monitoring, misc::nothing)
+        .get("/api/stream/connections", Management, misc::nothing)
+        .get("/api/stream/connections/{vhost}", SeeVhost, misc::nothing)
+        .get("/api/stream/publishers", Management, misc::nothing)
+        .get("/api/stream/publishers/{vhost}", SeeVhost, misc::nothing)
+        .get("/api/stream/consumers", Management, misc::nothing)
+        .get("/api/stream/consumers/{vhost}", SeeVhost, misc::nothing)
+}
+
+fn health_checks(routes: Routes) -> Routes {
+    use Need::Management;
+    routes
+        .get("/api/health/checks/alarms", Management, nodes::alarms)
+        .get("/api/health/checks/local-alarms", Management, nodes::alarms)
+        .get("/api/health/checks/port-listener/{port}", Management, nodes::port_listener)
+        .get("/api/health/checks/protocol-listener/{protocol}", Management, nodes::protocol_listener)
+        .get("/api/health/checks/virtual-hosts", Management, nodes::in_service)
+        .get("/api/health/checks/is-in-service", Management, nodes::in_service)
+        .get("/api/health/checks/ready-to-serve-clients", Management, nodes::in_service)
+        .get("/api/health/checks/below-node-connection-limit", Management, nodes::in_service)
+        .get("/api/health/checks/certificate-expiration/{within}/{unit}", Management, nodes::certificates)
+        .get("/api/health/checks/node-is-quorum-critical", Management, nodes::single_node)
+        .get("/api/health/checks/node-is-mirror-sync-critical", Management, nodes::single_node)
 }
 
 async fn whoami(User { user, .. }: User) -> Answer {

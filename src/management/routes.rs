@@ -5,8 +5,6 @@
 //! ```
 //! There is no other way to add a route, so none can be without its [`Need`].
 
-#![allow(dead_code)]
-
 use std::collections::BTreeMap;
 
 use axum::Router;
@@ -17,14 +15,17 @@ use axum::http::{StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
+use serde::Serialize;
 
-use super::answer::Refusal;
+use super::answer::{self, Refusal};
 use super::login::{Credentials, User};
+use super::site::Api;
 use super::vhosts;
 use crate::shard::start::Common;
 
 /// Who may use a route. Administrators may use all of them. The refusals are RabbitMQ's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Need {
     /// Nobody has to log in.
     Nothing,
@@ -37,13 +38,11 @@ pub enum Need {
     /// Policymakers that may enter the vhost of the path, if it names one.
     Policymaker,
     Monitoring,
-    /// The user of the path.
-    Oneself,
     Administrator,
 }
 
 /// What a route is called.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Route {
     pub method: &'static str,
     pub path: &'static str,
@@ -52,20 +51,20 @@ pub struct Route {
 
 /// Routes that are being put together.
 pub struct Routes {
-    router: Router<Common>,
-    common: Common,
+    router: Router<Api>,
+    api: Api,
     listed: Vec<Route>,
 }
 
 impl Routes {
-    pub fn new(common: Common) -> Routes {
-        Routes { router: Router::new(), common, listed: Vec::new() }
+    pub fn new(api: Api) -> Routes {
+        Routes { router: Router::new(), api, listed: Vec::new() }
     }
 
     /// HEAD comes with it.
     pub fn get<H, T>(self, path: &'static str, need: Need, handler: H) -> Routes
     where
-        H: Handler<T, Common>,
+        H: Handler<T, Api>,
         T: 'static,
     {
         self.add(MethodFilter::GET, Route { method: "GET", path, need }, handler)
@@ -73,7 +72,7 @@ impl Routes {
 
     pub fn put<H, T>(self, path: &'static str, need: Need, handler: H) -> Routes
     where
-        H: Handler<T, Common>,
+        H: Handler<T, Api>,
         T: 'static,
     {
         self.add(MethodFilter::PUT, Route { method: "PUT", path, need }, handler)
@@ -81,7 +80,7 @@ impl Routes {
 
     pub fn post<H, T>(self, path: &'static str, need: Need, handler: H) -> Routes
     where
-        H: Handler<T, Common>,
+        H: Handler<T, Api>,
         T: 'static,
     {
         self.add(MethodFilter::POST, Route { method: "POST", path, need }, handler)
@@ -89,7 +88,7 @@ impl Routes {
 
     pub fn delete<H, T>(self, path: &'static str, need: Need, handler: H) -> Routes
     where
-        H: Handler<T, Common>,
+        H: Handler<T, Api>,
         T: 'static,
     {
         self.add(MethodFilter::DELETE, Route { method: "DELETE", path, need }, handler)
@@ -97,32 +96,36 @@ impl Routes {
 
     fn add<H, T>(mut self, filter: MethodFilter, route: Route, handler: H) -> Routes
     where
-        H: Handler<T, Common>,
+        H: Handler<T, Api>,
         T: 'static,
     {
-        let guard = middleware::from_fn_with_state((self.common.clone(), route.need), guard);
+        let guard = middleware::from_fn_with_state((self.api.common.clone(), route.need), guard);
         self.router = self.router.route(route.path, on(filter, handler).route_layer(guard));
         self.listed.push(route);
         self
     }
 
-    pub fn listed(&self) -> &[Route] {
-        &self.listed
+    /// The routes are one themselves; and every path answers OPTIONS, to anybody, with its methods.
+    pub fn finish(self) -> Router {
+        let own = Route { method: "GET", path: "/api/haremq/routes", need: Need::Administrator };
+        let listed = [self.listed.as_slice(), &[own]].concat();
+        let mut this = self.get(own.path, own.need, async move || answer::body(&listed));
+        this.answer_options();
+        let router = this.router.with_state(this.api);
+        // A layer of the routes themselves would come too late to change the path.
+        Router::new().fallback_service(router).layer(middleware::map_request(fold))
     }
 
-    /// Every path answers OPTIONS, to anybody, with its methods.
-    pub fn finish(mut self) -> Router {
+    fn answer_options(&mut self) {
         let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         self.listed.iter().for_each(|route| paths.entry(route.path).or_default().push(route.method));
         for (path, methods) in paths {
             let head = methods.contains(&"GET").then_some("HEAD");
             let allow = head.into_iter().chain(methods).chain(["OPTIONS"]).collect::<Vec<_>>().join(", ");
             let answer = async move || (StatusCode::OK, [(header::ALLOW, allow)]);
-            self.router = self.router.route(path, on(MethodFilter::OPTIONS, answer));
+            let router = std::mem::take(&mut self.router);
+            self.router = router.route(path, on(MethodFilter::OPTIONS, answer));
         }
-        let router = self.router.with_state(self.common);
-        // A layer of the routes themselves would come too late to change the path.
-        Router::new().fallback_service(router).layer(middleware::map_request(fold))
     }
 }
 
@@ -155,7 +158,7 @@ async fn admit(
     let user = credentials.log_in(common).await?;
     let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let vhost = param("vhost");
-    let refused = need.check(&user, vhost, param("user"));
+    let refused = need.check(&user, vhost);
     // That there is no such vhost, anybody may know.
     match (refused, vhost) {
         (Err(_), Some(vhost)) if need.is_of_vhost() && vhosts::check(common, vhost).await.is_err() => {
@@ -166,7 +169,7 @@ async fn admit(
 }
 
 impl Need {
-    fn check(self, user: &User, vhost: Option<&str>, name: Option<&str>) -> Result<(), &'static str> {
+    fn check(self, user: &User, vhost: Option<&str>) -> Result<(), &'static str> {
         let tags = &user.user.tags;
         let may_enter = || vhost.is_none_or(|vhost| user.access.may_enter(&user.user.name, vhost.as_bytes()));
         let is_administrator = tags.is_administrator();
@@ -176,9 +179,6 @@ impl Need {
             Need::EnterVhost => (is_administrator || may_enter(), VHOST),
             Need::Policymaker => (is_administrator || (tags.may_make_policies() && may_enter()), OBJECT),
             Need::Monitoring => (tags.may_monitor(), "Not monitor user"),
-            Need::Oneself => {
-                (is_administrator || name.is_some_and(|name| *name.as_bytes() == *user.user.name), OBJECT)
-            }
             Need::Administrator => (is_administrator, "Not administrator user"),
         };
         if may { Ok(()) } else { Err(refusal) }

@@ -88,13 +88,13 @@ fn user(access: &Access, name: &[u8], body: &[u8], hashing: Algorithm) -> Result
     Ok(user)
 }
 
-fn salt() -> Result<Salt, Refusal> {
+pub fn salt() -> Result<Salt, Refusal> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|_| Refusal::Unavailable)?;
     Ok(Salt(salt))
 }
 
-fn shown(user: &access::User) -> Value {
+pub fn shown(user: &access::User) -> Value {
     let limits =
         [("max-connections", user.limits.max_connections), ("max-channels", user.limits.max_channels)];
     let limits = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), json!(limit?))));

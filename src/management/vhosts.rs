@@ -10,6 +10,7 @@ use super::login::User;
 use super::users::named;
 use crate::access::{self, Access, Change, Permission};
 use crate::ids::Name;
+use crate::machine;
 use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
 
@@ -105,14 +106,15 @@ pub async fn delete(State(common): State<Common>, Path(name): Path<String>) -> A
     }
 }
 
-async fn all(common: &Common) -> Result<Vec<Value>, Refusal> {
+pub async fn all(common: &Common) -> Result<Vec<Value>, Refusal> {
     let Some(Done::Vhosts(vhosts)) = common.ask(Order::Vhosts).await else {
         return Err(Refusal::Unavailable);
     };
-    Ok(vhosts.iter().map(|(name, about)| shown(name, about)).collect())
+    let node = common.config.node_name(&machine::host_name());
+    Ok(vhosts.iter().map(|(name, about)| shown(name, about, &node)).collect())
 }
 
-fn shown(name: &[u8], about: &[u8]) -> Value {
+fn shown(name: &[u8], about: &[u8], node: &str) -> Value {
     let mut about: About = serde_json::from_slice(about).unwrap_or_default();
     if name == b"/" && about == About::default() {
         about.description = "Default virtual host".to_owned();
@@ -127,7 +129,7 @@ fn shown(name: &[u8], about: &[u8]) -> Value {
         "tracing": about.tracing,
         "protected_from_deletion": false,
         "metadata": {"description": about.description, "tags": tags, "default_queue_type": queue_type},
-        "cluster_state": {"haremq@localhost": "running"},
+        "cluster_state": {node: "running"},
     })
 }
 

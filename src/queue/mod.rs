@@ -36,6 +36,7 @@ use crate::parameters::Applied;
 use crate::queue_args::{Durability, QueueArgs};
 use crate::settlement::Settlement;
 use crate::slots::Slots;
+use crate::stats::Traffic;
 use crate::text;
 use crate::wheel::TimerId;
 use consumer::Place;
@@ -76,6 +77,7 @@ pub struct Queue {
     /// How many consumers there ever were.
     joined: u64,
     next_sequence: u64,
+    pub traffic: Traffic,
 }
 
 /// Who got a message from the queue, and, where it waits for an ack, under which number.
@@ -129,6 +131,7 @@ impl Queue {
             has_priorities: false,
             joined: 0,
             next_sequence: 0,
+            traffic: Traffic::default(),
         }
     }
 
@@ -162,8 +165,10 @@ impl Queue {
         (consumer.no_ack && consumer.credit == NO_LIMIT).then_some(consumer)
     }
 
-    /// The sole taker has taken a run of messages: without room it leaves the line.
-    pub fn run_ended(&mut self) {
+    /// The sole taker has taken a run of so many messages: without room it leaves the line.
+    pub fn run_ended(&mut self, count: u64) {
+        self.traffic.publish += count;
+        self.traffic.deliver_no_ack += count;
         if let Some(&at) = self.available.front()
             && let Some(consumer) = self.consumers.get_mut(at)
             && !consumer.has_room()
@@ -225,6 +230,7 @@ impl Queue {
         let bytes = pages.read(self.ready.first()?.message).window_bytes();
         let direct = self.take_consumer(bytes)?;
         let (entry, expires_at) = self.pop_ready(pages, timers).expect("there was a first");
+        self.traffic.redeliver += u64::from(entry.is_redelivered());
         let unacked = (!direct.no_ack).then(|| self.hold(entry, expires_at, Some(direct.consumer), timers));
         Some((entry, Delivery { to: direct.to, unacked }))
     }
@@ -238,7 +244,12 @@ impl Queue {
     /// basic.get: the first ready message, with its number if it waits for an ack.
     pub fn take(&mut self, no_ack: bool, pages: &Pages, timers: &mut Timers) -> Option<(Entry, Option<u32>)> {
         self.used(timers);
-        let (entry, expires_at) = self.pop_ready(pages, timers)?;
+        let Some((entry, expires_at)) = self.pop_ready(pages, timers) else {
+            self.traffic.get_empty += 1;
+            return None;
+        };
+        *(if no_ack { &mut self.traffic.get_no_ack } else { &mut self.traffic.get }) += 1;
+        self.traffic.redeliver += u64::from(entry.is_redelivered());
         let unacked = (!no_ack).then(|| self.hold(entry, expires_at, None, timers));
         Some((entry, unacked))
     }
@@ -258,7 +269,10 @@ impl Queue {
         }
         let Unacked { mut entry, expires_at, .. } = self.untrack(unacked, timers)?;
         match settlement {
-            Settlement::Ack => return Some(Settled::Gone(entry)),
+            Settlement::Ack => {
+                self.traffic.ack += 1;
+                return Some(Settled::Gone(entry));
+            }
             Settlement::Reject => return Some(Settled::Dead(Dead::of(&entry, Reason::Rejected))),
             Settlement::Undelivered => {}
             Settlement::Requeue => entry.returns = entry.returns.saturating_add(1),

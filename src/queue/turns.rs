@@ -58,6 +58,16 @@ impl Queue {
         self.consumers.len()
     }
 
+    /// Consumers that wait for the single active one to go.
+    pub fn waiting(&self) -> impl Iterator<Item = ConsumerAt> {
+        self.consumers.iter().filter(|(_, consumer)| consumer.waits).map(|(_, consumer)| consumer.at)
+    }
+
+    /// The share of its consumers that have room for a message; 0 if there are none.
+    pub fn capacity(&self) -> f64 {
+        self.available.len() as f64 / self.consumers.len().max(1) as f64
+    }
+
     #[inline]
     pub(super) fn take_consumer(&mut self, bytes: u32) -> Option<Direct> {
         let at = self.available.pop_front()?;
@@ -69,6 +79,9 @@ impl Queue {
         }
         let id = ConsumerId { slot: at, generation: consumer.generation };
         let direct = Direct { to: consumer.at, no_ack: consumer.no_ack, consumer: id };
+        let counted =
+            if direct.no_ack { &mut self.traffic.deliver_no_ack } else { &mut self.traffic.deliver };
+        *counted += 1;
         if consumer.has_room() {
             self.line_up(at);
         } else {

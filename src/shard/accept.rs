@@ -32,6 +32,7 @@ impl Rooms {
             return Some(Due::NOW);
         }
         self.outward.counters.queued += 1;
+        queue.traffic.publish += 1;
         if queue.lacks_credit() {
             self.outward.ask_for_credit(queue);
         }
@@ -157,7 +158,7 @@ impl Rooms {
             return 0;
         }
         consumer.window -= i64::from(bytes);
-        queue.run_ended();
+        queue.run_ended(count);
         outward.counters.queued += count;
         outward.counters.delivered += count;
         outward.unflushed += bytes as usize;
@@ -181,7 +182,16 @@ impl Rooms {
         let queue = self.queues.get(slot);
         let from = queue.and_then(|queue| queue.journaled);
         match queue.and_then(Queue::graveyard) {
-            Some(to) => self.letters.push_back(Letter { dead, to: to.clone(), from }),
+            Some(to) => {
+                self.letters.push_back(Letter { dead, to: to.clone(), from });
+                let counters = &mut self.outward.counters;
+                *match dead.reason {
+                    Reason::Rejected => &mut counters.dead_lettered_rejected,
+                    Reason::Expired => &mut counters.dead_lettered_expired,
+                    Reason::MaxLength => &mut counters.dead_lettered_maxlen,
+                    Reason::DeliveryLimit => &mut counters.dead_lettered_delivery_limit,
+                } += 1;
+            }
             None => self.let_go(from, &dead.entry),
         }
     }

@@ -132,6 +132,7 @@ impl Shard {
     /// No router leads to the queue any more.
     pub(super) fn queue_gone(&mut self, id: QueueId) {
         let removed = self.rooms.queues.remove(id.slot);
+        self.rooms.outward.counters.queues_deleted += 1;
         debug_assert!(removed.as_ref().is_some_and(|it| it.id == id && it.dying), "a queue dies once");
         self.rooms.doomed.extend(removed.map(Queue::remains));
         let (gone, kept) = std::mem::take(&mut self.rooms.waiters).into_iter().partition(|(of, _)| *of == id);

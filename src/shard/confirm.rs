@@ -256,8 +256,10 @@ impl Shard {
             let open = channel.state == ChannelState::Open;
             while let Some(channel) = connection.channel(number)
                 && let Some(confirms) = &mut channel.confirms
+                && let before = confirms.said()
                 && let Some(confirms::Due { last: delivery_tag, multiple, refused }) = confirms.due()
             {
+                channel.traffic.confirm += if refused { 0 } else { delivery_tag - before };
                 if open {
                     connection.reply(
                         number,

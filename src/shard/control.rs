@@ -103,6 +103,7 @@ impl Shard {
 
     fn create_queue(&mut self, spec: &Arc<QueueSpec>) {
         let (vhost, name, id) = (spec.vhost.clone(), spec.name.clone(), self.make_queue(spec));
+        self.rooms.outward.counters.queues_created += 1;
         self.send(ShardId::CONTROL, Command::QueueCreated(Box::new(QueueAt { vhost, name, id })));
     }
 

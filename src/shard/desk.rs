@@ -5,14 +5,17 @@
 //! ```
 
 use super::Shard;
+pub use super::declaration::Declaration;
+use super::report::{Look, Report, Sought};
 use crate::access::{self, Access};
+use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::ids::{ChannelNumber, ConnectionId, Name, Requester, ShardId};
 use crate::limits::LISTED_MAX;
 use crate::parameters::{self, Parameters};
 pub use crate::topology::{End, ListedBinding, Wanted};
 use crate::topology::{Outcome, Piece, Place, Topology};
 
-/// What is asked of the control shard.
+/// What is asked: of a shard what lives there, all else of the control shard.
 #[derive(Debug)]
 pub enum Order {
     Vhosts,
@@ -23,6 +26,26 @@ pub enum Order {
     },
     DeleteVhost {
         vhost: Name,
+    },
+    /// What lives on the shard, from where the last piece ended.
+    Look {
+        look: Look,
+        from: u64,
+    },
+    /// A queue by its name: any shard knows where it is.
+    Seek {
+        vhost: Name,
+        name: Name,
+    },
+    /// Ends a connection, if it is still there.
+    CloseConnection {
+        connection: ConnectionId,
+        reason: String,
+    },
+    /// Declares something in a vhost, whoever may do that.
+    Declare {
+        vhost: Name,
+        declaration: Declaration,
     },
     /// Users and permissions as they are.
     Access,
@@ -51,6 +74,15 @@ pub enum Done {
     /// Somebody deletes it right now.
     VhostEnds,
     NotFound,
+    /// The error is the text of a refusal.
+    Declared(Result<(), String>),
+    Looked {
+        report: Report,
+        /// Where the next piece begins.
+        next: Option<u64>,
+    },
+    Sought(Sought),
+    Closed,
     Access(Access),
     Bindings(Piece),
     Parameters(Parameters),
@@ -63,6 +95,8 @@ pub enum Done {
 pub(super) struct Desk {
     /// Orders that wait for an outcome: by ticket, and whether what they are about was there.
     waiting: Vec<(u32, bool)>,
+    /// Declarations that do.
+    declaring: Vec<u32>,
     /// Orders that every shard is told of: by ticket, and how many have not said that they know.
     told: Vec<(u32, u16)>,
     done: Vec<(u32, Done)>,
@@ -86,10 +120,31 @@ impl Shard {
     /// Somebody asks; `take_done` has the answer, now or later. No two that wait have the same ticket.
     pub fn order(&mut self, ticket: u32, order: Order, now: u64) {
         self.begin(now);
+        match order {
+            Order::Look { look, from } => {
+                let (report, next) = self.look(look, from);
+                self.desk.done.push((ticket, Done::Looked { report, next }));
+            }
+            Order::Seek { vhost, name } => {
+                self.desk.done.push((ticket, Done::Sought(self.seek(&vhost, &name))));
+            }
+            Order::CloseConnection { connection, reason } => {
+                let done = if self.close_for(connection, reason) { Done::Closed } else { Done::NotFound };
+                self.desk.done.push((ticket, done));
+            }
+            order => self.order_control(ticket, order),
+        }
+        self.end_batch();
+    }
+
+    fn order_control(&mut self, ticket: u32, order: Order) {
         let to = Requester::of_desk(ticket);
         let Some(vhosts) = self.vhosts.as_deref_mut() else { return };
         let mut effects = Vec::new();
         match order {
+            Order::Look { .. } | Order::Seek { .. } | Order::CloseConnection { .. } => {
+                unreachable!("every shard does it")
+            }
             Order::Vhosts => {
                 let open = vhosts.all().iter().filter(|(_, topology)| topology.is_open());
                 let all = open.map(|(name, topology)| (name.clone(), topology.about().clone()));
@@ -100,6 +155,16 @@ impl Shard {
                 self.desk.waiting.push((ticket, existed));
                 vhosts.declare(&vhost, about, to, &mut effects);
             }
+            Order::Declare { vhost, declaration } => match vhosts.get_mut(&vhost) {
+                Some(topology) if declaration.is_done(topology) => {
+                    self.desk.done.push((ticket, Done::Declared(Ok(()))));
+                }
+                Some(topology) => {
+                    self.desk.declaring.push(ticket);
+                    topology.request(declaration.request(to), &mut effects);
+                }
+                None => self.desk.done.push((ticket, Done::NotFound)),
+            },
             Order::Access => self.desk.done.push((ticket, Done::Access(vhosts.access().clone()))),
             Order::ChangeAccess(changes) => {
                 self.desk.told.push((ticket, self.rooms.outward.mesh.shards()));
@@ -124,7 +189,17 @@ impl Shard {
             }
         }
         self.record_and_carry_out(effects);
-        self.end_batch();
+    }
+
+    /// False if there is no such connection any more.
+    fn close_for(&mut self, id: ConnectionId, reason: String) -> bool {
+        let here = self.rooms.outward.connection(id);
+        let is_open = here.is_some_and(|connection| connection.is_open());
+        if is_open {
+            let error = ConnectionError::new(ReplyCode::ConnectionForced, reason, (0, 0));
+            self.fail(id.slot, ChannelNumber(0), error.into());
+        }
+        is_open
     }
 
     /// Answers, with the tickets of their orders.
@@ -150,6 +225,17 @@ impl Shard {
 
     pub(super) fn order_done(&mut self, to: Requester, outcome: Outcome) {
         let ticket = to.connection.generation;
+        if let Some(at) = self.desk.declaring.iter().position(|declaring| *declaring == ticket) {
+            self.desk.declaring.swap_remove(at);
+            let declared = match outcome {
+                // A name that the server gave is taken if the queue is there.
+                Outcome::Ok | Outcome::QueueDeclared { .. } | Outcome::NameTaken => Ok(()),
+                Outcome::Several { .. } => unreachable!("it was one"),
+                Outcome::SoftError(error) => Err(error.text),
+            };
+            self.desk.done.push((ticket, Done::Declared(declared)));
+            return;
+        }
         let Some(at) = self.desk.waiting.iter().position(|(waiting, _)| *waiting == ticket) else { return };
         let (_, existed) = self.desk.waiting.swap_remove(at);
         let done = if outcome == Outcome::Ok { Done::Vhost { existed } } else { Done::VhostEnds };

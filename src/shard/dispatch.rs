@@ -66,6 +66,7 @@ impl Shard {
         if let Some(channel) = connection.channel(number) {
             channel.place = place.flatten();
         }
+        self.rooms.outward.counters.channels_opened += 1;
         self.rooms.outward.touch(slot);
         Ok(())
     }
@@ -117,7 +118,10 @@ impl Shard {
             Method::TxSelect {} => self.tx_select(slot, number),
             Method::TxCommit {} => self.tx_commit(slot, number),
             Method::TxRollback {} => self.tx_rollback(slot, number),
-            Method::QueueDeclare { .. } => self.queue_declare(slot, number, method),
+            Method::QueueDeclare { .. } => {
+                self.rooms.outward.counters.queues_declared += 1;
+                self.queue_declare(slot, number, method)
+            }
             Method::QueueBind { nowait, .. } => {
                 self.bind_or_unbind(slot, number, method, Pending::QueueBind { nowait })
             }

@@ -17,6 +17,7 @@ mod command;
 mod confirm;
 mod control;
 mod deadlines;
+mod declaration;
 pub mod desk;
 mod dispatch;
 mod due;
@@ -34,6 +35,7 @@ mod publish;
 mod receive;
 mod recover;
 mod reply_to;
+pub mod report;
 mod requests;
 pub mod restart;
 mod restore;
@@ -346,6 +348,8 @@ impl Shard {
         let id = self.id;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         connection.outbox.sent(bytes);
+        connection.octets.sent += bytes as u64;
+        connection.octets.sends += 1;
         connection.heartbeat.sent(now);
         if !connection.outbox.is_empty() {
             return;

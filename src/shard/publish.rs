@@ -19,6 +19,7 @@ use crate::ids::{ChannelNumber, Origin, QueueId, ShardId};
 use crate::journal::Due;
 use crate::mesh::parcel::Record;
 use crate::message::Message;
+use crate::stats::Counters;
 
 impl Shard {
     /// Routes one publish. `buffer` is the message's own buffer if it has one; `confirms` says that the
@@ -60,15 +61,22 @@ impl Shard {
         }
         let (route, method) = (last.message.route, &bytes[..taken - last.message.content.len()]);
         let mut at = taken;
+        // Counted apart, as the rooms are lent out meanwhile.
+        let mut sizes = Counters::default();
         let count = self.rooms.accept_run(queue, route, || {
             let (message, end) = repeated(&bytes[at..], method, route, limits)?;
             if message.property_flags() & (LOOKED_AT | HEADERS_FLAG) != 0 {
                 return None;
             }
             at += end;
+            sizes.published_of(message.body_bytes());
             Some(message)
         });
-        self.rooms.outward.counters.published += count;
+        self.rooms.outward.counters.add_published(&sizes);
+        if let Some(channel) = self.channel(slot, last.channel) {
+            channel.traffic.publish += count;
+        }
+        self.memos[slot as usize].passed += count;
         at - taken
     }
 
@@ -102,7 +110,9 @@ impl Shard {
         list: ListIndex,
     ) {
         let targets = self.routers.at(self.memos[slot as usize].router).targets(list);
-        self.rooms.outward.counters.published += 1;
+        let counters = &mut self.rooms.outward.counters;
+        counters.published_of(publish.message.body_bytes());
+        counters.published_confirm += u64::from(confirms);
         let mut spread = Spread::default();
         match targets {
             [] => self.unroutable(slot, publish),
@@ -167,10 +177,11 @@ impl Shard {
     /// The queues of a message, mostly those of the publish before; and whether it has a BCC header.
     #[inline]
     pub(super) fn resolve(&mut self, slot: u32, message: &Message<'_>) -> Result<(ListIndex, bool), Failure> {
-        let memo = &self.memos[slot as usize];
+        let memo = &mut self.memos[slot as usize];
         if message.property_flags() & HEADERS_FLAG == 0
             && let Some(list) = memo.find(message.route, self.routers.at(memo.router))
         {
+            memo.passed += 1;
             return Ok((list, false));
         }
         if memo.is_restricted() {
@@ -181,6 +192,7 @@ impl Shard {
         let Resolved { list, stamp, has_bcc } =
             router.resolve(message).map_err(|error| route_error(router, error, message.exchange()))?;
         if let Some(stamp) = stamp {
+            memo.tell(router);
             memo.keep(message.route, stamp, list);
         }
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
@@ -197,9 +209,9 @@ impl Shard {
         assembled: Option<Assembled>,
     ) -> Result<(), Failure> {
         let Some(Assembled { record, mandatory }) = assembled else { return Ok(()) };
-        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
-        let confirms = connection.channel(channel).is_some_and(|channel| channel.confirms.is_some());
-        let transactional = connection.channel(channel).is_some_and(|channel| channel.transaction.is_some());
+        let Some(open) = self.channel(slot, channel) else { return Ok(()) };
+        open.traffic.publish += 1;
+        let (confirms, transactional) = (open.confirms.is_some(), open.transaction.is_some());
         let publish = Publish { channel, message: Message::from_record(&record), mandatory };
         if transactional {
             return self.hold_publish(slot, &publish, Some(&record));
@@ -214,10 +226,18 @@ impl Shard {
         if !self.reply_directly(&publish.message) {
             self.rooms.outward.counters.unroutable += 1;
         }
+        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
+        if let Some(channel) = connection.channel(publish.channel) {
+            let traffic = &mut channel.traffic;
+            *(if publish.mandatory {
+                &mut traffic.return_unroutable
+            } else {
+                &mut traffic.drop_unroutable
+            }) += 1;
+        }
         if !publish.mandatory {
             return;
         }
-        let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         let message = &publish.message;
         let returned = Method::BasicReturn {
             reply_code: ReplyCode::NoRoute.code(),

@@ -65,6 +65,10 @@ impl Shard {
                 Step::NeedMore => break,
             }
         }
+        if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
+            connection.octets.received += consumed as u64;
+            connection.octets.receives += 1;
+        }
         self.end_batch();
         Received { consumed, rest }
     }
@@ -91,6 +95,7 @@ impl Shard {
                         if let Some(channel) = connection.channel(publish.channel)
                             && channel.takes_publish()
                         {
+                            channel.traffic.publish += 1;
                             let confirms = channel.confirms.is_some();
                             if let Err(failure) = self.publish(slot, &publish, None, confirms) {
                                 self.fail(slot, publish.channel, failure);
@@ -345,6 +350,7 @@ impl Shard {
                 connection.session = Some(Box::new(session));
                 connection.phase = Phase::Open;
                 self.unauthenticated -= 1;
+                self.rooms.outward.counters.logins += u64::from(!connection.internal);
                 self.note(slot, What::Entered);
                 let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
                 let next = connection.heartbeat.next(now);
@@ -371,6 +377,7 @@ impl Shard {
             let text = handshake.refused_login().map_or(text, ToString::to_string);
             self.note_failure(slot, ChannelNumber(0), text);
         }
+        self.rooms.outward.counters.logins_refused += 1;
         let close_at = self.now + REFUSAL_DELAY_NS;
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
             connection.phase = Phase::Refused { close_at };

@@ -9,7 +9,7 @@ use crate::amqp::method::Method;
 use crate::amqp::reply::{ChannelError, ConnectionError, ReplyCode};
 use crate::amqp::wire::ShortStr;
 use crate::connection::channel::Pending;
-use crate::connection::deliver::ConsumerEnd;
+use crate::connection::deliver::{Asked, ConsumerEnd};
 use crate::connection::{Connection, Failure};
 use crate::exchange::{ExchangeKind, QueueRoute, text};
 use crate::ids::{ChannelNumber, ConsumerId, QueueId, Tx};
@@ -42,13 +42,18 @@ impl Shard {
         // The tags are lent out while the queues hear of each, as those are other rooms.
         let mut unacked = std::mem::take(&mut channel.unacked);
         let (rooms, requeued) = (&mut self.rooms, &mut self.requeued);
+        let mut acked = 0;
         let known = unacked.settle(tag, multiple, |entry| {
             *requeued += usize::from(settlement == Settlement::Requeue);
+            acked += u64::from(settlement == Settlement::Ack);
             if !entry.is_gone() {
                 rooms.settle(entry.queue, entry.unacked(), settlement, Tx::NONE);
             }
         });
-        self.with_channel(slot, number, |channel| channel.unacked = unacked);
+        self.with_channel(slot, number, |channel| {
+            channel.unacked = unacked;
+            channel.traffic.ack += acked;
+        });
         if limited {
             self.rooms.outward.list_lending(id, number);
         }
@@ -78,8 +83,17 @@ impl Shard {
         }
         let limited = channel.limit.is_some() && !no_ack;
         let terms = Terms { no_ack, exclusive, prefetch: channel.prefetch, limited, window, priority };
-        let handle =
-            connection.consumers.insert_with(|_, _| ConsumerEnd::new(number, tag, no_ack, id, window));
+        let asked = Asked {
+            queue: spec.name.clone(),
+            exclusive,
+            prefetch: channel.prefetch,
+            timeout_ms: spec.rules.consumer_timeout_ms.unwrap_or(0),
+            arguments: arguments.as_bytes().into(),
+        };
+        let handle = connection.consumers.insert_with(|_, _| {
+            let end = ConsumerEnd::new(number, tag, no_ack, id, window);
+            ConsumerEnd { asked, ..end }
+        });
         self.with_channel(slot, number, |channel| channel.consumers.push(handle));
         self.ask(
             slot,

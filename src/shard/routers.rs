@@ -13,6 +13,7 @@ use crate::ids::{ChannelNumber, Name, Requester, ShardId};
 use crate::limits::UNLINKS;
 use crate::parameters::Parameters;
 use crate::slots::Slots;
+use crate::stats::Traffic;
 use crate::text::lossy;
 use crate::topology::Outcome;
 
@@ -45,6 +46,8 @@ pub struct Routers {
     applying: Option<Arc<News>>,
     /// Routers that have not done with what was removed.
     sweeping: VecDeque<u32>,
+    /// Traffic of channels that are gone, by the slot of their router.
+    departed: Vec<Traffic>,
     /// Versions that are applied and control has not been told of, the last of each vhost's.
     applied: Vec<(Name, u64)>,
 }
@@ -60,6 +63,7 @@ impl Routers {
             told: VecDeque::new(),
             applying: None,
             sweeping: VecDeque::new(),
+            departed: Vec::new(),
             applied: Vec::new(),
         }
     }
@@ -95,6 +99,26 @@ impl Routers {
     #[inline]
     pub fn at_mut(&mut self, slot: u32) -> &mut Router {
         self.routers.get_mut(slot).expect("who asks for a router has a vhost")
+    }
+
+    /// A channel of a connection to that router is gone.
+    pub fn departed(&mut self, slot: u32, traffic: &Traffic) {
+        let slot = slot as usize;
+        if self.departed.len() <= slot {
+            self.departed.resize(slot + 1, Traffic::default());
+        }
+        self.departed[slot].add(traffic);
+    }
+
+    /// Each vhost, with the traffic of its channels that are gone.
+    pub fn all_departed(&self) -> impl Iterator<Item = (&Name, Traffic)> {
+        let departed = |slot: u32| self.departed.get(slot as usize).copied().unwrap_or_default();
+        self.slots.iter().map(move |(vhost, &slot)| (vhost, departed(slot)))
+    }
+
+    /// From a slot on.
+    pub fn from(&self, slot: u32) -> impl Iterator<Item = (u32, &Router)> {
+        self.routers.iter_from(slot)
     }
 
     pub fn of(&self, vhost: &[u8]) -> Option<&Router> {
@@ -205,6 +229,7 @@ impl Shard {
             let is_used = connections.iter().any(|(slot, _)| memos[slot as usize].router == gone);
             if !is_used {
                 self.routers.routers.remove(gone);
+                self.routers.departed.get_mut(gone as usize).map(std::mem::take);
                 self.routers.closing.retain(|&slot| slot != gone);
                 self.routers.sweeping.retain(|&slot| slot != gone);
             }

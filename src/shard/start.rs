@@ -63,6 +63,25 @@ impl Common {
         let shards = self.published.iter().zip(connections).enumerate();
         shards.map(|(index, (published, connections))| published.snapshot(index, connections)).collect()
     }
+
+    /// A counter by its name, over all shards.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.published.iter().map(|shard| shard.counter(name)).sum()
+    }
+
+    /// What came and went since the start, by RabbitMQ's names.
+    pub fn churn(&self) -> [(&'static str, u64); 7] {
+        let opened = self.counter("connections_opened");
+        [
+            ("connection_created", opened),
+            ("connection_closed", opened.saturating_sub(self.counter("connections"))),
+            ("channel_created", self.counter("channels_opened")),
+            ("channel_closed", self.counter("channels_closed")),
+            ("queue_declared", self.counter("queues_declared")),
+            ("queue_created", self.counter("queues_created")),
+            ("queue_deleted", self.counter("queues_deleted")),
+        ]
+    }
 }
 
 /// The end of the server, in phases that all shards reach together.

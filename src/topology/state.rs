@@ -125,6 +125,14 @@ impl Topology {
         self.check_versions();
     }
 
+    pub fn has_queue(&self, name: &[u8]) -> bool {
+        self.live(name).is_ok()
+    }
+
+    pub fn has_exchange(&self, name: &[u8]) -> bool {
+        self.exchanges.contains_key(name)
+    }
+
     /// Whether `work` has something to do.
     pub fn has_work(&self) -> bool {
         !self.unbinding.is_empty()

@@ -96,6 +96,7 @@ fn a_handshake_leads_to_a_session() {
     let session = Session {
         user: (*b"guest").into(),
         vhost: (*b"/").into(),
+        mechanism: "PLAIN".into(),
         frame_max: 8192,
         channel_max: 100,
         heartbeat_s: 30,

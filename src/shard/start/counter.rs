@@ -24,10 +24,18 @@ const ORDERS_MAX: usize = 1024;
 impl Common {
     /// Asks the control shard. None: the server stops, or is overrun with orders.
     pub async fn ask(&self, order: Order) -> Option<Done> {
+        self.ask_at(ShardId::CONTROL, order).await
+    }
+
+    /// Asks a shard.
+    pub async fn ask_at(&self, shard: ShardId, order: Order) -> Option<Done> {
         let (answer, done) = oneshot::channel();
-        let control = ShardId::CONTROL.index();
-        self.counters[control].orders.push((order, answer)).ok()?;
-        self.bells[control].ring();
+        self.counters[shard.index()].orders.push((order, answer)).ok()?;
+        self.bells[shard.index()].ring();
         done.await.ok()
+    }
+
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.counters.len() as u16).map(ShardId)
     }
 }

@@ -11,9 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Default)]
 pub struct Published {
     up: AtomicBool,
-    counters: [Count; Counters::NAMES.len()],
-    io: [Count; IoCounts::NAMES.len()],
+    counters: Counts<{ Counters::NAMES.len() }>,
+    io: Counts<{ IoCounts::NAMES.len() }>,
     pub turns: Turns,
+}
+
+struct Counts<const N: usize>([Count; N]);
+
+impl<const N: usize> Default for Counts<N> {
+    fn default() -> Self {
+        Counts(std::array::from_fn(|_| Count::default()))
+    }
 }
 
 impl Published {
@@ -26,8 +34,14 @@ impl Published {
     }
 
     pub fn publish(&self, counters: &Counters, io: &IoCounts) {
-        self.counters.iter().zip(counters.values()).for_each(|(count, value)| count.set(value));
-        self.io.iter().zip(io.values()).for_each(|(count, value)| count.set(value));
+        self.counters.0.iter().zip(counters.values()).for_each(|(count, value)| count.set(value));
+        self.io.0.iter().zip(io.values()).for_each(|(count, value)| count.set(value));
+    }
+
+    /// By its name among those of [`Counters`].
+    pub fn counter(&self, name: &str) -> u64 {
+        let at = Counters::NAMES.iter().position(|known| *known == name);
+        at.map_or(0, |at| self.counters.0[at].value())
     }
 
     /// `connections`: those handed to the shard and not yet gone.
@@ -40,9 +54,28 @@ impl Published {
             up: self.is_up(),
             connections,
             turns: self.turns.summary(),
-            io: named(&IoCounts::NAMES, &self.io),
-            counters: named(&Counters::NAMES, &self.counters),
+            io: named(&IoCounts::NAMES, &self.io.0),
+            counters: named(&Counters::NAMES, &self.counters.0),
         }
+    }
+}
+
+impl Snapshot {
+    /// All that can be drawn over time: shape and order are the same for each shard.
+    pub fn numbers(&self) -> Vec<(String, f64)> {
+        let turns = &self.turns;
+        let own = [
+            ("up", f64::from(u8::from(self.up))),
+            ("turns", turns.count as f64),
+            ("turns_gated", turns.gated as f64),
+            ("turn_p50_us", turns.p50_us),
+            ("turn_p99_us", turns.p99_us),
+            ("turn_p99_9_us", turns.p99_9_us),
+            ("turn_max_us", turns.max_us),
+        ];
+        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let counted = self.io.iter().chain(&self.counters);
+        own.chain(counted.map(|(name, value)| ((*name).to_owned(), *value as f64))).collect()
     }
 }
 

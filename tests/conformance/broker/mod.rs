@@ -8,6 +8,7 @@ mod direct;
 mod governed;
 mod hostile;
 mod limits;
+mod listings;
 mod log;
 mod policies;
 mod process;

@@ -1,0 +1,96 @@
+//! `/api/exchanges`: what there is; how it is declared and published to is in `direct`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, Refusal};
+use super::list::{Asked, Row};
+use super::login::User;
+use super::site::Api;
+use super::watch::{self, Rates, number_with_rate};
+use super::{table, vhosts};
+use crate::amqp::Table;
+use crate::exchange::{ExchangeSpec, Passed};
+use crate::text::lossy;
+
+/// An exchange in a list.
+struct Shown {
+    spec: Arc<ExchangeSpec>,
+    passed: Passed,
+    rates: Arc<Rates>,
+}
+
+/// Of all vhosts that the user may see.
+pub async fn list(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
+    let mut shown = all(&api).await?;
+    shown.retain(|exchange| user.may_see(&exchange.spec.vhost));
+    asked.list(shown)
+}
+
+pub async fn of_vhost(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    vhosts::check(&api.common, &vhost).await?;
+    let mut shown = all(&api).await?;
+    shown.retain(|exchange| *exchange.spec.vhost == *vhost.as_bytes());
+    asked.list(shown)
+}
+
+pub async fn one(
+    State(api): State<Api>,
+    Path((vhost, name)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    vhosts::check(&api.common, &vhost).await?;
+    let name = if name == "amq.default" { "" } else { &name };
+    let mut all = all(&api).await?.into_iter();
+    let is_meant = |spec: &ExchangeSpec| *spec.vhost == *vhost.as_bytes() && *spec.name == *name.as_bytes();
+    let shown = all.find(|exchange| is_meant(&exchange.spec)).ok_or(Refusal::NotFound)?;
+    let mut shown = shown.render();
+    if let Value::Object(shown) = &mut shown {
+        // RabbitMQ has these for rates_mode detailed.
+        shown.insert("incoming".to_owned(), json!([]));
+        shown.insert("outgoing".to_owned(), json!([]));
+    }
+    asked.one(shown)
+}
+
+async fn all(api: &Api) -> Result<Vec<Shown>, Refusal> {
+    let (rates, exchanges) = (api.watch.rates(), watch::exchanges(&api.common).await?);
+    let shown = |(spec, passed)| Shown { spec, passed, rates: rates.clone() };
+    Ok(exchanges.into_iter().map(shown).collect())
+}
+
+impl Row for Shown {
+    fn vhost(&self) -> Cow<'_, str> {
+        lossy(&self.spec.vhost)
+    }
+
+    fn name(&self) -> Cow<'_, str> {
+        lossy(&self.spec.name)
+    }
+
+    fn render(&self) -> Value {
+        let Shown { spec, passed, rates } = self;
+        let (published, routed) = rates.exchange(&spec.vhost, &spec.name);
+        let mut stats = Map::new();
+        number_with_rate(&mut stats, "publish_in", passed.published, published);
+        number_with_rate(&mut stats, "publish_out", passed.routed, routed);
+        json!({
+            "name": self.name(),
+            "vhost": self.vhost(),
+            "type": spec.kind.name(),
+            "durable": spec.durable,
+            "auto_delete": spec.auto_delete,
+            "internal": spec.internal,
+            "arguments": table::shown(Table::from_checked(&spec.arguments)),
+            "user_who_performed_action": "rmq-internal",
+            "message_stats": stats,
+        })
+    }
+}

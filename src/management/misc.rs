@@ -1,0 +1,139 @@
+//! Small answers that tools ask for: what is on, who tried to log in, and polite words about what one server has none of.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{self, Answer, Refusal};
+use super::login::User;
+use super::site::Api;
+use super::users;
+use crate::access::{Algorithm, Change, PasswordHash};
+use crate::ids::Name;
+use crate::shard::start::Common;
+
+/// What there is none of here: plugins' extensions, shovels, federation links, streams.
+pub async fn nothing() -> Answer {
+    answer::body(json!([]))
+}
+
+/// Asked for without a login, by the page that would begin one.
+pub async fn auth() -> Answer {
+    answer::body(json!({"oauth_enabled": false, "oauth_disable_basic_auth": false}))
+}
+
+pub async fn version(State(api): State<Api>) -> Answer {
+    answer::body(json!({
+        "rabbitmq_version": api.site.product_version,
+        "product_name": "HareMQ",
+        "product_version": env!("CARGO_PKG_VERSION"),
+    }))
+}
+
+/// RabbitMQ's flags of the features that we have.
+const FEATURE_FLAGS: &[(&str, &str)] = &[
+    ("classic_mirrored_queue_version", "Support setting version for classic mirrored queues"),
+    ("drop_unroutable_metric", "Count unroutable publishes to be dropped in stats"),
+    ("empty_basic_get_metric", "Count AMQP `basic.get` on empty queues in stats"),
+    (
+        "implicit_default_bindings",
+        "Default bindings are now implicit, instead of being stored in the database",
+    ),
+    ("maintenance_mode_status", "Maintenance mode status"),
+    ("quorum_queue", "Support queues of type `quorum`"),
+    ("stream_queue", "Support queues of type `stream`"),
+    ("user_limits", "Configure connection and channel limits for a user"),
+    ("virtual_host_metadata", "Virtual host metadata (description, tags, etc)"),
+];
+
+pub async fn feature_flags() -> Answer {
+    let shown = |(name, desc): &(&str, &str)| {
+        json!({
+            "name": name,
+            "desc": desc,
+            "doc_url": "",
+            "state": "enabled",
+            "stability": "stable",
+            "provided_by": "rabbit",
+        })
+    };
+    answer::body(FEATURE_FLAGS.iter().map(shown).collect::<Vec<_>>())
+}
+
+/// All that we have are enabled.
+pub async fn enable_feature_flag(Path(name): Path<String>) -> Answer {
+    if FEATURE_FLAGS.iter().any(|(known, _)| *known == name) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Err(Refusal::BadRequest("unsupported".to_owned()))
+}
+
+/// What RabbitMQ calls deprecated and we do have.
+pub async fn deprecated_features() -> Answer {
+    let shown = |(name, desc): (&str, &str)| {
+        json!({
+            "name": name,
+            "desc": desc,
+            "deprecation_phase": "permitted_by_default",
+            "state": "permitted",
+            "doc_url": "",
+            "provided_by": "rabbit",
+        })
+    };
+    answer::body([shown(("global_qos", "")), shown(("transient_nonexcl_queues", ""))])
+}
+
+/// Of those, none is watched.
+pub async fn deprecated_features_used() -> Answer {
+    answer::body(json!([]))
+}
+
+/// There is one server: all is balanced.
+pub async fn rebalance() -> Answer {
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Forgets the samples that rates are made of.
+pub async fn reset(State(api): State<Api>) -> Answer {
+    api.watch.reset();
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub async fn auth_attempts(State(common): State<Common>) -> Answer {
+    let refused = common.counter("logins_refused");
+    let succeeded = common.counter("logins");
+    answer::body([json!({
+        "protocol": "amqp091",
+        "auth_attempts": refused + succeeded,
+        "auth_attempts_failed": refused,
+        "auth_attempts_succeeded": succeeded,
+    })])
+}
+
+/// The hash of a password, as a user's `password_hash` takes it.
+pub async fn hash_password(Path(password): Path<String>) -> Answer {
+    let hash = PasswordHash::new(Algorithm::default(), password.as_bytes(), users::salt()?);
+    answer::body(json!({"ok": hash.text()}))
+}
+
+/// Users who may enter no vhost.
+pub async fn users_without_permissions(User { access, .. }: User) -> Answer {
+    let may_nothing = |name: &Name| !access.permissions().any(|(_, user, _)| user == name);
+    let shown = access.users().filter(|user| may_nothing(&user.name)).map(|user| users::shown(user));
+    answer::body(shown.collect::<Vec<_>>())
+}
+
+#[derive(Deserialize)]
+struct Named {
+    users: Vec<String>,
+}
+
+pub async fn delete_users(State(common): State<Common>, body: Bytes) -> Answer {
+    let Named { users } = answer::read(&body)?;
+    let change = |name: String| Change::UserDeleted { user: Name::from(name.as_bytes()) };
+    answer::changed(&common, users.into_iter().map(change).collect()).await?;
+    answer::deleted()
+}

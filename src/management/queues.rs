@@ -1,0 +1,152 @@
+//! `/api/queues`: what there is; how it is declared and emptied is in `direct`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, Refusal};
+use super::connections::{self, ConnectionName};
+use super::list::{Asked, Row};
+use super::login::User;
+use super::site::{Api, Site};
+use super::table;
+use super::vhosts;
+use super::watch::{self, Rates, message_stats};
+use crate::amqp::Table;
+use crate::queue_args::QueueKind;
+use crate::shard::report::QueueReport;
+use crate::text::lossy;
+
+/// A queue in a list.
+pub struct Shown {
+    pub report: QueueReport,
+    rates: Arc<Rates>,
+    site: Arc<Site>,
+}
+
+/// Of all vhosts that the user may see.
+pub async fn list(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
+    let mut shown = all(&api).await?;
+    shown.retain(|queue| user.may_see(&queue.report.spec.vhost));
+    asked.list(shown)
+}
+
+pub async fn of_vhost(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    vhosts::check(&api.common, &vhost).await?;
+    let mut shown = all(&api).await?;
+    shown.retain(|queue| *queue.report.spec.vhost == *vhost.as_bytes());
+    asked.list(shown)
+}
+
+pub async fn one(
+    State(api): State<Api>,
+    Path((vhost, name)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    vhosts::check(&api.common, &vhost).await?;
+    let queue = find(&api, &vhost, &name).await?;
+    let mut shown = queue.render();
+    let consumers = connections::consumers_of(&api, queue.report.id).await?;
+    if let Value::Object(shown) = &mut shown {
+        shown.insert("consumer_details".to_owned(), consumers);
+        // RabbitMQ has these for rates_mode detailed.
+        shown.insert("incoming".to_owned(), json!([]));
+        shown.insert("deliveries".to_owned(), json!([]));
+        if let Some(owner) = queue.report.spec.exclusive {
+            let owner = connections::find(&api, owner).await.map(|owner| owner.owner());
+            shown.insert("owner_pid_details".to_owned(), owner.unwrap_or(Value::Null));
+        }
+    }
+    asked.one(shown)
+}
+
+async fn all(api: &Api) -> Result<Vec<Shown>, Refusal> {
+    let (rates, queues) = (api.watch.rates(), watch::queues(&api.common).await?);
+    let shown = |report| Shown { report, rates: rates.clone(), site: api.site.clone() };
+    Ok(queues.into_iter().map(shown).collect())
+}
+
+async fn find(api: &Api, vhost: &str, name: &str) -> Result<Shown, Refusal> {
+    let report = watch::queue(&api.common, vhost.as_bytes(), name.as_bytes()).await?;
+    let report = report.ok_or(Refusal::NotFound)?;
+    Ok(Shown { report, rates: api.watch.rates(), site: api.site.clone() })
+}
+
+impl Row for Shown {
+    fn vhost(&self) -> Cow<'_, str> {
+        lossy(&self.report.spec.vhost)
+    }
+
+    fn name(&self) -> Cow<'_, str> {
+        lossy(&self.report.spec.name)
+    }
+
+    fn render(&self) -> Value {
+        let QueueReport { id, spec, ready, unacked, consumers, capacity, sample, traffic, policies, .. } =
+            &self.report;
+        let rates = self.rates.queue(*id);
+        let kind = match spec.rules.kind {
+            QueueKind::Classic => "classic",
+            QueueKind::Quorum => "quorum",
+        };
+        let mut row = Map::new();
+        let mut put = |name: &str, value: Value| _ = row.insert(name.to_owned(), value);
+        put("name", json!(self.name()));
+        put("vhost", json!(self.vhost()));
+        put("type", json!(kind));
+        put("durable", json!(spec.durable));
+        put("auto_delete", json!(spec.auto_delete));
+        put("exclusive", json!(spec.exclusive.is_some()));
+        put("arguments", table::shown(Table::from_checked(&spec.arguments)));
+        put("node", json!(self.site.node));
+        put("state", json!("running"));
+        put("policy", json!(policies.policy.as_ref().map(|policy| lossy(&policy.name))));
+        put("operator_policy", json!(policies.operator.as_ref().map(|policy| lossy(&policy.name))));
+        put("effective_policy_definition", Value::Object(policies.definition()));
+        put("consumers", json!(consumers));
+        put("consumer_capacity", json!(capacity));
+        put("consumer_utilisation", json!(capacity));
+        put("messages", json!(ready + unacked));
+        put("messages_details", json!({"rate": rates.ready + rates.unacked}));
+        put("messages_ready", json!(ready));
+        put("messages_ready_details", json!({"rate": rates.ready}));
+        put("messages_unacknowledged", json!(unacked));
+        put("messages_unacknowledged_details", json!({"rate": rates.unacked}));
+        put("messages_ram", json!(ready + unacked));
+        put("messages_ready_ram", json!(ready));
+        put("messages_unacknowledged_ram", json!(unacked));
+        put("messages_paged_out", json!(0));
+        let of_mean = |bytes: u64, messages: u64| {
+            let mean = u128::from(bytes) * u128::from(messages) / u128::from(sample.messages.max(1));
+            json!(mean as u64)
+        };
+        put("message_bytes", of_mean(sample.bytes, ready + unacked));
+        put("message_bytes_ready", of_mean(sample.bytes, *ready));
+        put("message_bytes_unacknowledged", of_mean(sample.bytes, *unacked));
+        put("message_bytes_ram", of_mean(sample.bytes, ready + unacked));
+        put("message_bytes_persistent", of_mean(sample.persistent_bytes, ready + unacked));
+        put("messages_persistent", of_mean(sample.persistent, ready + unacked));
+        put("memory", of_mean(sample.bytes, ready + unacked));
+        put("message_stats", message_stats(traffic, rates.traffic));
+        put("durability", json!(if spec.durable { spec.durability.name() } else { "none" }));
+        put("shard", json!(id.shard.0));
+        Value::Object(row)
+    }
+}
+
+impl ConnectionName {
+    /// As the owner of an exclusive queue.
+    fn owner(&self) -> Value {
+        json!({
+            "name": self.to_string(),
+            "peer_host": self.peer.ip().to_string(),
+            "peer_port": self.peer.port(),
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! What all shards told at one time.
+
+use std::collections::HashMap;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::super::answer::Refusal;
+use super::{connections, departed, exchanges, queues};
+use crate::connection::Octets;
+use crate::exchange::Passed;
+use crate::ids::{ConnectionId, Name, QueueId};
+use crate::shard::start::Common;
+use crate::stats::Traffic;
+
+pub struct Sample {
+    pub at: Instant,
+    /// ms since 1970.
+    pub at_ms: u64,
+    pub queues: HashMap<QueueId, QueueCounts>,
+    pub channels: HashMap<(ConnectionId, u16), Traffic>,
+    pub connections: HashMap<ConnectionId, Octets>,
+    pub exchanges: HashMap<(Name, Name), Passed>,
+    pub vhosts: HashMap<Name, VhostTotals>,
+    pub total: VhostTotals,
+    /// What came and went.
+    pub churn: [(&'static str, u64); 7],
+}
+
+#[derive(Clone, Copy, Default, Debug)]
+pub struct QueueCounts {
+    pub ready: u64,
+    pub unacked: u64,
+    pub traffic: Traffic,
+}
+
+/// Of a vhost, or of all.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct VhostTotals {
+    pub ready: u64,
+    pub unacked: u64,
+    pub queues: u64,
+    pub consumers: u64,
+    /// Channels that have published.
+    pub publishers: u64,
+    pub connections: u64,
+    pub channels: u64,
+    pub exchanges: u64,
+    pub received_octets: u64,
+    pub sent_octets: u64,
+    pub traffic: Traffic,
+}
+
+impl VhostTotals {
+    pub fn add(&mut self, other: &VhostTotals) {
+        self.ready += other.ready;
+        self.unacked += other.unacked;
+        self.queues += other.queues;
+        self.consumers += other.consumers;
+        self.publishers += other.publishers;
+        self.connections += other.connections;
+        self.channels += other.channels;
+        self.exchanges += other.exchanges;
+        self.received_octets += other.received_octets;
+        self.sent_octets += other.sent_octets;
+        self.traffic.add(&other.traffic);
+    }
+}
+
+impl Sample {
+    pub async fn take(common: &Common) -> Result<Sample, Refusal> {
+        let mut sample = Sample {
+            at: Instant::now(),
+            at_ms: now_ms(),
+            queues: HashMap::new(),
+            channels: HashMap::new(),
+            connections: HashMap::new(),
+            exchanges: HashMap::new(),
+            vhosts: HashMap::new(),
+            total: VhostTotals::default(),
+            churn: common.churn(),
+        };
+        for (vhost, traffic) in departed(common).await? {
+            sample.count(&vhost, |totals| totals.traffic.add(&traffic));
+        }
+        sample.take_queues(common).await?;
+        sample.take_connections(common).await?;
+        for (spec, passed) in exchanges(common).await? {
+            sample.exchanges.insert((spec.vhost.clone(), spec.name.clone()), passed);
+            sample.count(&spec.vhost, |totals| totals.exchanges += 1);
+        }
+        Ok(sample)
+    }
+
+    async fn take_queues(&mut self, common: &Common) -> Result<(), Refusal> {
+        for queue in queues(common).await? {
+            let (ready, unacked) = (queue.ready, queue.unacked);
+            self.queues.insert(queue.id, QueueCounts { ready, unacked, traffic: queue.traffic });
+            self.count(&queue.spec.vhost, |totals| {
+                totals.ready += ready;
+                totals.unacked += unacked;
+                totals.queues += 1;
+                totals.consumers += queue.consumers;
+            });
+        }
+        Ok(())
+    }
+
+    async fn take_connections(&mut self, common: &Common) -> Result<(), Refusal> {
+        for connection in connections(common).await? {
+            let Some(session) = &connection.session else { continue };
+            self.connections.insert(connection.id, connection.octets);
+            let (mut traffic, mut publishers) = (Traffic::default(), 0);
+            for channel in &connection.channels {
+                publishers += u64::from(channel.traffic.publish > 0);
+                self.channels.insert((connection.id, channel.number), channel.traffic);
+                traffic.add(&channel.traffic);
+            }
+            self.count(&Name::from(&*session.vhost), |totals| {
+                totals.publishers += publishers;
+                totals.connections += 1;
+                totals.channels += connection.channels.len() as u64;
+                totals.received_octets += connection.octets.received;
+                totals.sent_octets += connection.octets.sent;
+                totals.traffic.add(&traffic);
+            });
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, vhost: &Name, add: impl Fn(&mut VhostTotals)) {
+        add(&mut self.total);
+        add(self.vhosts.entry(vhost.clone()).or_default());
+    }
+}
+
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}

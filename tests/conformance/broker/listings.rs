@@ -1,0 +1,211 @@
+//! What the API lists: connections, channels, consumers, queues and exchanges as they are, and metrics.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use haremq::amqp::Method;
+use serde_json::{Value, json};
+
+use super::direct::call;
+use super::vhosts::{GUEST, ask};
+use crate::common::Broker;
+use crate::common::wire::{Wire, bind, consume, declare, declare_durable, declare_exchange};
+
+fn get(broker: &Broker, path: &str) -> Value {
+    let (code, answer) = call(broker, "GET", path, &Value::Null);
+    assert_eq!(code, 200, "{path}: {answer}");
+    answer
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().expect("a list").iter().map(|item| item["name"].as_str().expect("a name")).collect()
+}
+
+/// Deliveries are counted where they are made, shortly before they are seen here.
+fn eventually(broker: &Broker, path: &str, is_true: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let answer = get(broker, path);
+        if is_true(&answer) {
+            return answer;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{path}: {answer}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_connection_is_listed_the_moment_it_opens_and_closed_on_demand() {
+    let broker = Broker::start();
+    assert_eq!(get(&broker, "/api/connections"), json!([]));
+    let mut wire = Wire::open(broker.amqp);
+    let name = format!("{} -> {}", wire.address(), broker.amqp);
+    let listed = get(&broker, "/api/connections");
+    assert_eq!(names(&listed), [&name]);
+    let connection = &listed[0];
+    assert_eq!(connection["peer_port"], wire.address().port());
+    assert_eq!((&connection["user"], &connection["vhost"]), (&json!("guest"), &json!("/")));
+    assert_eq!((&connection["state"], &connection["auth_mechanism"]), (&json!("running"), &json!("PLAIN")));
+    assert!(connection["client_properties"].is_object());
+    assert!(connection["recv_oct"].as_u64() > Some(0));
+    wire.channel(7);
+    let path = name.replace(' ', "%20").replace('>', "%3E");
+    let channels = get(&broker, &format!("/api/connections/{path}/channels"));
+    assert_eq!(names(&channels), [format!("{name} (7)")]);
+    assert_eq!(get(&broker, "/api/channels"), channels);
+    assert_eq!(get(&broker, "/api/vhosts/%2F/connections")[0]["name"], *name);
+    assert_eq!(get(&broker, "/api/connections/username/guest")[0]["name"], *name);
+    assert_eq!(get(&broker, "/api/connections/username/nobody"), json!([]));
+
+    let one = format!("/api/connections/{path}");
+    assert_eq!(call(&broker, "DELETE", &one, &Value::Null).0, 204);
+    let closed = (320, "CONNECTION_FORCED - Closed via management plugin".to_owned());
+    assert_eq!(wire.closed(), closed);
+    drop(wire);
+    eventually(&broker, "/api/connections", |listed| *listed == json!([]));
+    assert_eq!(call(&broker, "DELETE", &one, &Value::Null).0, 404);
+}
+
+#[test]
+fn what_passed_is_counted_where_it_passed() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    wire.call(1, declare_durable("q", Default::default()), "queue.declare-ok");
+    wire.call(1, declare_exchange("x", "direct", false), "exchange.declare-ok");
+    wire.call(1, bind("q", "x", "k"), "queue.bind-ok");
+    wire.call(1, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
+    for _ in 0..5 {
+        wire.publish(1, "x", "k", false, b"four");
+        wire.expect(1, "basic.ack");
+    }
+    wire.publish(1, "x", "nowhere", false, b"four");
+    wire.expect(1, "basic.ack");
+    let queue = eventually(&broker, "/api/queues/%2F/q", |queue| queue["message_stats"]["publish"] == 5);
+    assert_eq!((&queue["messages"], &queue["messages_ready"]), (&json!(5), &json!(5)));
+    assert_eq!((&queue["message_bytes"], &queue["messages_unacknowledged"]), (&json!(20), &json!(0)));
+    let exchange = get(&broker, "/api/exchanges/%2F/x");
+    let stats = &exchange["message_stats"];
+    assert_eq!((&stats["publish_in"], &stats["publish_out"]), (&json!(6), &json!(5)));
+    let channel = &get(&broker, "/api/channels")[0];
+    let stats = &channel["message_stats"];
+    assert_eq!((&stats["publish"], &stats["confirm"]), (&json!(6), &json!(6)));
+    assert_eq!((&stats["drop_unroutable"], &channel["confirm"]), (&json!(1), &json!(true)));
+
+    wire.call(1, consume("q", "tag", false), "basic.consume-ok");
+    for _ in 0..5 {
+        wire.expect(1, "basic.deliver");
+        wire.content();
+    }
+    let consumer = &eventually(&broker, "/api/consumers", |listed| listed[0]["active"] == true)[0];
+    assert_eq!((&consumer["consumer_tag"], &consumer["queue"]["name"]), (&json!("tag"), &json!("q")));
+    assert_eq!((&consumer["ack_required"], &consumer["exclusive"]), (&json!(true), &json!(false)));
+    let queue = get(&broker, "/api/queues/%2F/q");
+    assert_eq!((&queue["messages_unacknowledged"], &queue["consumers"]), (&json!(5), &json!(1)));
+    assert_eq!(queue["consumer_details"][0]["consumer_tag"], "tag");
+    wire.send(1, Method::BasicAck { delivery_tag: 0, multiple: true });
+    let queue = eventually(&broker, "/api/queues/%2F/q", |queue| queue["message_stats"]["ack"] == 5);
+    assert_eq!((&queue["messages"], &queue["message_stats"]["deliver"]), (&json!(0), &json!(5)));
+    assert_eq!(queue["message_stats"]["deliver_get"], 5);
+}
+
+#[test]
+fn lists_are_paged_and_what_is_the_api_s_own_is_not_in_them() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    for number in 0..7 {
+        wire.call(1, declare(&format!("page-{number}")), "queue.declare-ok");
+    }
+    drop(wire);
+    let page = get(&broker, "/api/queues?page=2&page_size=3&name=page&pagination=false&columns=name,vhost");
+    let expected = ["page-3", "page-4", "page-5"].map(|name| json!({"name": name, "vhost": "/"}));
+    assert_eq!(page["items"], json!(expected));
+    assert_eq!((&page["page_count"], &page["filtered_count"]), (&json!(3), &json!(7)));
+    let (code, answer) = call(&broker, "GET", "/api/queues/%2F?page=4&page_size=3", &Value::Null);
+    assert_eq!((code, &answer["error"]), (400, &json!("page_out_of_range")));
+    let published =
+        json!({"routing_key": "page-1", "payload": "x", "payload_encoding": "string", "properties": {}});
+    assert_eq!(call(&broker, "POST", "/api/exchanges/%2F/amq.default/publish", &published).0, 200);
+    let sorted = get(&broker, "/api/queues?sort=messages&sort_reverse=true&columns=name");
+    assert_eq!(names(&sorted)[0], "page-1");
+    eventually(&broker, "/api/connections", |listed| *listed == json!([]));
+    assert_eq!(get(&broker, "/api/overview")["churn_rates"]["connection_created"], 1);
+    let exchanges = get(&broker, "/api/exchanges/%2F/");
+    assert_eq!(names(&exchanges)[..2], ["", "amq.direct"]);
+}
+
+/// Those of its Overview dashboard.
+const DASHBOARD: &str = include_str!("../../fixtures/overview-dashboard-metrics.txt");
+
+#[test]
+fn metrics_are_those_that_the_dashboard_asks_for() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    wire.call(1, declare("q"), "queue.declare-ok");
+    wire.publish(1, "", "q", false, &[0; 500]);
+    let metrics = |path: &str| {
+        let (code, text) = ask(broker.http, "GET", path, None, "");
+        assert_eq!(code, 200, "{path}");
+        check_format(&text);
+        text
+    };
+    let began = Instant::now();
+    // Of the samples that are taken every few seconds the first came before.
+    while !metrics("/metrics").contains("\nrabbitmq_queue_messages_ready 1\n") {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        thread::sleep(Duration::from_millis(200));
+    }
+    let text = metrics("/metrics");
+    let known: BTreeSet<&str> = text.lines().filter_map(|line| line.split([' ', '{']).next()).collect();
+    let missing: Vec<&str> = DASHBOARD.lines().filter(|name| !known.contains(name)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    assert!(text.contains("rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"100.0\"} 0\n"));
+    assert!(text.contains("rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"1.0e3\"} 1\n"));
+    assert!(
+        metrics("/metrics/per-object").contains("rabbitmq_queue_messages_ready{vhost=\"/\",queue=\"q\"} 1\n")
+    );
+    let detailed = metrics("/metrics/detailed?family=queue_coarse_metrics&vhost=/");
+    assert!(detailed.contains("rabbitmq_detailed_queue_messages{vhost=\"/\",queue=\"q\"} 1\n"), "{detailed}");
+    assert!(!detailed.contains("rabbitmq_detailed_connection"));
+}
+
+/// Prometheus' rules of its text format: each family once, with its type and all its samples behind that.
+fn check_format(text: &str) {
+    let mut families = BTreeSet::new();
+    let mut family = String::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').expect("a name and a type");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            assert!(families.insert(name.to_owned()), "{name} comes twice");
+            family = name.to_owned();
+        } else if !line.starts_with("# HELP ") {
+            let name = line.split([' ', '{']).next().expect("a name");
+            let part = name.strip_prefix(&*family).unwrap_or_else(|| panic!("{line} is not of {family}"));
+            assert!(["", "_bucket", "_count", "_sum"].contains(&part), "{line}");
+            let value = line.rsplit(' ').next().expect("a value");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn health_is_told_in_rabbitmq_s_words() {
+    let broker = Broker::start();
+    let check = |path: &str| call(&broker, "GET", &format!("/api/health/checks/{path}"), &Value::Null);
+    for sound in
+        ["alarms", "local-alarms", "virtual-hosts", "node-is-quorum-critical", "protocol-listener/amqp"]
+    {
+        let (code, answer) = check(sound);
+        assert_eq!((code, &answer["status"]), (200, &json!("ok")), "{sound}");
+    }
+    assert_eq!(check(&format!("port-listener/{}", broker.amqp.port())).0, 200);
+    let (code, answer) = check("port-listener/1");
+    assert_eq!((code, &answer["status"], &answer["missing"]), (503, &json!("failed"), &json!(1)));
+    let (code, answer) = check("protocol-listener/mqtt");
+    assert_eq!((code, &answer["missing"]), (503, &json!("mqtt")));
+    assert_eq!(ask(broker.http, "GET", "/api/nodes/rabbit@nowhere", Some(GUEST), "").0, 404);
+}
