@@ -198,6 +198,24 @@ fn default_binding(destination: End) -> Option<ListedBinding> {
     Some(ListedBinding { source: nothing.clone(), destination, key, arguments: nothing })
 }
 
+/// Those that were made, of one vhost or of all, as definitions have them.
+pub async fn definitions(common: &Common, of: Option<&str>) -> Result<Vec<Value>, Refusal> {
+    let Some(Done::Vhosts(vhosts)) = common.ask(Order::Vhosts).await else {
+        return Err(Refusal::Unavailable);
+    };
+    let mut all = Vec::new();
+    for (vhost, _) in vhosts.iter().filter(|(vhost, _)| of.is_none_or(|of| of.as_bytes() == &**vhost)) {
+        match ask(common, vhost, Wanted::All).await {
+            Ok(bindings) => all.extend(shown_all(vhost, bindings)),
+            // It has gone meanwhile.
+            Err(Refusal::NotFound) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    all.iter_mut().filter_map(Value::as_object_mut).for_each(|binding| _ = binding.remove("properties_key"));
+    Ok(all)
+}
+
 fn shown_all(vhost: &Name, mut bindings: Vec<ListedBinding>) -> Vec<Value> {
     let order = |binding: &ListedBinding| {
         let (End::Queue(name) | End::Exchange(name)) = &binding.destination;

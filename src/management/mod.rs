@@ -3,6 +3,7 @@
 mod answer;
 mod bindings;
 mod connections;
+mod definitions;
 mod direct;
 mod exchanges;
 mod limits;
@@ -173,6 +174,12 @@ fn routes(api: Api) -> Routes {
         .get("/api/user-limits/{user}", Management, limits::of_one_user)
         .put("/api/user-limits/{user}/{limit}", Administrator, limits::put_of_user)
         .delete("/api/user-limits/{user}/{limit}", Administrator, limits::delete_of_user)
+        .get("/api/definitions", Administrator, definitions::show)
+        .post("/api/definitions", Administrator, definitions::put)
+        .get("/api/all-configuration", Administrator, definitions::show)
+        .post("/api/all-configuration", Administrator, definitions::put)
+        .get("/api/definitions/{vhost}", Administrator, definitions::show_vhost)
+        .post("/api/definitions/{vhost}", Administrator, definitions::put_vhost)
         .get("/api/cluster-name", Management, parameters::cluster_name)
         .put("/api/cluster-name", Administrator, parameters::put_cluster_name)
 }

@@ -74,7 +74,7 @@ pub async fn delete(
 
 pub async fn globals(State(common): State<Common>) -> Answer {
     let parameters = read(&common).await?;
-    answer::body(parameters.globals().map(|(name, value)| shown_global(name, value)).collect::<Vec<_>>())
+    answer::body(shown_globals(&parameters))
 }
 
 pub async fn global(State(common): State<Common>, Path(name): Path<String>) -> Answer {
@@ -168,13 +168,17 @@ pub fn value_of(body: &[u8]) -> Result<Value, Refusal> {
 }
 
 /// Policies are not among them: they have an API of their own.
-fn shown_all(parameters: &Parameters, wanted: impl Fn(&Parameter) -> bool) -> Vec<Value> {
+pub fn shown_all(parameters: &Parameters, wanted: impl Fn(&Parameter) -> bool) -> Vec<Value> {
     let all = parameters.all().filter(|parameter| *parameter.component != *POLICY && wanted(parameter));
     all.map(|parameter| shown(parameter)).collect()
 }
 
 fn shown(Parameter { vhost, component, name, value, .. }: &Parameter) -> Value {
     json!({"value": value, "vhost": lossy(vhost), "component": lossy(component), "name": lossy(name)})
+}
+
+pub fn shown_globals(parameters: &Parameters) -> Vec<Value> {
+    parameters.globals().map(|(name, value)| shown_global(name, value)).collect()
 }
 
 fn shown_global(name: &[u8], value: &Value) -> Value {

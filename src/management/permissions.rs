@@ -68,6 +68,24 @@ pub async fn delete(
     answer::deleted()
 }
 
+/// A permission of definitions.
+pub fn defined(vhost: &str, user: &str, [configure, write, read]: [&str; 3]) -> Result<Change, Refusal> {
+    let permission = Permission::new(configure, write, read).map_err(Refusal::BadRequest)?;
+    Ok(Change::PermissionPut { vhost: named(vhost), user: named(user), permission })
+}
+
+/// A topic permission of definitions.
+pub fn defined_topic(
+    vhost: &str,
+    user: &str,
+    exchange: &str,
+    [write, read]: [&str; 2],
+) -> Result<Change, Refusal> {
+    let [vhost, user, exchange] = [vhost, user, exchange].map(named);
+    let topic = TopicPermission::new(&vhost, &user, &exchange, write, read);
+    topic.map(Change::TopicPermissionPut).map_err(Refusal::BadRequest)
+}
+
 pub async fn topics(User { access, .. }: User) -> Answer {
     answer::body(shown_topics(&access, |_| true))
 }

@@ -79,6 +79,12 @@ fn value_of(mut body: Map<String, Value>) -> Result<Value, Refusal> {
     }))
 }
 
+/// Policies, but not those of the operator.
+pub fn shown_all(parameters: &Parameters, wanted: impl Fn(&Parameter) -> bool) -> Vec<Value> {
+    let policies = parameters.all().filter(|parameter| *parameter.component == *POLICY && wanted(parameter));
+    policies.filter_map(|parameter| shown(parameter)).collect()
+}
+
 fn shown(parameter: &Parameter) -> Option<Value> {
     let Policy { name, pattern, apply_to, priority, .. } = &**parameter.policy()?;
     Some(json!({

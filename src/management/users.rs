@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Answer, Refusal};
 use super::login::User;
 use super::permissions::{shown_permissions, shown_topics};
-use crate::access::{self, Access, Algorithm, Change, PasswordHash, Salt, Tags};
+use crate::access::{self, Access, Algorithm, Change, Limits, PasswordHash, Salt, Tags};
 use crate::ids::Name;
 use crate::shard::start::Common;
 use crate::text::lossy;
@@ -35,7 +35,8 @@ pub async fn put(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let user = user(&access, name.as_bytes(), &body, common.config.users.password_hashing)?;
+    let hashing = common.config.users.password_hashing;
+    let user = user(&access, name.as_bytes(), answer::read(&body)?, hashing)?;
     let existed = access.user(name.as_bytes()).is_some();
     answer::changed(&common, vec![Change::UserPut(user)]).await?;
     answer::put(existed)
@@ -62,8 +63,8 @@ pub async fn topic_permissions(User { access, .. }: User, Path(name): Path<Strin
 }
 
 /// What a body asks for; `hashing` unless it says how. Without a new password the limits stay, and so does nothing else.
-fn user(access: &Access, name: &[u8], body: &[u8], hashing: Algorithm) -> Result<access::User, Refusal> {
-    let Body { password, password_hash, hashing_algorithm, tags } = answer::read(body)?;
+fn user(access: &Access, name: &[u8], body: Body, hashing: Algorithm) -> Result<access::User, Refusal> {
+    let Body { password, password_hash, hashing_algorithm, tags } = body;
     let tags = match tags {
         Some(Value::String(text)) => Tags::parse(&text),
         Some(Value::Array(names)) => Tags::new(names.iter().filter_map(Value::as_str)),
@@ -84,6 +85,25 @@ fn user(access: &Access, name: &[u8], body: &[u8], hashing: Algorithm) -> Result
         access::User::new(name, hash, tags.map_err(Refusal::BadRequest)?).map_err(Refusal::BadRequest)?;
     if let Some(before) = access.user(name) {
         user.limits = before.limits;
+    }
+    Ok(user)
+}
+
+/// A user of definitions, with its limits.
+pub fn defined(
+    access: &Access,
+    name: &str,
+    item: &Value,
+    hashing: Algorithm,
+) -> Result<access::User, Refusal> {
+    let body =
+        serde_json::from_value(item.clone()).map_err(|error| Refusal::BadRequest(error.to_string()))?;
+    let mut user = user(access, name.as_bytes(), body, hashing)?;
+    if let Some(limits) = item.get("limits") {
+        let limit =
+            |name| limits.get(name).and_then(Value::as_u64).and_then(|limit| u32::try_from(limit).ok());
+        user.limits =
+            Limits { max_connections: limit("max-connections"), max_channels: limit("max-channels") };
     }
     Ok(user)
 }

@@ -98,6 +98,33 @@ pub async fn put(
     }
 }
 
+/// A vhost of definitions.
+pub async fn define(common: &Common, name: &str, item: &Value) -> Result<(), Refusal> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(Refusal::BadRequest(format!("the name of a vhost has 1 to {NAME_BYTES_MAX} octets")));
+    }
+    let mut about = item.clone();
+    if let Some(metadata) = item.get("metadata").and_then(Value::as_object)
+        && let Value::Object(about) = &mut about
+    {
+        about.extend(metadata.clone());
+    }
+    if let Value::Object(about) = &mut about
+        && about.get("default_queue_type").is_some_and(|kind| kind == "undefined")
+    {
+        about.remove("default_queue_type");
+    }
+    let about: About =
+        serde_json::from_value(about).map_err(|error| Refusal::BadRequest(error.to_string()))?;
+    let about = serde_json::to_vec(&about).expect("a struct of texts is JSON");
+    let order = Order::DeclareVhost { vhost: named(name), about: Name::from(about) };
+    match common.ask(order).await {
+        Some(Done::Vhost { .. }) => Ok(()),
+        Some(Done::VhostEnds) => Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted"))),
+        _ => Err(Refusal::Unavailable),
+    }
+}
+
 pub async fn delete(State(common): State<Common>, Path(name): Path<String>) -> Answer {
     match common.ask(Order::DeleteVhost { vhost: named(&name) }).await {
         Some(Done::Vhost { .. }) => answer::deleted(),
