@@ -55,6 +55,8 @@ pub enum What {
         timeout_s: u16,
     },
     HandshakeTimedOut,
+    /// It began with another protocol: TLS, HTTP.
+    BadHeader,
     /// A login, or what else ended it, in words without secrets.
     Failed {
         state: &'static str,
@@ -205,6 +207,7 @@ impl Note {
                 What::Vanished => Severity::Warning,
                 What::MissedHeartbeats { .. }
                 | What::HandshakeTimedOut
+                | What::BadHeader
                 | What::Failed { .. }
                 | What::ChannelFailed { .. } => Severity::Error,
             },
@@ -253,6 +256,7 @@ impl What {
             What::HandshakeTimedOut => {
                 format!("closing AMQP connection {}): handshake_timeout", of.begin())
             }
+            What::BadHeader => format!("closing AMQP connection {}): bad_header", of.begin()),
             What::Failed { state, channel, text } => {
                 let (connection, channel) = (of.begin_with_user(), channel.0);
                 format!("Error on AMQP connection {connection}, state: {state}), channel {channel}: {text}")

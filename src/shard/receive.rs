@@ -165,6 +165,7 @@ impl Shard {
 
     /// What was written goes out, then the socket closes.
     fn end_without_words(&mut self, slot: u32, bytes: usize) -> Step {
+        self.note(slot, What::BadHeader);
         self.begin_close(slot, ClosedBy::Gone);
         Step::Took(bytes)
     }

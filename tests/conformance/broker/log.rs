@@ -51,6 +51,9 @@ fn a_connection_is_told_of_from_its_beginning_to_its_end() {
 fn what_went_wrong_is_told_without_passwords() {
     let broker = Broker::start();
     let log = || broker.log();
+    let mut stranger = Wire::connect(broker.amqp);
+    stranger.bytes(b"GET / HTTP/1.1\r\n\r\n");
+    line(log, &["ERROR", "closing AMQP connection <", "bad_header"]);
     let (code, _) = login(&broker, b"\0guest\0opensesame").expect(0, "connection.close").close();
     assert_eq!(code, 403);
     line(
