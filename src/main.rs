@@ -65,9 +65,6 @@ fn main() -> ExitCode {
     }
     start.files.iter().for_each(|file| tracing::info!(file = %file.display(), "settings read"));
     start.ignored.iter().for_each(|ignored| tracing::warn!("changes nothing: {ignored}"));
-    if start.config.load_definitions.is_some() {
-        tracing::warn!("definitions are not read yet: what is in the file of load-definitions is not there");
-    }
     match run(Arc::new(start.config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -133,14 +130,20 @@ fn run(config: Arc<Config>) -> Result<(), Failure> {
     let amqp = config.amqp_listen().map(|listen| bind(listen, &tcp, "AMQP"));
     let amqp = amqp.collect::<Result<Vec<_>, _>>()?;
     let (http, http_address) = bind(config.http_listen, &tcp, "HTTP")?;
+    let prometheus = bind_prometheus(&config, &tcp)?;
     let budget = memory_budget(&config);
     let shards = start_shards(&config, shards, &cores, &budget).map_err(unfit)?;
     let common = &shards.common;
     let node = config.node_name(&machine::host_name());
     let scribe = Scribe::start(common.board.clone(), node).map_err(thread_failed)?;
     let amqp_addresses: Vec<_> = amqp.iter().map(|(_, address)| *address).collect();
-    let site = site(&config, &amqp_addresses, http_address, budget, began);
-    management::start(http.into(), common.clone(), site).map_err(thread_failed)?;
+    let mut site = site(&config, &amqp_addresses, http_address, budget, began);
+    site.listening
+        .extend(prometheus.as_ref().map(|(_, address)| *address).map(management::Listening::prometheus));
+    let listeners =
+        management::Listeners { http: http.into(), prometheus: prometheus.map(|(socket, _)| socket.into()) };
+    let load_definitions = config.load_definitions.as_deref();
+    management::start(listeners, common.clone(), site, load_definitions).map_err(unfit)?;
     let listeners = amqp.into_iter().map(|(socket, _)| {
         let held_to = HeldTo { tcp, connections_max: config.amqp.connections_max };
         let bells = common.bells.clone();
@@ -157,6 +160,18 @@ fn run(config: Arc<Config>) -> Result<(), Failure> {
     scribe.stop();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// None if nobody wants it, or if another server on this machine has the port that nobody has named.
+fn bind_prometheus(config: &Config, tcp: &Tcp) -> Result<Option<(Socket, SocketAddr)>, Failure> {
+    let Some(listen) = config.prometheus_listen.0 else { return Ok(None) };
+    match bind(listen, tcp, "Prometheus") {
+        Err(Failure { code: UNAVAILABLE, text }) if listen.fallback.is_some() => {
+            tracing::warn!("no metrics on a port of their own: {text}");
+            Ok(None)
+        }
+        bound => bound.map(Some),
+    }
 }
 
 /// What the API tells of the server.

@@ -39,18 +39,51 @@ use serde_json::json;
 use site::Api;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use tokio::runtime::Runtime;
 
-/// Serves for ever; the thread ends with the process.
-pub fn start(listener: TcpListener, common: Common, site: Site) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// Where requests come in.
+pub struct Listeners {
+    pub http: TcpListener,
+    /// For metrics alone.
+    pub prometheus: Option<TcpListener>,
+}
+
+/// Serves for ever; the thread ends with the process. Returns when the definitions of that file are in, if there is one:
+/// nobody should come in before.
+pub fn start(
+    listeners: Listeners,
+    common: Common,
+    site: Site,
+    load_definitions: Option<&Path>,
+) -> Result<(), String> {
     let api = Api { common, watch: Arc::default(), site: Arc::new(site) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    if let Some(file) = load_definitions {
+        let read = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let loaded = runtime.block_on(definitions::load(&api, &read));
+        loaded.map_err(|why| format!("definitions of {}: {why}", file.display()))?;
+        tracing::info!(file = %file.display(), "definitions loaded");
+    }
+    serve(runtime, listeners, api).map_err(|error| error.to_string())
+}
+
+fn serve(runtime: Runtime, listeners: Listeners, api: Api) -> io::Result<()> {
+    let Listeners { http: listener, prometheus } = listeners;
+    listener.set_nonblocking(true)?;
+    prometheus.as_ref().map_or(Ok(()), |listener| listener.set_nonblocking(true))?;
     let serve = async move {
         let (watch, common) = (api.watch.clone(), api.common.clone());
         tokio::spawn(async move { watch.keep_looking(&common).await });
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        if let Some(prometheus) = prometheus {
+            let prometheus = tokio::net::TcpListener::from_std(prometheus)?;
+            let metrics = scraped(Routes::new(api.clone())).finish();
+            tokio::spawn(async move { axum::serve(prometheus, metrics).await });
+        }
         let config = api.common.config.clone();
         let router = routes(api).finish().layer(DefaultBodyLimit::max(config.http_body_bytes_max));
         let router = under(&config.http_path_prefix, router);
@@ -99,12 +132,9 @@ fn routes(api: Api) -> Routes {
         .get("/api/channels/{channel}", Management, connections::channel)
         .get("/api/consumers", Management, connections::consumers)
         .get("/api/consumers/{vhost}", SeeVhost, connections::consumers_of_vhost);
-    let routes = small_answers(health_checks(routes));
+    let routes = scraped(small_answers(health_checks(routes)));
     routes
         .get("/health/ready", Nothing, ready)
-        .get("/metrics", Nothing, metrics::aggregated)
-        .get("/metrics/per-object", Nothing, metrics::per_object)
-        .get("/metrics/detailed", Nothing, metrics::detailed)
         .get("/debug/shards", Nothing, shards)
         .get("/api/whoami", Management, whoami)
         .get("/api/vhosts", Management, vhosts::list)
@@ -182,6 +212,14 @@ fn routes(api: Api) -> Routes {
         .post("/api/definitions/{vhost}", Administrator, definitions::put_vhost)
         .get("/api/cluster-name", Management, parameters::cluster_name)
         .put("/api/cluster-name", Administrator, parameters::put_cluster_name)
+}
+
+/// Of whoever reaches the port, as with RabbitMQ.
+fn scraped(routes: Routes) -> Routes {
+    routes
+        .get("/metrics", Need::Nothing, metrics::aggregated)
+        .get("/metrics/per-object", Need::Nothing, metrics::per_object)
+        .get("/metrics/detailed", Need::Nothing, metrics::detailed)
 }
 
 fn small_answers(routes: Routes) -> Routes {

@@ -93,7 +93,7 @@ fn shown(api: &Api) -> Value {
     put("exchange_types", json!(super::overview::exchange_types()));
     let mechanism = |name: &str| json!({"name": name, "description": format!("SASL {name} authentication mechanism"), "enabled": true});
     put("auth_mechanisms", json!([mechanism("PLAIN"), mechanism("AMQPLAIN")]));
-    let application = |name: &str, description: &str| json!({"name": name, "description": description, "version": env!("CARGO_PKG_VERSION")});
+    let application = |name: &str, description: &str| json!({"name": name, "description": description, "version": site.product_version});
     put(
         "applications",
         json!([

@@ -41,6 +41,12 @@ pub struct Listening {
     pub address: SocketAddr,
 }
 
+impl Listening {
+    pub fn prometheus(address: SocketAddr) -> Listening {
+        Listening { protocol: "http/prometheus", address }
+    }
+}
+
 impl FromRef<Api> for Common {
     fn from_ref(api: &Api) -> Common {
         api.common.clone()

@@ -19,7 +19,13 @@ use super::answer::{self, Answer};
 use super::site::Api;
 use super::vhosts;
 
-pub use import::import;
+use import::import;
+
+/// What a server is to begin with. The error says what is wrong.
+pub async fn load(api: &Api, read: &[u8]) -> Result<(), String> {
+    let definitions: Value = serde_json::from_slice(read).map_err(|error| error.to_string())?;
+    import(&api.common, &definitions, None).await.map_err(|refusal| format!("{refusal:?}"))
+}
 
 pub async fn show(State(api): State<Api>) -> Answer {
     answer::body(export::all(&api).await?)
