@@ -1,7 +1,9 @@
 //! `/api/bindings`, and the bindings of an exchange or a queue.
 
+use std::borrow::Cow;
+
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -11,14 +13,16 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{self, Answer, Refusal};
 use super::direct::{Body, Session, enter, exchange_name};
+use super::list::{Asked, Row};
 use super::login::User;
 use super::table;
 use crate::amqp::{Method, ShortStr, Table};
 use crate::ids::Name;
 use crate::shard::desk::{Done, End, ListedBinding, Order, Wanted};
 use crate::shard::start::Common;
+use crate::text::lossy;
 
-pub async fn list(user: User, State(common): State<Common>) -> Answer {
+pub async fn list(user: User, State(common): State<Common>, Query(asked): Query<Asked>) -> Answer {
     let Some(Done::Vhosts(vhosts)) = common.ask(Order::Vhosts).await else {
         return Err(Refusal::Unavailable);
     };
@@ -31,43 +35,47 @@ pub async fn list(user: User, State(common): State<Common>) -> Answer {
             Err(refusal) => return Err(refusal),
         }
     }
-    answer::body(all)
+    asked.list(all)
 }
 
-pub async fn of_vhost(_: User, State(common): State<Common>, Path(vhost): Path<String>) -> Answer {
-    answer::body(all_in(&common, &named(&vhost)).await?)
+pub async fn of_vhost(
+    State(common): State<Common>,
+    Path(vhost): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    asked.list(all_in(&common, &named(&vhost)).await?)
 }
 
 /// With that to the default exchange, whether there is such a queue or not.
 pub async fn of_queue(
-    _: User,
     State(common): State<Common>,
     Path((vhost, queue)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
 ) -> Answer {
     let (vhost, queue) = (named(&vhost), End::Queue(named(&queue)));
     let mut bindings = ask(&common, &vhost, Wanted::To(queue.clone())).await?;
     bindings.extend(default_binding(queue));
-    answer::body(shown_all(&vhost, bindings))
+    asked.list(rows(&vhost, bindings))
 }
 
 pub async fn from_exchange(
-    _: User,
     State(common): State<Common>,
     Path((vhost, exchange)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
 ) -> Answer {
     let (vhost, exchange) = (named(&vhost), exchange_named(&exchange)?);
     let wanted = if exchange.is_empty() { Wanted::Default } else { Wanted::From(exchange) };
-    answer::body(shown_all(&vhost, ask(&common, &vhost, wanted).await?))
+    asked.list(rows(&vhost, ask(&common, &vhost, wanted).await?))
 }
 
 pub async fn to_exchange(
-    _: User,
     State(common): State<Common>,
     Path((vhost, exchange)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
 ) -> Answer {
     let vhost = named(&vhost);
     let to = Wanted::To(End::Exchange(exchange_named(&exchange)?));
-    answer::body(shown_all(&vhost, ask(&common, &vhost, to).await?))
+    asked.list(rows(&vhost, ask(&common, &vhost, to).await?))
 }
 
 /// The ends of a binding as a path names them, and perhaps which of those between them.
@@ -82,12 +90,16 @@ pub struct Ends {
     props: String,
 }
 
-pub async fn between(_: User, State(common): State<Common>, Path(ends): Path<Ends>) -> Answer {
-    answer::body(shown_all(&named(&ends.vhost), ends.bindings(&common).await?))
+pub async fn between(
+    State(common): State<Common>,
+    Path(ends): Path<Ends>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    asked.list(rows(&named(&ends.vhost), ends.bindings(&common).await?))
 }
 
-pub async fn one(_: User, State(common): State<Common>, Path(ends): Path<Ends>) -> Answer {
-    answer::body(shown(&named(&ends.vhost), &ends.binding(&common).await?))
+pub async fn one(State(common): State<Common>, Path(ends): Path<Ends>, Query(asked): Query<Asked>) -> Answer {
+    asked.one(Shown { vhost: named(&ends.vhost), binding: ends.binding(&common).await? }.render())
 }
 
 /// Binding again what is bound changes nothing, and is answered as if it was new.
@@ -167,10 +179,10 @@ impl Ends {
     }
 }
 
-async fn all_in(common: &Common, vhost: &Name) -> Result<Vec<Value>, Refusal> {
+async fn all_in(common: &Common, vhost: &Name) -> Result<Vec<Shown>, Refusal> {
     let mut bindings = ask(common, vhost, Wanted::Default).await?;
     bindings.extend(ask(common, vhost, Wanted::All).await?);
-    Ok(shown_all(vhost, bindings))
+    Ok(rows(vhost, bindings))
 }
 
 /// Piece by piece, so that no shard is kept from its work.
@@ -206,7 +218,7 @@ pub async fn definitions(common: &Common, of: Option<&str>) -> Result<Vec<Value>
     let mut all = Vec::new();
     for (vhost, _) in vhosts.iter().filter(|(vhost, _)| of.is_none_or(|of| of.as_bytes() == &**vhost)) {
         match ask(common, vhost, Wanted::All).await {
-            Ok(bindings) => all.extend(shown_all(vhost, bindings)),
+            Ok(bindings) => all.extend(rows(vhost, bindings).iter().map(Row::render)),
             // It has gone meanwhile.
             Err(Refusal::NotFound) => {}
             Err(refusal) => return Err(refusal),
@@ -216,32 +228,48 @@ pub async fn definitions(common: &Common, of: Option<&str>) -> Result<Vec<Value>
     Ok(all)
 }
 
-fn shown_all(vhost: &Name, mut bindings: Vec<ListedBinding>) -> Vec<Value> {
+/// In RabbitMQ's order, which sorting by vhost and source keeps.
+fn rows(vhost: &Name, mut bindings: Vec<ListedBinding>) -> Vec<Shown> {
     let order = |binding: &ListedBinding| {
         let (End::Queue(name) | End::Exchange(name)) = &binding.destination;
-        let (source, key, arguments) =
-            (binding.source.clone(), binding.key.clone(), binding.arguments.clone());
-        (source, name.clone(), key, arguments)
+        let (source, key) = (binding.source.clone(), binding.key.clone());
+        (source, name.clone(), key, binding.arguments.clone())
     };
     bindings.sort_by_cached_key(order);
-    bindings.iter().map(|binding| shown(vhost, binding)).collect()
+    bindings.into_iter().map(|binding| Shown { vhost: vhost.clone(), binding }).collect()
 }
 
-fn shown(vhost: &Name, binding: &ListedBinding) -> Value {
-    let ListedBinding { source, destination, key, arguments } = binding;
-    let (name, kind) = match destination {
-        End::Queue(name) => (name, "queue"),
-        End::Exchange(name) => (name, "exchange"),
-    };
-    json!({
-        "source": table::text(source),
-        "vhost": table::text(vhost),
-        "destination": table::text(name),
-        "destination_type": kind,
-        "routing_key": table::text(key),
-        "arguments": table::shown(Table::decode(arguments).expect("it was checked when it was bound")),
-        "properties_key": properties_key(key, arguments),
-    })
+/// A binding in a list.
+struct Shown {
+    vhost: Name,
+    binding: ListedBinding,
+}
+
+impl Row for Shown {
+    fn vhost(&self) -> Cow<'_, str> {
+        lossy(&self.vhost)
+    }
+
+    fn name(&self) -> Cow<'_, str> {
+        lossy(&self.binding.source)
+    }
+
+    fn render(&self) -> Value {
+        let ListedBinding { source, destination, key, arguments } = &self.binding;
+        let (name, kind) = match destination {
+            End::Queue(name) => (name, "queue"),
+            End::Exchange(name) => (name, "exchange"),
+        };
+        json!({
+            "source": table::text(source),
+            "vhost": table::text(&self.vhost),
+            "destination": table::text(name),
+            "destination_type": kind,
+            "routing_key": table::text(key),
+            "arguments": table::shown(Table::decode(arguments).expect("it was checked when it was bound")),
+            "properties_key": properties_key(key, arguments),
+        })
+    }
 }
 
 /// What tells a binding from the others between the same ends, fit for a path: `~` if there is nothing to tell.

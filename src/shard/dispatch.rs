@@ -66,7 +66,7 @@ impl Shard {
         if let Some(channel) = connection.channel(number) {
             channel.place = place.flatten();
         }
-        self.rooms.outward.counters.channels_opened += 1;
+        self.rooms.outward.counters.channels_opened += u64::from(!connection.internal);
         self.rooms.outward.touch(slot);
         Ok(())
     }

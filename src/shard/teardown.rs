@@ -327,7 +327,7 @@ impl Shard {
     fn free_channel(&mut self, slot: u32, number: ChannelNumber) {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         let Some(channel) = connection.channels[usize::from(number.0)].take() else { return };
-        self.rooms.outward.counters.channels_closed += 1;
+        self.rooms.outward.counters.channels_closed += u64::from(!connection.internal);
         let router = self.memos[slot as usize].router;
         self.routers.departed(router, &channel.traffic);
         if matches!(connection.phase, Phase::Closing(_)) {

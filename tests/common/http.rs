@@ -68,4 +68,4 @@ fn without_chunks(mut body: &str) -> String {
     whole
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::direct::call;
-use super::vhosts::{GUEST, ask_in_full};
 use crate::common::Broker;
+use crate::common::http::{GUEST, ask};
 use crate::common::wire::{Wire, bind};
 
 const ENDS: &str = "/api/bindings/%2F/e/bx/q/bq";
@@ -31,7 +31,7 @@ fn binding(source: &str, destination: [&str; 2], key: &str, arguments: Value, pr
 
 /// Where the new binding is.
 fn location(broker: &Broker, path: &str, body: Value) -> String {
-    let (head, _) = ask_in_full(broker.http, "POST", path, Some(GUEST), &body.to_string());
+    let head = ask(broker.http, "POST", path, Some(GUEST), &body.to_string()).head;
     assert!(head.starts_with("HTTP/1.1 201"), "{head}");
     let line = head.lines().find_map(|line| line.strip_prefix("location: "));
     line.expect("a location").to_owned()
@@ -123,6 +123,10 @@ fn bindings_are_listed_from_either_end_with_those_of_the_default_exchange() {
     ] {
         assert_eq!(get(&broker, &format!("/api/{path}")), expected, "{path}");
     }
+    let keys = get(&broker, "/api/bindings/%2F?columns=routing_key&sort=routing_key&sort_reverse=true");
+    let keys_of = |keys: &[&str]| keys.iter().map(|key| json!({"routing_key": key})).collect::<Value>();
+    assert_eq!(keys, keys_of(&["other", "k", "bq", ""]));
+    assert_eq!(get(&broker, "/api/bindings/%2F/e/bx/q/bq/k?columns=routing_key"), keys_of(&["k"])[0]);
 }
 
 #[test]

@@ -3,22 +3,21 @@
 use haremq::amqp::Method;
 use serde_json::{Value, json};
 
-use super::vhosts::{GUEST, ask};
 use crate::common::Broker;
+use crate::common::http::{GUEST, Login, ask};
 use crate::common::wire::{Wire, consume, declare, declare_exclusive};
 
-/// ann:secret
-const ANN: &str = "Basic YW5uOnNlY3JldA==";
+const ANN: Login<'static> = ("ann", "secret");
 
 pub fn call(broker: &Broker, verb: &str, path: &str, body: &Value) -> (u16, Value) {
     call_as(broker, GUEST, verb, path, body)
 }
 
 /// Null is no body, in the question as in the answer.
-fn call_as(broker: &Broker, login: &str, verb: &str, path: &str, body: &Value) -> (u16, Value) {
+fn call_as(broker: &Broker, login: Login<'_>, verb: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let (code, answer) = ask(broker.http, verb, path, Some(login), &body);
-    (code, serde_json::from_str(&answer).unwrap_or_default())
+    let answer = ask(broker.http, verb, path, Some(login), &body);
+    (answer.status, answer.json())
 }
 
 /// Code and reason.
@@ -407,4 +406,6 @@ fn what_the_api_does_counts_as_no_connection() {
     // Shards tell their counters now and then.
     while counted("/counters/connections_opened") == 0 {}
     assert_eq!(counted("/counters/connections_opened"), 1);
+    assert_eq!(counted("/counters/channels_opened"), 1);
+    assert_eq!(counted("/counters/channels_closed"), 0);
 }

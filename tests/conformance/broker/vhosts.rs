@@ -13,21 +13,7 @@ use haremq::amqp::Table;
 /// guest:guest
 pub const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
 
-/// Code and body of the answer.
 pub fn ask(address: SocketAddr, verb: &str, path: &str, login: Option<&str>, body: &str) -> (u16, String) {
-    let (head, body) = ask_in_full(address, verb, path, login, body);
-    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a code");
-    (code, body)
-}
-
-/// Head and body of the answer.
-pub fn ask_in_full(
-    address: SocketAddr,
-    verb: &str,
-    path: &str,
-    login: Option<&str>,
-    body: &str,
-) -> (String, String) {
     let mut stream = TcpStream::connect(address).expect("HTTP is listened for");
     let login = login.map(|login| format!("Authorization: {login}\r\n")).unwrap_or_default();
     let length = body.len();
@@ -39,7 +25,8 @@ pub fn ask_in_full(
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    (head.to_owned(), body.to_owned())
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a code");
+    (code, body.to_owned())
 }
 
 fn names(broker: &Broker) -> Vec<String> {
