@@ -82,7 +82,7 @@ fn export(http: SocketAddr) -> Value {
 
 /// Users, policies and the like, and many queues in two vhosts.
 fn plentiful() -> Value {
-    let vhost = |number: usize| if number % 2 == 0 { "/" } else { "v 1" };
+    let vhost = |number: usize| if number.is_multiple_of(2) { "/" } else { "v 1" };
     let queues = (0..QUEUES).map(|number| {
         let arguments = match number % 4 {
             0 => json!({}),
