@@ -1,6 +1,7 @@
 //! One message taken through all stages, one call a line: the road that `src/` is laid out along.
 
 mod durable;
+mod governed;
 mod hall;
 
 use crate::amqp::method::Method;

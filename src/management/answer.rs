@@ -24,6 +24,8 @@ pub enum Refusal {
     /// What is spoken of is not there, in RabbitMQ's words.
     Missing(String),
     BadRequest(String),
+    /// What is asked for may not be done to what is there.
+    Precondition(String),
     /// What is wrong, and what was given: RabbitMQ's term of both.
     BadTerm(&'static str, Value),
     /// There is no such page of a list.
@@ -92,6 +94,10 @@ impl IntoResponse for Refusal {
                 (StatusCode::NOT_FOUND, Json(json!({"error": "not_found", "reason": reason}))).into_response()
             }
             Refusal::BadRequest(reason) => bad_request(reason.into()),
+            Refusal::Precondition(reason) => {
+                let text = json!({"error": "precondition_failed", "reason": reason});
+                (StatusCode::PRECONDITION_FAILED, Json(text)).into_response()
+            }
             Refusal::BadTerm(what, given) => bad_request(json!([what, given])),
             Refusal::PageOutOfRange(reason) => {
                 let text = json!({"error": "page_out_of_range", "reason": reason});

@@ -141,6 +141,8 @@ fn routes(api: Api) -> Routes {
         .get("/api/vhosts/{vhost}", Administrator, vhosts::one)
         .put("/api/vhosts/{vhost}", Administrator, vhosts::put)
         .delete("/api/vhosts/{vhost}", Administrator, vhosts::delete)
+        .post("/api/vhosts/{vhost}/deletion/protection", Administrator, vhosts::protect)
+        .delete("/api/vhosts/{vhost}/deletion/protection", Administrator, vhosts::unprotect)
         .get("/api/vhosts/{vhost}/permissions", Administrator, permissions::of_vhost)
         .get("/api/vhosts/{vhost}/topic-permissions", Administrator, permissions::topics_of_vhost)
         .put("/api/exchanges/{vhost}/{exchange}", EnterVhost, direct::put_exchange)

@@ -24,6 +24,9 @@ struct About {
     #[serde(rename = "defaultqueuetype", alias = "default_queue_type")]
     default_queue_type: Option<String>,
     tracing: bool,
+    /// Whether it must not be deleted.
+    #[serde(rename = "protected_from_deletion")]
+    protected: Option<bool>,
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
@@ -81,10 +84,11 @@ pub async fn put(
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(Refusal::BadRequest(format!("the name of a vhost has 1 to {NAME_BYTES_MAX} octets")));
     }
-    let about: About = if body.is_empty() { About::default() } else { answer::read(&body)? };
-    let about = serde_json::to_vec(&about).expect("a struct of texts is JSON");
-    let order = Order::DeclareVhost { vhost: named(&name), about: Name::from(about) };
-    match common.ask(order).await {
+    let mut about: About = if body.is_empty() { About::default() } else { answer::read(&body)? };
+    if about.protected.is_none() {
+        about.protected = before(&common, &name).await?.and_then(|before| before.protected);
+    }
+    match declare(&common, &name, &about).await {
         Some(Done::Vhost { existed }) => {
             if !existed {
                 // Who makes a vhost may use it, as with RabbitMQ.
@@ -116,16 +120,46 @@ pub async fn define(common: &Common, name: &str, item: &Value) -> Result<(), Ref
     }
     let about: About =
         serde_json::from_value(about).map_err(|error| Refusal::BadRequest(error.to_string()))?;
-    let about = serde_json::to_vec(&about).expect("a struct of texts is JSON");
-    let order = Order::DeclareVhost { vhost: named(name), about: Name::from(about) };
-    match common.ask(order).await {
+    match declare(common, name, &about).await {
         Some(Done::Vhost { .. }) => Ok(()),
         Some(Done::VhostEnds) => Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted"))),
         _ => Err(Refusal::Unavailable),
     }
 }
 
+pub async fn protect(State(common): State<Common>, Path(name): Path<String>) -> Answer {
+    set_protected(&common, &name, true).await
+}
+
+pub async fn unprotect(State(common): State<Common>, Path(name): Path<String>) -> Answer {
+    set_protected(&common, &name, false).await
+}
+
+async fn set_protected(common: &Common, name: &str, protected: bool) -> Answer {
+    let before = before(common, name).await?.ok_or(Refusal::NotFound)?;
+    match declare(common, name, &About { protected: Some(protected), ..before }).await {
+        Some(Done::Vhost { .. }) => answer::deleted(),
+        Some(Done::VhostEnds) => Err(Refusal::NotFound),
+        _ => Err(Refusal::Unavailable),
+    }
+}
+
+async fn declare(common: &Common, name: &str, about: &About) -> Option<Done> {
+    let about = serde_json::to_vec(about).expect("a struct of texts is JSON");
+    common.ask(Order::DeclareVhost { vhost: named(name), about: Name::from(about) }).await
+}
+
+/// What is told of a vhost so far; none if it is not there.
+async fn before(common: &Common, name: &str) -> Result<Option<About>, Refusal> {
+    let found = told(common).await?.into_iter().find(|(vhost, _)| **vhost == *name.as_bytes());
+    Ok(found.map(|(_, about)| serde_json::from_slice(&about).unwrap_or_default()))
+}
+
 pub async fn delete(State(common): State<Common>, Path(name): Path<String>) -> Answer {
+    if before(&common, &name).await?.is_some_and(|vhost| vhost.protected == Some(true)) {
+        let text = format!("Refusing to delete virtual host '{name}' because it is protected from deletion");
+        return Err(Refusal::Precondition(text));
+    }
     match common.ask(Order::DeleteVhost { vhost: named(&name) }).await {
         Some(Done::Vhost { .. }) => answer::deleted(),
         Some(Done::VhostEnds | Done::NotFound) => Err(Refusal::NotFound),
@@ -134,16 +168,21 @@ pub async fn delete(State(common): State<Common>, Path(name): Path<String>) -> A
 }
 
 pub async fn all(common: &Common) -> Result<Vec<Value>, Refusal> {
-    let Some(Done::Vhosts(vhosts)) = common.ask(Order::Vhosts).await else {
-        return Err(Refusal::Unavailable);
-    };
     let node = common.config.node_name(&machine::host_name());
-    Ok(vhosts.iter().map(|(name, about)| shown(name, about, &node)).collect())
+    Ok(told(common).await?.iter().map(|(name, about)| shown(name, about, &node)).collect())
+}
+
+/// The names of all, with what is told of them.
+async fn told(common: &Common) -> Result<Vec<(Name, Name)>, Refusal> {
+    match common.ask(Order::Vhosts).await {
+        Some(Done::Vhosts(vhosts)) => Ok(vhosts),
+        _ => Err(Refusal::Unavailable),
+    }
 }
 
 fn shown(name: &[u8], about: &[u8], node: &str) -> Value {
     let mut about: About = serde_json::from_slice(about).unwrap_or_default();
-    if name == b"/" && about == About::default() {
+    if name == b"/" && about == (About { protected: about.protected, ..About::default() }) {
         about.description = "Default virtual host".to_owned();
     }
     let queue_type = about.default_queue_type.as_deref().unwrap_or("undefined");
@@ -154,7 +193,7 @@ fn shown(name: &[u8], about: &[u8], node: &str) -> Value {
         "tags": tags,
         "default_queue_type": queue_type,
         "tracing": about.tracing,
-        "protected_from_deletion": false,
+        "protected_from_deletion": about.protected.unwrap_or(false),
         "metadata": {"description": about.description, "tags": tags, "default_queue_type": queue_type},
         "cluster_state": {node: "running"},
     })

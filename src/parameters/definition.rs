@@ -251,7 +251,3 @@ fn is_age(value: &Value) -> bool {
 fn is_one_of(value: &Value, known: &[&str]) -> bool {
     value.as_str().is_some_and(|name| known.contains(&name))
 }
-
-pub(super) fn lesser(one: u64, other: u64) -> u64 {
-    one.min(other)
-}

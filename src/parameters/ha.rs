@@ -21,7 +21,7 @@ pub(super) fn check(given: &Map<String, Value>) -> Result<(), String> {
     check_one_of(given, SYNC_MODE, ["manual", "automatic"])?;
     match given.get("ha-sync-batch-size") {
         Some(size) if size.as_u64().is_none_or(|size| size == 0) => {
-            return Err(format!("ha-sync-batch-size takes an integer, {} given", term(size)));
+            return Err(format!("ha-sync-batch-size takes an integer greater than 0, {} given", term(size)));
         }
         _ => {}
     }
@@ -31,22 +31,30 @@ pub(super) fn check(given: &Map<String, Value>) -> Result<(), String> {
 
 fn check_params(mode: &Value, params: Option<&Value>) -> Result<(), String> {
     let shown = || params.map_or_else(|| "none".to_owned(), term);
+    let is_count = params.is_some_and(|count| count.as_u64().is_some_and(|count| count > 0));
     match mode.as_str() {
         Some("all") if params.is_none() => Ok(()),
-        Some("all") => Err(format!("ha-mode=\"all\" does not take parameters, {} given", shown())),
-        Some("exactly") if params.is_some_and(|count| count.as_u64().is_some_and(|count| count > 0)) => {
-            Ok(())
-        }
+        Some("all") => Err("ha-mode=\"all\" does not take parameters".to_owned()),
+        Some("exactly") if is_count => Ok(()),
         Some("exactly") => Err(format!("ha-mode=\"exactly\" takes an integer, {} given", shown())),
         Some("nodes") => match params {
-            Some(Value::Array(nodes)) if nodes.is_empty() => {
-                Err("ha-mode=\"nodes\" list must be non-empty".to_owned())
-            }
-            Some(Value::Array(nodes)) if nodes.iter().all(Value::is_string) => Ok(()),
+            Some(Value::Array(nodes)) => check_nodes(nodes),
             _ => Err(format!("ha-mode=\"nodes\" takes a list, {} given", shown())),
         },
         _ => Err(format!("{} is not a valid ha-mode value", term(mode))),
     }
+}
+
+fn check_nodes(nodes: &[Value]) -> Result<(), String> {
+    if nodes.is_empty() {
+        return Err("ha-mode=\"nodes\" list must be non-empty".to_owned());
+    }
+    let others: Vec<Value> = nodes.iter().filter(|node| !node.is_string()).cloned().collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let shown = term(&Value::Array(others));
+    Err(format!("ha-mode=\"nodes\" takes a list of strings, {shown} was not a string"))
 }
 
 fn check_one_of(given: &Map<String, Value>, key: &str, known: [&str; 2]) -> Result<(), String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
 
-use super::definition::{Definition, lesser};
+use super::definition::{Definition, Keys};
 use super::term::term;
 use super::validation::{Errors, Terms};
 use crate::access::Pattern;
@@ -183,7 +183,7 @@ impl Applied {
         merged
     }
 
-    fn keys(&self) -> super::definition::Keys {
+    fn keys(&self) -> Keys {
         let keys = |policy: &Option<Arc<Policy>>| {
             policy.as_ref().map(|policy| policy.definition.keys().clone()).unwrap_or_default()
         };
@@ -194,7 +194,7 @@ impl Applied {
 /// Of what both say: the lesser number, and else the operator's word.
 fn lesser_value(own: Value, operators: Value) -> Value {
     match (own.as_u64(), operators.as_u64()) {
-        (Some(own), Some(operators)) => Value::from(lesser(own, operators)),
+        (Some(own), Some(operators)) => Value::from(own.min(operators)),
         _ => operators,
     }
 }

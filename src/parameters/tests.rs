@@ -74,7 +74,29 @@ fn each_key_is_checked_in_rabbitmqs_words() {
         (json!({"queue-leader-locator": "x"}), r#"<<"x">> is not a valid queue leader locator value"#),
         (json!({"initial-cluster-size": "x"}), r#"<<"x">> is not a valid cluster size"#),
         (json!({"max-age": "h"}), r#"<<"h">> is not a valid max age"#),
+        (json!({"message-ttl": 1e20}), "1.0e20 is not a valid message TTL"),
         (json!({"ha-mode": "x"}), r#"<<"x">> is not a valid ha-mode value"#),
+        (json!({"ha-mode": "all", "ha-params": 1}), r#"ha-mode="all" does not take parameters"#),
+        (json!({"ha-mode": "exactly"}), r#"ha-mode="exactly" takes an integer, none given"#),
+        (json!({"ha-mode": "exactly", "ha-params": 0}), r#"ha-mode="exactly" takes an integer, 0 given"#),
+        (json!({"ha-mode": "nodes", "ha-params": []}), r#"ha-mode="nodes" list must be non-empty"#),
+        (
+            json!({"ha-mode": "nodes", "ha-params": ["a", 1]}),
+            r#"ha-mode="nodes" takes a list of strings, [1] was not a string"#,
+        ),
+        (json!({"ha-mode": "nodes", "ha-params": 1}), r#"ha-mode="nodes" takes a list, 1 given"#),
+        (
+            json!({"ha-mode": "all", "ha-sync-mode": "x"}),
+            r#"ha-sync-mode must be "manual" or "automatic", got <<"x">>"#,
+        ),
+        (
+            json!({"ha-mode": "all", "ha-sync-batch-size": 0}),
+            "ha-sync-batch-size takes an integer greater than 0, 0 given",
+        ),
+        (
+            json!({"ha-mode": "all", "ha-promote-on-failure": "x"}),
+            r#"ha-promote-on-failure must be "always" or "when-synced", got <<"x">>"#,
+        ),
         (
             json!({"ha-sync-mode": "automatic"}),
             "ha-mode must be specified to specify ha-params, ha-sync-mode or ha-promote-on-shutdown",

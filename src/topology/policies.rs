@@ -9,13 +9,14 @@ use std::ops::Bound::{self, Excluded, Unbounded};
 use std::sync::Arc;
 
 use super::exchanges::alternate;
+use super::record::Record;
 use super::state::{Effect, Topology};
 use super::vhosts::Vhosts;
 use crate::exchange::{Change, ExchangeSpec, Name};
 use crate::ids::{Requester, root};
 use crate::limits::POLICY_MATCHES;
 use crate::parameters::{self, Applied, Parameters};
-use crate::topology::Record;
+use crate::text;
 
 impl Vhosts {
     pub fn parameters(&self) -> &Parameters {
@@ -114,7 +115,7 @@ impl Topology {
 /// The alternate that an exchange declared like that has. Nothing is without a way from the default exchange that RabbitMQ
 /// would look for an alternate for.
 pub(super) fn with_policies(spec: &ExchangeSpec, applied: &Applied) -> Option<Name> {
-    let declared = alternate(crate::text::Vhost(&spec.vhost), &spec.name, &spec.arguments).ok().flatten();
+    let declared = alternate(text::Vhost(&spec.vhost), &spec.name, &spec.arguments).ok().flatten();
     declared.or_else(|| applied.alternate()).filter(|_| !spec.name.is_empty())
 }
 

@@ -49,6 +49,7 @@ fn a_vhost_takes_so_many_connections_and_a_place_that_is_given_back_is_free_at_o
     let none = "NOT_ALLOWED - access to vhost 'v' refused for user 'guest': connection limit (0) is reached";
     assert_eq!(enter(&broker, "v").closed(), (530, none.to_owned()));
     wires[0].channel(1);
+    assert_eq!(put(&broker, "/api/queues/v/q", json!({})), 201, "the API comes in all the same");
     assert_eq!(delete(&broker, IN_VHOST), 204);
     entered(&broker, "v");
 }

@@ -139,3 +139,33 @@ fn nobody_is_served_without_a_login() {
     let (_, body) = ask(broker.http, "GET", "/api/whoami", Some(GUEST), "");
     assert_eq!(body, r#"{"name":"guest","tags":["administrator"]}"#);
 }
+
+/// As with RabbitMQ 4: what is not there can be neither protected nor deleted.
+#[test]
+fn a_vhost_that_is_protected_is_not_deleted_until_it_is_not() {
+    let mut broker = Broker::start();
+    let ask =
+        |broker: &Broker, verb: &str, path: &str, body: &str| ask(broker.http, verb, path, Some(GUEST), body);
+    let protection = "/api/vhosts/v/deletion/protection";
+    assert_eq!(ask(&broker, "POST", protection, "").0, 404);
+    assert_eq!(ask(&broker, "PUT", "/api/vhosts/v", r#"{"description": "kept"}"#).0, 201);
+    assert_eq!(ask(&broker, "POST", protection, "").0, 204);
+    let refused = ask(&broker, "DELETE", "/api/vhosts/v", "");
+    let reason = "Refusing to delete virtual host 'v' because it is protected from deletion";
+    assert_eq!(refused, (412, format!(r#"{{"error":"precondition_failed","reason":"{reason}"}}"#)));
+    assert_eq!(
+        ask(&broker, "PUT", "/api/vhosts/v", r#"{"description": "still kept", "tags": "a,b"}"#).0,
+        204
+    );
+    broker.kill();
+    broker.restart();
+    let shown: Value = serde_json::from_str(&ask(&broker, "GET", "/api/vhosts/v", "").1).unwrap();
+    assert_eq!(
+        (&shown["protected_from_deletion"], &shown["description"]),
+        (&true.into(), &"still kept".into())
+    );
+    assert_eq!(shown["tags"], serde_json::json!(["a", "b"]));
+    assert_eq!(ask(&broker, "DELETE", "/api/vhosts/v", "").0, 412);
+    assert_eq!(ask(&broker, "DELETE", protection, "").0, 204);
+    assert_eq!(ask(&broker, "DELETE", "/api/vhosts/v", "").0, 204);
+}
