@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::list::Asked;
 use super::login::User;
+use super::parameters;
 use super::site::{Api, Site};
 use super::watch::{Span, VhostTotals, Watch, message_stats, number_with_rate};
 use crate::stats::Traffic;
@@ -28,12 +29,12 @@ pub async fn show(
     Query(asked): Query<Asked>,
     Query(ages): Query<Ages>,
 ) -> Answer {
-    let mut shown = about(&api.site);
+    let mut shown = about(&api.site, &parameters::cluster_name_of(&api).await?);
     totals(&user, &api, &ages, &mut shown);
     asked.one(Value::Object(shown))
 }
 
-fn about(site: &Site) -> Map<String, Value> {
+fn about(site: &Site, cluster: &str) -> Map<String, Value> {
     let about = json!({
         "management_version": site.product_version,
         "rates_mode": "basic",
@@ -46,7 +47,7 @@ fn about(site: &Site) -> Map<String, Value> {
         "product_name": "HareMQ",
         "product_version": env!("CARGO_PKG_VERSION"),
         "rabbitmq_version": site.product_version,
-        "cluster_name": site.cluster,
+        "cluster_name": cluster,
         "cluster_tags": {},
         "node_tags": {},
         // Nobody has run here on Erlang.

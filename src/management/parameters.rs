@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{self, Answer, Refusal};
 use super::login::User;
+use super::site::Api;
 use super::users::named;
 use super::vhosts;
 use crate::parameters::{Change, POLICY, Parameter, Parameters};
@@ -96,8 +97,8 @@ pub async fn delete_global(State(common): State<Common>, Path(name): Path<String
     answer::deleted()
 }
 
-pub async fn cluster_name(State(common): State<Common>) -> Answer {
-    answer::body(json!({"name": cluster_name_of(&read(&common).await?)}))
+pub async fn cluster_name(State(api): State<Api>) -> Answer {
+    answer::body(json!({"name": cluster_name_of(&api).await?}))
 }
 
 pub async fn put_cluster_name(State(common): State<Common>, body: Bytes) -> Answer {
@@ -111,10 +112,11 @@ pub async fn put_cluster_name(State(common): State<Common>, body: Bytes) -> Answ
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// What it was set to, or what RabbitMQ would take: `rabbit@` and the name of the machine.
-pub fn cluster_name_of(parameters: &Parameters) -> String {
-    let set = parameters.global(CLUSTER_NAME.as_bytes()).and_then(Value::as_str).map(str::to_owned);
-    set.unwrap_or_else(|| format!("rabbit@{}", rustix::system::uname().nodename().to_string_lossy()))
+/// What it was set to here, or else by the configuration.
+pub async fn cluster_name_of(api: &Api) -> Result<String, Refusal> {
+    let parameters = read(&api.common).await?;
+    let set = parameters.global(CLUSTER_NAME.as_bytes()).and_then(Value::as_str);
+    Ok(set.unwrap_or(&api.site.cluster).to_owned())
 }
 
 /// As they are.

@@ -18,7 +18,7 @@ pub async fn all(api: &Api) -> Result<Value, Refusal> {
         return Err(Refusal::Unavailable);
     };
     let parameters = parameters::read(&api.common).await?;
-    let mut all = heading(api, "cluster");
+    let mut all = heading(api, "cluster").await?;
     let vhosts = vhosts::all(&api.common).await?;
     all.insert("users".to_owned(), access.users().map(|user| users::shown(user)).collect());
     all.insert("vhosts".to_owned(), vhosts.iter().map(vhost).collect());
@@ -32,7 +32,7 @@ pub async fn all(api: &Api) -> Result<Value, Refusal> {
 
 pub async fn of_vhost(api: &Api, vhost: &str) -> Result<Value, Refusal> {
     let parameters = parameters::read(&api.common).await?;
-    let mut all = heading(api, "single_virtual_host");
+    let mut all = heading(api, "single_virtual_host").await?;
     all.insert("original_vhost_name".to_owned(), json!(vhost));
     all.extend(set(&parameters, Some(vhost)));
     all.extend(declared(api, Some(vhost)).await?);
@@ -42,17 +42,17 @@ pub async fn of_vhost(api: &Api, vhost: &str) -> Result<Value, Refusal> {
     Ok(Value::Object(all))
 }
 
-fn heading(api: &Api, format: &str) -> Map<String, Value> {
+async fn heading(api: &Api, format: &str) -> Result<Map<String, Value>, Refusal> {
     let heading = json!({
         "rabbit_version": api.site.product_version,
         "rabbitmq_version": api.site.product_version,
         "product_name": "HareMQ",
         "product_version": env!("CARGO_PKG_VERSION"),
         "rabbitmq_definition_format": format,
-        "original_cluster_name": api.site.cluster,
+        "original_cluster_name": parameters::cluster_name_of(api).await?,
     });
     match heading {
-        Value::Object(heading) => heading,
+        Value::Object(heading) => Ok(heading),
         _ => unreachable!("written as an object"),
     }
 }

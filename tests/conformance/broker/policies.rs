@@ -124,12 +124,17 @@ fn global_parameters_are_any_json_and_the_name_of_the_cluster_is_one() {
     let mut broker = Broker::start();
     assert_eq!(put(&broker, "/api/global-parameters/x", json!({"value": {"a": [1, null, "x"]}})), 201);
     assert_eq!(put(&broker, "/api/global-parameters/x", json!({"value": 7})), 204);
-    let named = get(&broker, "/api/cluster-name").1["name"].as_str().expect("a name").to_owned();
-    assert!(named.starts_with("rabbit@"), "{named}");
+    let named = |broker: &Broker| {
+        let name = get(broker, "/api/cluster-name").1["name"].clone();
+        assert_eq!(get(broker, "/api/overview").1["cluster_name"], name);
+        assert_eq!(get(broker, "/api/definitions").1["original_cluster_name"], name);
+        name
+    };
+    assert_eq!(named(&broker), "haremq", "as long as nobody has named it");
     assert_eq!(put(&broker, "/api/cluster-name", json!({"name": "shop"})), 204);
     broker.kill();
     broker.restart();
-    assert_eq!(get(&broker, "/api/cluster-name"), (200, json!({"name": "shop"})));
+    assert_eq!(named(&broker), "shop");
     let all = json!([{"name": "cluster_name", "value": "shop"}, {"name": "x", "value": 7}]);
     assert_eq!(get(&broker, "/api/global-parameters"), (200, all));
     assert_eq!(get(&broker, "/api/global-parameters/x"), (200, json!({"name": "x", "value": 7})));
