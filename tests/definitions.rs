@@ -10,8 +10,9 @@ use common::Broker;
 use common::http::{GUEST, ask};
 use common::rabbit::Rabbit;
 
-/// RabbitMQ's.
+/// RabbitMQ's, before and after.
 const PORT: u16 = 5692;
+const OTHER_PORT: u16 = 5696;
 const QUEUES: usize = 1_000;
 
 #[test]
@@ -32,7 +33,7 @@ fn definitions_go_to_haremq_and_back_to_rabbitmq() {
     import(haremq.http, &first);
     assert_same(&first, &export(haremq.http));
     let again = {
-        let rabbit = Rabbit::start_managed(PORT);
+        let rabbit = Rabbit::start_managed(OTHER_PORT);
         import(rabbit.http(), &ours);
         export(rabbit.http())
     };

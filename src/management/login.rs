@@ -43,7 +43,7 @@ impl<S: Send + Sync> FromRequestParts<S> for User {
 pub struct Credentials {
     name: Box<[u8]>,
     password: Arc<[u8]>,
-    peer: SocketAddr,
+    pub peer: SocketAddr,
 }
 
 impl Credentials {

@@ -21,6 +21,7 @@ mod queues;
 mod routes;
 mod site;
 pub mod table;
+mod throttle;
 mod users;
 mod vhosts;
 mod watch;
@@ -59,7 +60,7 @@ pub fn start(
     site: Site,
     load_definitions: Option<&Path>,
 ) -> Result<(), String> {
-    let api = Api { common, watch: Arc::default(), site: Arc::new(site) };
+    let api = Api { common, watch: Arc::default(), throttle: Arc::default(), site: Arc::new(site) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     if let Some(file) = load_definitions {

@@ -6,12 +6,13 @@
 //! There is no other way to add a route, so none can be without its [`Need`].
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{RawPathParams, Request, State};
 use axum::handler::Handler;
 use axum::http::uri::PathAndQuery;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
@@ -21,7 +22,6 @@ use super::answer::{self, Refusal};
 use super::login::{Credentials, User};
 use super::site::Api;
 use super::vhosts;
-use crate::shard::start::Common;
 
 /// Who may use a route. Administrators may use all of them. The refusals are RabbitMQ's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -99,7 +99,7 @@ impl Routes {
         H: Handler<T, Api>,
         T: 'static,
     {
-        let guard = middleware::from_fn_with_state((self.api.common.clone(), route.need), guard);
+        let guard = middleware::from_fn_with_state((self.api.clone(), route.need), guard);
         self.router = self.router.route(route.path, on(filter, handler).route_layer(guard));
         self.listed.push(route);
         self
@@ -113,7 +113,13 @@ impl Routes {
         this.answer_options();
         let router = this.router.with_state(this.api);
         // A layer of the routes themselves would come too late to change the path.
-        Router::new().fallback_service(router).layer(middleware::map_request(fold))
+        let router = Router::new().fallback_service(router).layer(middleware::map_request(fold));
+        // No browser is to guess what an answer is.
+        router.layer(middleware::map_response(async |mut answer: Response| {
+            let nosniff = HeaderValue::from_static("nosniff");
+            answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+            answer
+        }))
     }
 
     fn answer_options(&mut self) {
@@ -131,14 +137,14 @@ impl Routes {
 
 /// Lets in who may come in, as a [`User`] among the request's extensions.
 async fn guard(
-    State((common, need)): State<(Common, Need)>,
+    State((api, need)): State<(Api, Need)>,
     params: RawPathParams,
     mut request: Request,
     next: Next,
 ) -> Response {
     if need != Need::Nothing {
         let admitted = match Credentials::of(&request) {
-            Ok(credentials) => admit(credentials, need, &params, &common).await,
+            Ok(credentials) => admit(credentials, need, &params, &api).await,
             Err(refusal) => Err(refusal),
         };
         match admitted {
@@ -153,9 +159,16 @@ async fn admit(
     credentials: Credentials,
     need: Need,
     params: &RawPathParams,
-    common: &Common,
+    api: &Api,
 ) -> Result<User, Refusal> {
-    let user = credentials.log_in(common).await?;
+    let (from, common) = (credentials.peer.ip(), &api.common);
+    let user = match credentials.log_in(common).await {
+        Err(wrong @ Refusal::Unauthenticated { .. }) => {
+            tokio::time::sleep(api.throttle.failed(from, Instant::now())).await;
+            return Err(wrong);
+        }
+        user => user?,
+    };
     let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let vhost = param("vhost");
     let refused = need.check(&user, vhost);

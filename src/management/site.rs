@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use axum::extract::FromRef;
 
+use super::throttle::Throttle;
 use super::watch::Watch;
 use crate::budget::Budget;
 use crate::shard::start::Common;
@@ -16,6 +17,7 @@ use crate::shard::start::Common;
 pub struct Api {
     pub common: Common,
     pub watch: Arc<Watch>,
+    pub throttle: Arc<Throttle>,
     pub site: Arc<Site>,
 }
 

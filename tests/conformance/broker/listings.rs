@@ -7,10 +7,15 @@ use std::time::{Duration, Instant};
 use haremq::amqp::Method;
 use serde_json::{Value, json};
 
-use super::direct::call;
-use super::vhosts::{GUEST, ask};
 use crate::common::Broker;
+use crate::common::http::{GUEST, ask};
 use crate::common::wire::{Wire, bind, consume, declare, declare_durable, declare_exchange};
+
+fn call(broker: &Broker, verb: &str, path: &str, body: &Value) -> (u16, Value) {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = ask(broker.http, verb, path, Some(GUEST), &body);
+    (answer.status, answer.json())
+}
 
 fn get(broker: &Broker, path: &str) -> Value {
     let (code, answer) = call(broker, "GET", path, &Value::Null);
@@ -147,10 +152,10 @@ fn metrics_are_those_that_the_dashboard_asks_for() {
     wire.call(1, declare("q"), "queue.declare-ok");
     wire.publish(1, "", "q", false, &[0; 500]);
     let metrics = |path: &str| {
-        let (code, text) = ask(broker.http, "GET", path, None, "");
-        assert_eq!(code, 200, "{path}");
-        check_format(&text);
-        text
+        let answer = ask(broker.http, "GET", path, None, "");
+        assert_eq!(answer.status, 200, "{path}");
+        check_format(&answer.body);
+        answer.body
     };
     let began = Instant::now();
     // Of the samples that are taken every few seconds the first came before.
@@ -207,5 +212,5 @@ fn health_is_told_in_rabbitmq_s_words() {
     assert_eq!((code, &answer["status"], &answer["missing"]), (503, &json!("failed"), &json!(1)));
     let (code, answer) = check("protocol-listener/mqtt");
     assert_eq!((code, &answer["missing"]), (503, &json!("mqtt")));
-    assert_eq!(ask(broker.http, "GET", "/api/nodes/rabbit@nowhere", Some(GUEST), "").0, 404);
+    assert_eq!(call(&broker, "GET", "/api/nodes/rabbit@nowhere", &Value::Null).0, 404);
 }
