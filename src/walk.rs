@@ -3,6 +3,7 @@
 mod durable;
 mod governed;
 mod hall;
+mod handles;
 
 use crate::amqp::method::Method;
 use crate::shard::{Peer, Shard};

@@ -17,6 +17,8 @@ impl Shard {
             None => Some(absent(question)),
         };
         match reply {
+            // In line: that its queue is gone may wait here for this consumer, and must not find another by that handle.
+            Some(reply @ Reply::Cancelled { .. }) => self.answer(requester, reply),
             // At once: a command that waits here may let a channel publish, whose delivery would overtake consume-ok.
             Some(reply) if requester.connection.shard == self.id => {
                 self.on_answer(Answer { requester, reply })
