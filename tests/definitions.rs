@@ -11,7 +11,7 @@ use common::http::{GUEST, ask};
 use common::rabbit::Rabbit;
 
 /// RabbitMQ's, before and after.
-const PORT: u16 = 5692;
+const PORT: u16 = 5694;
 const OTHER_PORT: u16 = 5696;
 const QUEUES: usize = 1_000;
 
