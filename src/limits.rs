@@ -200,3 +200,9 @@ pub const LOOK_MESSAGES: usize = 1_000;
 /// Connections, channels and consumers of such a piece.
 pub const LOOK_CHANNELS: usize = 250;
 pub const LOOK_EXCHANGES: usize = 500;
+/// Ready messages that are looked at, or taken out, for one order of the HTTP API, and bytes of them that are copied: some
+/// 50 us.
+pub const PEEK_MESSAGES: usize = 100;
+pub const PEEK_BYTES: usize = 256 * 1024;
+/// Messages that one request may go through in search of some; who wants more asks again with the cursor.
+pub const PEEK_REQUEST_MESSAGES: u64 = 20_000;

@@ -64,6 +64,10 @@ pub struct Connection {
     pub blocked: bool,
     /// The shell was told not to read; it is told when it may again.
     pub held: bool,
+    /// Why it is held now, or was last.
+    pub hold: Option<Hold>,
+    /// The same of `blocked`.
+    pub block: Option<Hold>,
     pub exclusive_queues: Vec<QueueId>,
     /// From connection.open until its channels and queues are gone.
     pub seat: Option<Seat>,
@@ -88,6 +92,30 @@ pub struct Octets {
     pub receives: u64,
     pub sent: u64,
     pub sends: u64,
+}
+
+/// Why a client has to wait, and since when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hold {
+    pub because: HeldBecause,
+    /// By the clock of the shard, ns.
+    pub since: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeldBecause {
+    /// Memory is low: its publishes wait.
+    LowOnMemory,
+    LowOnDisk,
+    LowOnMemoryAndDisk,
+    /// What it is sent stays here.
+    ClientDoesNotRead,
+    /// It sends more behind a method that is not answered yet than is kept for it.
+    ChannelWaits,
+    /// It publishes, and the rings to other shards are full.
+    RingsFull,
+    /// It publishes, and a journal has too much to write.
+    JournalBehind,
 }
 
 pub enum Phase {
@@ -172,6 +200,8 @@ impl Connection {
             publishes: false,
             blocked: false,
             held: false,
+            hold: None,
+            block: None,
             exclusive_queues: Vec::new(),
             seat: None,
             leaving: None,
@@ -317,6 +347,26 @@ impl Connection {
     pub fn is_overfull(&self) -> bool {
         let parked_max = if self.blocked { BLOCKED_PUBLISH_BYTES_MAX } else { PARKED_BYTES_MAX };
         self.outbox.len() > OUTBOX_HOLD_BYTES || self.parked_bytes > parked_max
+    }
+
+    /// It is not read from now on.
+    pub fn hold(&mut self, because: HeldBecause, since: u64) {
+        self.held = true;
+        self.hold = Some(Hold { because, since });
+    }
+
+    /// Of a connection that is overfull: why.
+    pub fn overfull_because(&self) -> HeldBecause {
+        if self.outbox.len() > OUTBOX_HOLD_BYTES {
+            HeldBecause::ClientDoesNotRead
+        } else {
+            HeldBecause::ChannelWaits
+        }
+    }
+
+    /// Why it has to wait right now. An alarm says more than that what waits for it is not read any more.
+    pub fn held_back(&self) -> Option<Hold> {
+        self.block.filter(|_| self.blocked).or(self.hold.filter(|_| self.held))
     }
 
     /// Somebody may still read what is written.

@@ -26,9 +26,10 @@ pub struct ListIndex(u32);
 impl ListIndex {
     /// The list without targets.
     pub const EMPTY: ListIndex = ListIndex(0);
-    /// Any other.
+    /// Any other, where only that it is another one counts.
+    pub(super) const SOME: ListIndex = ListIndex(1);
     #[cfg(test)]
-    pub(super) const FOR_TESTS: ListIndex = ListIndex(1);
+    pub(super) const FOR_TESTS: ListIndex = ListIndex::SOME;
 
     fn index(self) -> usize {
         self.0 as usize

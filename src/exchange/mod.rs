@@ -14,6 +14,7 @@
 mod apply;
 mod cache;
 mod change;
+mod explain;
 pub mod headers;
 mod keys;
 mod lists;
@@ -26,6 +27,7 @@ mod walk;
 pub use crate::ids::Name;
 pub use crate::text;
 pub use change::{Change, Destination, ExchangeKind, ExchangeSpec, QueueSpec, predeclared_exchanges};
+pub use explain::{Inquiry, Trail};
 pub use keys::{RoutingKeys, UnacceptableHeader};
 pub use lists::ListIndex;
 pub use memo::Memo;

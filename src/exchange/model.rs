@@ -217,13 +217,15 @@ impl Model {
                 &mut self.router,
                 exchange.as_bytes(),
                 key.as_bytes(),
-                Some(&[cc, headers(which)].concat()),
+                Some(&[&*cc, &*headers(which)].concat()),
             );
             assert_eq!(
                 found,
                 self.expected(exchange, &[key, more], which),
                 "{exchange} {key} and {more}, headers {which}"
             );
+            let explained = self.explained(exchange, key, &[cc, headers(which)].concat());
+            assert_eq!(explained, found.unwrap_or_default(), "{exchange} {key} and {more} explained");
         }
         for slot in 0..QUEUES {
             let expected = self.queues.get(&slot).copied();
@@ -232,6 +234,28 @@ impl Model {
             assert_eq!(routed(&mut self.router, b"", name.as_bytes()), Ok(expected.into_iter().collect()));
         }
         self.router.invariants();
+    }
+
+    /// By offering all bindings one by one.
+    fn explained(&self, exchange: &str, key: &str, headers: &[u8]) -> Vec<QueueId> {
+        let inquiry = Inquiry::new(key.as_bytes(), Table::decode(headers).unwrap()).unwrap();
+        let (mut trail, mut queues) = (Trail::new(inquiry, bytes(exchange)), BTreeSet::new());
+        while let Some(name) = trail.advance() {
+            let Some(spec) = self.router.exchange(&name) else { continue };
+            for (_, to, key, which) in self.bindings.iter().filter(|binding| *binding.0.as_bytes() == *name) {
+                let exchange = match to {
+                    To::Exchange(name) => Some(bytes(name)),
+                    To::Queue(_) => None,
+                };
+                if trail.visit(spec.kind, &bytes(key), &arguments(*which), exchange.as_ref())
+                    && let To::Queue(id) = to
+                {
+                    queues.insert(*id);
+                }
+            }
+            trail.leave(spec);
+        }
+        queues.into_iter().collect()
     }
 
     fn expected(&self, exchange: &str, keys: &[&str], headers: usize) -> Result<Vec<QueueId>, RouteError> {

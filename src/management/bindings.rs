@@ -255,21 +255,25 @@ impl Row for Shown {
     }
 
     fn render(&self) -> Value {
-        let ListedBinding { source, destination, key, arguments } = &self.binding;
-        let (name, kind) = match destination {
-            End::Queue(name) => (name, "queue"),
-            End::Exchange(name) => (name, "exchange"),
-        };
-        json!({
-            "source": table::text(source),
-            "vhost": table::text(&self.vhost),
-            "destination": table::text(name),
-            "destination_type": kind,
-            "routing_key": table::text(key),
-            "arguments": table::shown(Table::decode(arguments).expect("it was checked when it was bound")),
-            "properties_key": properties_key(key, arguments),
-        })
+        shown(&self.vhost, &self.binding)
     }
+}
+
+pub fn shown(vhost: &Name, binding: &ListedBinding) -> Value {
+    let ListedBinding { source, destination, key, arguments } = binding;
+    let (name, kind) = match destination {
+        End::Queue(name) => (name, "queue"),
+        End::Exchange(name) => (name, "exchange"),
+    };
+    json!({
+        "source": table::text(source),
+        "vhost": table::text(vhost),
+        "destination": table::text(name),
+        "destination_type": kind,
+        "routing_key": table::text(key),
+        "arguments": table::shown(Table::decode(arguments).expect("it was checked when it was bound")),
+        "properties_key": properties_key(key, arguments),
+    })
 }
 
 /// What tells a binding from the others between the same ends, fit for a path: `~` if there is nothing to tell.

@@ -17,6 +17,7 @@ use super::site::{Api, Site};
 use super::watch::{self, Rates, message_stats, number_with_rate};
 use super::{table, vhosts};
 use crate::amqp::Table;
+use crate::connection::HeldBecause;
 use crate::connection::handshake::Session;
 use crate::ids::{ConnectionId, QueueId};
 use crate::queue::ConsumerAt;
@@ -197,6 +198,27 @@ pub async fn consumers_of(api: &Api, queue: QueueId) -> Result<Value, Refusal> {
     Ok(of_queue.map(|consumer| consumer.render()).collect())
 }
 
+/// A consumer by what clients call it, if the user may see its connection.
+pub async fn consumer_named(
+    api: &Api,
+    user: &User,
+    (connection, channel, tag): (&str, u16, &str),
+) -> Result<ConsumerReport, Refusal> {
+    let consumers = named(api, user, connection).await?.report.consumers;
+    let is_wanted = |it: &ConsumerReport| it.channel == channel && *it.tag == *tag.as_bytes();
+    consumers.into_iter().find(is_wanted).ok_or(Refusal::NotFound)
+}
+
+/// Why a connection has to wait, and since when.
+pub async fn held(user: User, State(api): State<Api>, Path(name): Path<String>) -> Answer {
+    let held = named(&api, &user, &name).await?.report.held;
+    answer::body(json!({
+        "held": held.is_some(),
+        "held_because": held.map(|(because, _)| held_because(because)),
+        "held_since_ms": held.map(|(_, since_ms)| since_ms),
+    }))
+}
+
 /// A connection, if it is still there.
 pub async fn find(api: &Api, id: ConnectionId) -> Result<ConnectionName, Refusal> {
     let shown = all(api).await?.into_iter().find(|shown| shown.report.id == id);
@@ -319,6 +341,8 @@ impl Row for Shown {
         put("send_cnt", json!(octets.sends));
         put("send_pend", json!(report.pending_bytes));
         put("shard", json!(report.id.shard.0));
+        put("held_because", json!(report.held.map(|(because, _)| held_because(because))));
+        put("held_since_ms", json!(report.held.map(|(_, since_ms)| since_ms)));
         number_with_rate(&mut row, "recv_oct", octets.received, received);
         number_with_rate(&mut row, "send_oct", octets.sent, sent);
         Value::Object(row)
@@ -414,6 +438,18 @@ fn state(state: ConnectionState) -> &'static str {
         ConnectionState::Flow => "flow",
         ConnectionState::Blocked => "blocked",
         ConnectionState::Closing => "closing",
+    }
+}
+
+fn held_because(because: HeldBecause) -> &'static str {
+    match because {
+        HeldBecause::LowOnMemory => "low on memory",
+        HeldBecause::LowOnDisk => "low on disk",
+        HeldBecause::LowOnMemoryAndDisk => "low on memory and disk",
+        HeldBecause::ClientDoesNotRead => "the client does not read",
+        HeldBecause::ChannelWaits => "a channel waits for an answer",
+        HeldBecause::RingsFull => "rings between shards are full",
+        HeldBecause::JournalBehind => "the journal is behind",
     }
 }
 

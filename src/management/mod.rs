@@ -13,6 +13,7 @@ mod metrics;
 mod misc;
 mod nodes;
 mod overview;
+mod own;
 mod parameters;
 mod permissions;
 mod policies;
@@ -133,7 +134,7 @@ fn routes(api: Api) -> Routes {
         .get("/api/channels/{channel}", Management, connections::channel)
         .get("/api/consumers", Management, connections::consumers)
         .get("/api/consumers/{vhost}", SeeVhost, connections::consumers_of_vhost);
-    let routes = scraped(small_answers(health_checks(routes)));
+    let routes = own::routes(scraped(small_answers(health_checks(routes))));
     routes
         .get("/health/ready", Nothing, ready)
         .get("/debug/shards", Nothing, shards)

@@ -88,8 +88,8 @@ impl Row for Shown {
     }
 
     fn render(&self) -> Value {
-        let QueueReport { id, spec, ready, unacked, consumers, capacity, sample, traffic, policies, .. } =
-            &self.report;
+        let QueueReport { id, spec, ready, unacked, consumers, paused, capacity, .. } = &self.report;
+        let QueueReport { sample, traffic, policies, .. } = &self.report;
         let rates = self.rates.queue(*id);
         let kind = match spec.rules.kind {
             QueueKind::Classic => "classic",
@@ -105,7 +105,7 @@ impl Row for Shown {
         put("exclusive", json!(spec.exclusive.is_some()));
         put("arguments", table::shown(Table::from_checked(&spec.arguments)));
         put("node", json!(self.site.node));
-        put("state", json!("running"));
+        put("state", json!(if *paused { "paused" } else { "running" }));
         put("policy", json!(policies.policy.as_ref().map(|policy| lossy(&policy.name))));
         put("operator_policy", json!(policies.operator.as_ref().map(|policy| lossy(&policy.name))));
         put("effective_policy_definition", Value::Object(policies.definition()));

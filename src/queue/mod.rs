@@ -13,6 +13,7 @@ mod consumer;
 mod credit;
 mod held;
 mod line;
+mod look;
 mod ready;
 mod rules;
 mod timers;
@@ -20,6 +21,7 @@ mod turns;
 mod unacked;
 
 pub use consumer::{Consumer, ConsumerAt, NO_LIMIT, Terms};
+pub use look::Spot;
 pub use ready::Entry;
 pub use rules::{Dead, Graveyard, Marks};
 pub use timers::{Due, Timers};
@@ -57,6 +59,8 @@ pub struct Queue {
     pub dying: bool,
     /// Stands in the shard's list of queues to be served.
     pub listed: bool,
+    /// An administrator holds it back: no consumer is served.
+    paused: bool,
     /// What it was declared with; none if that asks for nothing.
     declared: Option<Box<QueueArgs>>,
     /// The policies that it goes by.
@@ -116,6 +120,7 @@ impl Queue {
             journaled: None,
             dying: false,
             listed: false,
+            paused: false,
             declared: (!declared.is_plain()).then(|| Box::new(declared.clone())),
             applied: Applied::default(),
             rules: (!args.is_plain()).then(|| Box::new(Rules::new(&vhost, &name, &args))),
@@ -143,7 +148,7 @@ impl Queue {
     /// The consumer that a message of `bytes` may go to without being stored, if it needs no ack.
     #[inline]
     pub fn direct(&mut self, bytes: u32) -> Option<Direct> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.paused {
             return None;
         }
         self.take_consumer(bytes)
@@ -154,6 +159,7 @@ impl Queue {
     #[inline]
     pub fn sole_taker(&mut self) -> Option<&mut Consumer> {
         if self.dying
+            || self.paused
             || !self.ready.is_empty()
             || self.available.len() != 1
             || self.lacks_credit()
@@ -227,6 +233,9 @@ impl Queue {
     /// The first ready message and the consumer whose turn it is.
     #[inline]
     pub fn next(&mut self, pages: &Pages, timers: &mut Timers) -> Option<(Entry, Delivery)> {
+        if self.paused {
+            return None;
+        }
         let bytes = pages.read(self.ready.first()?.message).window_bytes();
         let direct = self.take_consumer(bytes)?;
         let (entry, expires_at) = self.pop_ready(pages, timers).expect("there was a first");
@@ -297,7 +306,7 @@ impl Queue {
     #[inline]
     pub fn can_serve(&self) -> bool {
         let anybody = !self.available.is_empty() || !self.lacking.is_empty();
-        anybody && !self.ready.is_empty()
+        anybody && !self.ready.is_empty() && !self.paused
     }
 
     /// Takes out all ready messages; the caller frees them.

@@ -141,6 +141,19 @@ impl Ready {
         }
     }
 
+    /// Whatever its priority: a sequence occurs once.
+    pub fn find_sequence(&self, sequence: u64) -> Option<&Entry> {
+        let higher = self.higher.iter().flat_map(|levels| levels.lines.iter().flatten());
+        let mut lines = higher.map(|line| &**line).chain([&self.lowest]);
+        lines.find_map(|line| line.from(sequence).next().filter(|entry| entry.sequence == sequence))
+    }
+
+    /// The same, taken out.
+    pub fn remove_sequence(&mut self, sequence: u64) -> Option<Entry> {
+        let priorities = self.higher.as_ref().map_or(1, |levels| levels.lines.len());
+        (0..priorities).find_map(|priority| self.remove(priority as u8, sequence))
+    }
+
     pub fn len(&self) -> usize {
         self.lowest.len() + self.higher.as_ref().map_or(0, |levels| levels.len)
     }
@@ -152,10 +165,15 @@ impl Ready {
 
     /// From that place on, in the order in which they leave.
     pub fn from(&self, priority: u8, sequence: u64) -> impl Iterator<Item = &Entry> {
+        self.since(priority, sequence, 0)
+    }
+
+    /// The same without those of lower sequences than `least`, whatever their priority.
+    pub fn since(&self, priority: u8, sequence: u64, least: u64) -> impl Iterator<Item = &Entry> {
         let levels = self.higher.iter().flat_map(|levels| levels.lines.iter().enumerate().rev());
         let higher = levels.filter_map(|(at, line)| Some((at as u8, line.as_deref()?)));
         let lines = higher.chain([(0, &self.lowest)]).filter(move |(of, _)| *of <= priority);
-        lines.flat_map(move |(of, line)| line.from(if of == priority { sequence } else { 0 }))
+        lines.flat_map(move |(of, line)| line.from(if of == priority { sequence.max(least) } else { least }))
     }
 
     /// In no particular order.

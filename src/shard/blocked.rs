@@ -13,9 +13,9 @@
 use super::Shard;
 use crate::amqp::frame::{Frame, FrameKind};
 use crate::amqp::method::Method;
-use crate::connection::Connection;
 use crate::connection::channel::{Blocked, Channel, ChannelState};
 use crate::connection::content::Assembly;
+use crate::connection::{Connection, HeldBecause, Hold};
 use crate::ids::ChannelNumber;
 use crate::journal::Journal;
 
@@ -84,16 +84,18 @@ impl Shard {
     }
 
     fn block(&mut self, slot: u32) {
-        let reason = match (self.is_low_on_disk(), self.is_low_on_memory()) {
-            (true, true) => "low on disk & memory",
-            (true, false) => "low on disk",
-            (false, _) => "low on memory",
+        let (because, reason) = match (self.is_low_on_disk(), self.is_low_on_memory()) {
+            (true, true) => (HeldBecause::LowOnMemoryAndDisk, "low on disk & memory"),
+            (true, false) => (HeldBecause::LowOnDisk, "low on disk"),
+            (false, _) => (HeldBecause::LowOnMemory, "low on memory"),
         };
+        let since = self.now;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         if connection.blocked {
             return;
         }
         connection.blocked = true;
+        connection.block = Some(Hold { because, since });
         self.blocked.push_back(connection.id);
         self.rooms.outward.counters.blocks += 1;
         if connection.wants_to_know() {

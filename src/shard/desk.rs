@@ -6,10 +6,12 @@
 
 use super::Shard;
 pub use super::declaration::Declaration;
+use super::queue_orders::{QueueDone, QueueOrder};
 use super::report::{Look, Report, Sought};
 use crate::access::{self, Access};
 use crate::amqp::reply::{ConnectionError, ReplyCode};
-use crate::ids::{ChannelNumber, ConnectionId, Name, Requester, ShardId};
+use crate::exchange::ExchangeSpec;
+use crate::ids::{ChannelNumber, ConnectionId, Name, QueueId, Requester, ShardId};
 use crate::limits::LISTED_MAX;
 use crate::parameters::{self, Parameters};
 pub use crate::topology::{End, ListedBinding, Wanted};
@@ -37,6 +39,13 @@ pub enum Order {
         vhost: Name,
         name: Name,
     },
+    /// An exchange by its name, as the router knows it.
+    Exchange {
+        vhost: Name,
+        name: Name,
+    },
+    /// Something that is done to one queue, at its shard.
+    OfQueue(QueueId, QueueOrder),
     /// Ends a connection, if it is still there.
     CloseConnection {
         connection: ConnectionId,
@@ -82,6 +91,8 @@ pub enum Done {
         next: Option<u64>,
     },
     Sought(Sought),
+    Exchange(Box<ExchangeSpec>),
+    OfQueue(QueueDone),
     Closed,
     Access(Access),
     Bindings(Piece),
@@ -128,6 +139,16 @@ impl Shard {
             Order::Seek { vhost, name } => {
                 self.desk.done.push((ticket, Done::Sought(self.seek(&vhost, &name))));
             }
+            Order::Exchange { vhost, name } => {
+                let router = self.routers.of(&vhost);
+                let found = router.and_then(|router| router.exchange(&name)).cloned();
+                let done = found.map_or(Done::NotFound, |spec| Done::Exchange(Box::new(spec)));
+                self.desk.done.push((ticket, done));
+            }
+            Order::OfQueue(queue, order) => {
+                let done = self.queue_order(queue, order).map_or(Done::NotFound, Done::OfQueue);
+                self.desk.done.push((ticket, done));
+            }
             Order::CloseConnection { connection, reason } => {
                 let done = if self.close_for(connection, reason) { Done::Closed } else { Done::NotFound };
                 self.desk.done.push((ticket, done));
@@ -142,9 +163,11 @@ impl Shard {
         let Some(vhosts) = self.vhosts.as_deref_mut() else { return };
         let mut effects = Vec::new();
         match order {
-            Order::Look { .. } | Order::Seek { .. } | Order::CloseConnection { .. } => {
-                unreachable!("every shard does it")
-            }
+            Order::Look { .. }
+            | Order::Seek { .. }
+            | Order::Exchange { .. }
+            | Order::OfQueue(..)
+            | Order::CloseConnection { .. } => unreachable!("every shard does it"),
             Order::Vhosts => {
                 let open = vhosts.all().iter().filter(|(_, topology)| topology.is_open());
                 let all = open.map(|(name, topology)| (name.clone(), topology.about().clone()));

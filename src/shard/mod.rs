@@ -32,6 +32,7 @@ mod permit;
 mod policies;
 mod pressed;
 mod publish;
+pub mod queue_orders;
 mod receive;
 mod recover;
 mod reply_to;

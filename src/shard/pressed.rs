@@ -1,6 +1,7 @@
 //! Whom the shell may read: sockets are held while rings or a journal have more than they should, or their own outbox has.
 
 use super::Shard;
+use crate::connection::HeldBecause;
 use crate::ids::ShardId;
 use crate::journal::Journal;
 
@@ -8,29 +9,35 @@ impl Shard {
     /// Whether the shell may read this socket now; if not, the slot comes out of `take_resumed` later, and the
     /// shell hands in again what `receive` left before it reads on.
     pub fn may_read(&mut self, slot: u32) -> bool {
-        let pressed = self.is_pressed();
+        let (pressure, now) = (self.pressure(), self.now);
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return false };
         if connection.held {
             return false;
         }
         if connection.is_overfull() {
-            connection.held = true;
-        } else if pressed && connection.publishes && connection.is_open() {
-            connection.held = true;
+            connection.hold(connection.overfull_because(), now);
+        } else if let Some(because) = pressure
+            && connection.publishes
+            && connection.is_open()
+        {
+            connection.hold(because, now);
             self.pressed.push(slot);
         }
         self.rooms.outward.counters.holds += u64::from(connection.held);
         !connection.held
     }
 
-    /// Whether more is under way than publishers may add to.
-    fn is_pressed(&self) -> bool {
-        self.rooms.outward.mesh.spilled() || self.budget.is_behind()
+    /// Of what more is under way than publishers may add to.
+    fn pressure(&self) -> Option<HeldBecause> {
+        if self.rooms.outward.mesh.spilled() {
+            return Some(HeldBecause::RingsFull);
+        }
+        self.budget.is_behind().then_some(HeldBecause::JournalBehind)
     }
 
     /// Whether some who were held may go on.
     pub(super) fn may_resume(&self) -> bool {
-        !self.pressed.is_empty() && !self.is_pressed()
+        !self.pressed.is_empty() && self.pressure().is_none()
     }
 
     /// Publishers of all shards wait while a journal has too much to write: what comes from elsewhere cannot be held here.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Shard;
 use crate::connection::channel::{Channel, ChannelState};
 use crate::connection::handshake::Session;
-use crate::connection::{Asked, Connection, Octets, Phase};
+use crate::connection::{Asked, Connection, HeldBecause, Octets, Phase};
 use crate::exchange::{ExchangeSpec, Passed, QueueSpec};
 use crate::ids::{ConnectionId, Name, QueueId, ShardId};
 use crate::limits::{LOOK_CHANNELS, LOOK_EXCHANGES, LOOK_MESSAGES, LOOK_QUEUES};
@@ -54,6 +54,8 @@ pub struct QueueReport {
     pub ready: u64,
     pub unacked: u64,
     pub consumers: u64,
+    /// An administrator holds it back.
+    pub paused: bool,
     /// Consumers that wait for the single active one to go.
     pub waiting: Vec<ConsumerAt>,
     /// Share of the consumers that could be sent something at once.
@@ -83,6 +85,8 @@ pub struct ConnectionReport {
     /// ms since 1970.
     pub connected_at_ms: u64,
     pub state: ConnectionState,
+    /// Why it has to wait, and since when, ms since 1970.
+    pub held: Option<(HeldBecause, u64)>,
     pub octets: Octets,
     /// Bytes that wait to be sent.
     pub pending_bytes: u64,
@@ -182,6 +186,7 @@ impl Shard {
             ready: queue.ready_count() as u64,
             unacked: queue.unacked_count() as u64,
             consumers: queue.consumer_count() as u64,
+            paused: queue.is_paused(),
             waiting: queue.waiting().collect(),
             capacity: queue.capacity(),
             sample,
@@ -228,6 +233,9 @@ impl Shard {
             session: connection.session.as_deref().cloned(),
             connected_at_ms: self.wall_offset_ms + connection.opened_at / 1_000_000,
             state: state(connection),
+            held: connection
+                .held_back()
+                .map(|hold| (hold.because, self.wall_offset_ms + hold.since / 1_000_000)),
             octets: connection.octets,
             pending_bytes: connection.outbox.len() as u64,
             channels: connection.channels.iter().flatten().map(|channel| channel_report(channel)).collect(),

@@ -158,11 +158,7 @@ impl Asked {
             unreachable!("what was got came with get-ok")
         };
         let payload = &got.body[..self.truncate.unwrap_or(usize::MAX).min(got.body.len())];
-        let text = std::str::from_utf8(payload).ok().filter(|_| !self.base64);
-        let (payload, encoding) = match text {
-            Some(text) => (text.to_owned(), "string"),
-            None => (Base64::encode_string(payload), "base64"),
-        };
+        let (payload, encoding) = shown_payload(payload, self.base64);
         json!({
             "payload_bytes": got.body.len(),
             "redelivered": redelivered,
@@ -210,8 +206,16 @@ fn integer(value: &Value) -> Result<i64, Refusal> {
     given.ok_or_else(|| Refusal::BadTerm("not_integer", value.clone()))
 }
 
+/// As text if it may be and is one; and which it is.
+pub fn shown_payload(payload: &[u8], base64: bool) -> (String, &'static str) {
+    match std::str::from_utf8(payload).ok().filter(|_| !base64) {
+        Some(text) => (text.to_owned(), "string"),
+        None => (Base64::encode_string(payload), "base64"),
+    }
+}
+
 /// No property at all is an empty list, as with RabbitMQ.
-fn shown_properties(properties: Properties<'_>) -> Value {
+pub fn shown_properties(properties: Properties<'_>) -> Value {
     let mut shown = Map::new();
     let texts = [
         ("content_type", properties.content_type()),

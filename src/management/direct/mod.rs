@@ -5,12 +5,12 @@ mod declare;
 mod messages;
 mod session;
 
-pub use body::Body;
+pub use body::{Body, short, text};
 pub use declare::{
     act_on_queue, delete_exchange, delete_queue, exchange_name, purge, put_exchange, put_queue,
 };
-pub use messages::{aliveness, get, publish};
-pub use session::{Failure, Session};
+pub use messages::{aliveness, get, publish, shown_payload, shown_properties};
+pub use session::{Failure, Published, Session};
 
 use super::answer::Refusal;
 use super::login::User;

@@ -13,7 +13,7 @@ use std::time::Duration;
 const BODY_BYTES: usize = 350_000;
 const SETTLING: Duration = Duration::from_millis(500);
 
-fn start() -> Broker {
+pub fn start() -> Broker {
     Broker::start_with(&["--shards", "2", "--memory-high", "67108864"])
 }
 
@@ -30,7 +30,7 @@ fn small(number: u64) -> [u8; 8] {
 
 /// Publishes on channel 1, each behind the confirm of the last, until the broker says that it is low on memory.
 /// Answers how many were confirmed; one more waits.
-fn fill(wire: &mut Wire, queue: &str) -> u64 {
+pub fn fill(wire: &mut Wire, queue: &str) -> u64 {
     wire.channel(1);
     wire.call(1, declare(queue), "queue.declare-ok");
     wire.call(1, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
@@ -48,7 +48,7 @@ fn fill(wire: &mut Wire, queue: &str) -> u64 {
 }
 
 /// Takes messages from a queue on a connection of its own; answers their numbers.
-fn drain(broker: &Broker, queue: &str, count: u64) -> Vec<u64> {
+pub fn drain(broker: &Broker, queue: &str, count: u64) -> Vec<u64> {
     let mut wire = Wire::open(broker.amqp);
     wire.channel(1);
     wire.call(1, consume(queue, "c", true), "basic.consume-ok");

@@ -10,6 +10,7 @@ mod hostile;
 mod limits;
 mod listings;
 mod log;
+mod own;
 mod policies;
 mod process;
 mod quotas;
