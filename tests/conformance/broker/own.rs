@@ -4,10 +4,20 @@ use haremq::amqp::Method;
 use serde_json::{Value, json};
 
 use super::alarm;
-use super::direct::call;
-use super::vhosts::{GUEST, ask};
 use crate::common::Broker;
+use crate::common::http::{GUEST, Login, ask};
 use crate::common::wire::{Wire, consume, declare, declare_exclusive, look_at};
+
+/// Status and body; null is no body.
+fn call(broker: &Broker, verb: &str, path: &str, body: &Value) -> (u16, Value) {
+    call_as(broker, GUEST, verb, path, body)
+}
+
+fn call_as(broker: &Broker, login: Login<'_>, verb: &str, path: &str, body: &Value) -> (u16, Value) {
+    let text = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = ask(broker.http, verb, path, Some(login), &text);
+    (answer.status, answer.json())
+}
 
 fn get(broker: &Broker, path: &str) -> Value {
     let (code, answer) = call(broker, "GET", path, &Value::Null);
@@ -128,8 +138,8 @@ fn who_may_not_get_from_a_queue_may_not_look_into_it() {
     done(&broker, "PUT", "/api/queues/%2F/q", json!({}));
     done(&broker, "PUT", "/api/users/ann", json!({"password": "secret", "tags": "management"}));
     let looked = |path: &str| {
-        let (code, body) = ask(broker.http, "GET", path, Some("Basic YW5uOnNlY3JldA=="), "");
-        (code, serde_json::from_str::<Value>(&body).unwrap()["reason"].clone())
+        let (code, answer) = call_as(&broker, ("ann", "secret"), "GET", path, &Value::Null);
+        (code, answer["reason"].clone())
     };
     assert_eq!(looked(MESSAGES).0, 401);
     done(&broker, "PUT", "/api/permissions/%2F/ann", json!({"configure": "", "write": ".*", "read": "^own"}));
@@ -138,8 +148,7 @@ fn who_may_not_get_from_a_queue_may_not_look_into_it() {
     assert_eq!(looked("/api/haremq/queues/%2F/own/messages"), (404, json!("Not Found")));
     assert_eq!(call(&broker, "GET", "/api/haremq/queues/none/q/messages", &Value::Null).0, 404);
     for query in ["cursor=1", "header=n", "count=-1"] {
-        let (code, _) = ask(broker.http, "GET", &format!("{MESSAGES}?{query}"), Some(GUEST), "");
-        assert_eq!(code, 400, "{query}");
+        assert_eq!(call(&broker, "GET", &format!("{MESSAGES}?{query}"), &Value::Null).0, 400, "{query}");
     }
     let mut wire = Wire::open(broker.amqp);
     wire.channel(1);
@@ -295,14 +304,14 @@ fn a_consumer_is_cancelled_and_its_client_told() {
 fn a_connection_that_waits_says_why_and_since_when() {
     let broker = alarm::start();
     let mut publisher = Wire::open(broker.amqp);
-    let name = |wire: &Wire| quoted(&format!("{} -> {}", wire.address(), broker.amqp));
-    let held = |name: &str| get(&broker, &format!("/api/haremq/connections/{name}/held"));
+    let name = quoted(get(&broker, "/api/connections")[0]["name"].as_str().unwrap());
+    let held = || get(&broker, &format!("/api/haremq/connections/{name}/held"));
     let none = json!({"held": false, "held_because": null, "held_since_ms": null});
-    assert_eq!(held(&name(&publisher)), none);
+    assert_eq!(held(), none);
     let confirmed = alarm::fill(&mut publisher, "q");
-    let told = held(&name(&publisher));
+    let told = held();
     assert_eq!((&told["held"], &told["held_because"]), (&json!(true), &json!("low on memory")));
-    let listed = get(&broker, &format!("/api/connections/{}", name(&publisher)));
+    let listed = get(&broker, &format!("/api/connections/{name}"));
     assert_eq!(listed["held_because"], "low on memory");
     let since = told["held_since_ms"].as_u64().unwrap();
     assert!(
@@ -310,7 +319,7 @@ fn a_connection_that_waits_says_why_and_since_when() {
     );
     alarm::drain(&broker, "q", confirmed + 1);
     publisher.expect(0, "connection.unblocked");
-    assert_eq!(held(&name(&publisher)), none);
+    assert_eq!(held(), none);
     assert_eq!(call(&broker, "GET", "/api/haremq/connections/none/held", &Value::Null).0, 404);
 }
 
