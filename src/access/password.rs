@@ -122,6 +122,13 @@ impl PasswordHash {
         hash.ok_or_else(|| format!("password_hash is no hash of {}", algorithm.name()))
     }
 
+    /// The same where nobody says what it is a hash of: of `algorithm`, or of whichever of RabbitMQ's has that length.
+    pub fn read_unnamed(algorithm: Algorithm, text: &str) -> Result<PasswordHash, String> {
+        let mut others = Algorithm::ALL.into_iter().filter(|other| other.digest_bytes().is_some());
+        PasswordHash::read(algorithm, text)
+            .or_else(|refused| others.find_map(|other| PasswordHash::read(other, text).ok()).ok_or(refused))
+    }
+
     /// Reads what [`PasswordHash::secret`] gave.
     pub(super) fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Option<PasswordHash> {
         let sound = match algorithm.digest_bytes() {
@@ -241,6 +248,19 @@ mod tests {
                 assert!(!read.verify(wrong), "{algorithm:?} {wrong:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_hash_of_no_named_algorithm_goes_by_its_length() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Md5] {
+            let hash = PasswordHash::new(algorithm, b"guest", SALT);
+            assert_eq!(PasswordHash::read_unnamed(Algorithm::Sha256, &hash.text()), Ok(hash));
+        }
+        let refused = PasswordHash::read_unnamed(Algorithm::Sha512, "aGFyZQ==").unwrap_err();
+        assert_eq!(refused, "password_hash is no hash of rabbit_password_hashing_sha512");
+        // Logins by it would hold up a shard.
+        let argon2 = PasswordHash::new(Algorithm::Argon2id, b"guest", SALT).text();
+        assert!(PasswordHash::read_unnamed(Algorithm::Sha256, &argon2).is_err());
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn user(access: &Access, name: &[u8], body: Body, hashing: Algorithm) -> Result<
         Some(Value::Array(names)) => Tags::new(names.iter().filter_map(Value::as_str)),
         _ => return Err(Refusal::BadRequest("[{key_missing,tags}]".to_owned())),
     };
+    let is_named = hashing_algorithm.is_some();
     let algorithm = hashing_algorithm.as_deref().map_or(Ok(hashing), Algorithm::named);
     let algorithm = algorithm.map_err(Refusal::BadRequest)?;
     if algorithm == Algorithm::Argon2id {
@@ -78,7 +79,10 @@ fn user(access: &Access, name: &[u8], body: Body, hashing: Algorithm) -> Result<
     }
     let hash = match (password, password_hash) {
         (Some(password), _) => PasswordHash::new(algorithm, password.as_bytes(), salt()?),
-        (None, Some(hash)) => PasswordHash::read(algorithm, &hash).map_err(Refusal::BadRequest)?,
+        (None, Some(hash)) => {
+            let read = if is_named { PasswordHash::read } else { PasswordHash::read_unnamed };
+            read(algorithm, &hash).map_err(Refusal::BadRequest)?
+        }
         (None, None) => PasswordHash::nobody(algorithm),
     };
     let mut user =
