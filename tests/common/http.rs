@@ -2,7 +2,7 @@
 
 use base64ct::{Base64, Encoding};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -27,8 +27,21 @@ impl Answer {
 
 /// Asks on a connection of its own.
 pub fn ask(address: SocketAddr, verb: &str, path: &str, login: Option<Login<'_>>, body: &str) -> Answer {
+    let answer = ask_within(PATIENCE, address, verb, path, login, body);
+    answer.unwrap_or_else(|| panic!("{verb} {path}: no answer"))
+}
+
+/// The same of a server that may say nothing at all.
+pub fn ask_within(
+    patience: Duration,
+    address: SocketAddr,
+    verb: &str,
+    path: &str,
+    login: Option<Login<'_>>,
+    body: &str,
+) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).expect("HTTP is listened for");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
+    stream.set_read_timeout(Some(patience)).expect("a TCP socket");
     let login = login.map(|(name, password)| {
         let basic = Base64::encode_string(format!("{name}:{password}").as_bytes());
         format!("Authorization: Basic {basic}\r\n")
@@ -41,14 +54,17 @@ pub fn ask(address: SocketAddr, verb: &str, path: &str, login: Option<Login<'_>>
     );
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap_or_else(|error| panic!("{verb} {path}: {error}"));
+    match stream.read_to_end(&mut answer).map_err(|error| error.kind()) {
+        Err(ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
+        read => read.unwrap_or_else(|error| panic!("{verb} {path}: {error}")),
+    };
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{verb} {path}: no head"));
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
     let status = status.unwrap_or_else(|| panic!("{verb} {path}: no status"));
     let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     let body = if is_chunked { without_chunks(body) } else { body.to_owned() };
-    Answer { status, head: head.to_owned(), body }
+    Some(Answer { status, head: head.to_owned(), body })
 }
 
 /// A change that must succeed.

@@ -59,7 +59,9 @@ impl Route {
             "queue" | "destination" => "q".to_owned(),
             "kind" => "q".to_owned(),
             "props" => "key".to_owned(),
-            "name" if self.path.contains("limits") => "max-connections".to_owned(),
+            "within" => "1".to_owned(),
+            "unit" => "weeks".to_owned(),
+            "limit" => "max-connections".to_owned(),
             other => other.to_owned(),
         });
         filled.into_owned()
