@@ -221,6 +221,11 @@ impl Wire {
         self.stream.peer_addr().expect("a connected socket")
     }
 
+    /// Who it is to whom it is connected.
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a connected socket")
+    }
+
     /// Reads and forgets what comes, until nothing came for `silence` or the socket closed.
     pub fn drain_for(&mut self, silence: Duration) {
         self.set_patience(silence);

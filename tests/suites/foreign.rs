@@ -36,6 +36,8 @@ pub enum What {
     Deselected,
     /// RabbitMQ 3.10.8 does otherwise.
     FailsOnRabbitmq,
+    /// It asks for what we have not.
+    FailsOnHaremq,
 }
 
 /// What became of each case, by its name, and all that the suite has written.
@@ -76,14 +78,19 @@ impl Outcomes {
 
 /// All cases pass, besides those that are said not to, against the broker that HAREMQ_TEST_URI names, else a `haremq`.
 pub fn passes(suite: &Suite) {
-    let theirs = std::env::var("HAREMQ_TEST_URI").ok();
-    let ours = theirs.is_none().then(Broker::start);
-    let address = ours.as_ref().map_or_else(|| address_of(&theirs.unwrap_or_default()), |broker| broker.amqp);
+    passes_on(suite, Broker::start);
+}
+
+/// The same on a `haremq` that is started so.
+pub fn passes_on(suite: &Suite, start: impl FnOnce() -> Broker) {
+    let theirs = named_broker();
+    let ours = theirs.is_none().then(start);
+    let address = theirs.or(ours.as_ref().map(|broker| broker.amqp)).expect("one of the two");
     let Some(outcomes) = (suite.run)(address) else { return };
     let must_pass = |case: &str| match suite.exception(case) {
-        None => Some(true),
+        None | Some(What::NeedsNoBroker) => Some(true),
         Some(What::FailsOnRabbitmq) => Some(ours.is_some()),
-        Some(What::NeedsNoBroker) => Some(true),
+        Some(What::FailsOnHaremq) => Some(ours.is_none()),
         Some(What::Deselected) => None,
     };
     suite.compare(&outcomes, must_pass);
@@ -94,16 +101,21 @@ pub fn passes(suite: &Suite) {
 
 /// Where no broker listens, no case passes but those that are said to need none: what passes there says nothing of us.
 pub fn needs_a_broker(suite: &Suite) {
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    needs_a_broker_at(suite, closed.expect("some port is free"));
+}
+
+/// The same for a suite that has the address of its broker inside, where none listens now.
+pub fn needs_a_broker_at(suite: &Suite, closed: SocketAddr) {
     // It is the same whatever broker the others ask.
-    if std::env::var_os("HAREMQ_TEST_URI").is_some() {
+    if named_broker().is_some() {
         return;
     }
-    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let Some(outcomes) = (suite.run)(closed.expect("some port is free")) else { return };
+    let Some(outcomes) = (suite.run)(closed) else { return };
     suite.compare(&outcomes, |case| match suite.exception(case) {
         Some(What::NeedsNoBroker) => Some(true),
         Some(What::Deselected) => None,
-        Some(What::FailsOnRabbitmq) | None => Some(false),
+        Some(What::FailsOnRabbitmq | What::FailsOnHaremq) | None => Some(false),
     });
 }
 
@@ -179,6 +191,12 @@ pub fn missing(what: &str) {
 /// A folder of this test target: `node`, `lapin`, `c`.
 pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suites").join(name)
+}
+
+/// The broker that HAREMQ_TEST_URI names.
+pub fn named_broker() -> Option<SocketAddr> {
+    let uri = std::env::var("HAREMQ_TEST_URI").ok()?;
+    Some(address_of(&uri))
 }
 
 fn address_of(uri: &str) -> SocketAddr {

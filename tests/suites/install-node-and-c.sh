@@ -1,13 +1,14 @@
 #!/bin/bash
 # Puts the suites of the Node.js, Rust and C clients where `cargo test --test suites` looks for them: the npm packages into
-# node/node_modules, the folder of lapin's tests behind lapin/shipped, rabbitmq-c's source package into c/shipped. Each is
-# fetched by name, version and hash.
+# node/node_modules, the folder of lapin's tests behind lapin/shipped, a copy of rabbitmq_http_client's behind
+# http_client/shipped, rabbitmq-c's source package into c/shipped. Each is fetched by name, version and hash.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 main() {
   node_packages
   lapin
+  http_client
   rabbitmq_c
 }
 
@@ -17,16 +18,40 @@ node_packages() {
   hash_of node/package-lock.json >node/node_modules/.installed-for
 }
 
+target=${CARGO_TARGET_DIR:-../../target}
+
 # cargo unpacks a crate with its tests.
 lapin() {
-  local manifest
-  manifest=$(cargo metadata --locked --format-version 1 --manifest-path lapin/Cargo.toml | node -e '
-    const { packages } = JSON.parse(require("fs").readFileSync(0));
-    console.log(packages.find(({ name }) => name === "lapin").manifest_path);')
-  ln -sfn "$(dirname "$manifest")/tests" lapin/shipped
-  # Built here, so that it does not take time from tests that measure some.
-  cargo test --quiet --no-run --locked --manifest-path lapin/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-../../target}"
+  ln -sfn "$(crate lapin)/tests" lapin/shipped
+  compile lapin
 }
+
+# Its tests have the server's ports inside: a copy, beside what is built, has those that tests/suites/http_client.rs uses. Those
+# that need TLS, all of which it marks as ignored, would bring OpenSSL along.
+http_client() {
+  local copy
+  copy=$(realpath --canonicalize-missing "$target")/http-client-tests
+  if ! up_to_date "$copy/.copied-for" install-node-and-c.sh; then
+    rm -rf "$copy"
+    mkdir -p "$copy"
+    cp "$(crate rabbitmq_http_client http_client)"/tests/integration/*.rs "$copy"
+    sed -i -E 's/\b(1?)5672\b/\15688/g; /^mod (async|blocking)_tls_tests;$/d' "$copy"/*.rs
+    hash_of install-node-and-c.sh >"$copy/.copied-for"
+  fi
+  ln -sfn "$copy" http_client/shipped
+  compile http_client
+}
+
+# The source of a crate on which the package in the folder depends.
+crate() {
+  cargo metadata --locked --format-version 1 --manifest-path "${2:-$1}/Cargo.toml" | node -e '
+    const { packages } = JSON.parse(require("fs").readFileSync(0));
+    const { manifest_path } = packages.find(({ name }) => name === process.argv[1]);
+    console.log(require("path").dirname(manifest_path));' "$1"
+}
+
+# Built here, so that it does not take time from tests that measure some.
+compile() { cargo test --quiet --no-run --locked --manifest-path "$1/Cargo.toml" --target-dir "$target"; }
 
 rabbitmq_c_version=0.11.0
 rabbitmq_c_sha256=437d45e0e35c18cf3e59bcfe5dfe37566547eb121e69fca64b98f5d2c1c2d424

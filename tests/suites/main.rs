@@ -7,10 +7,13 @@
 mod common;
 
 mod c;
+mod crates;
 mod foreign;
+mod http_client;
 mod lapin;
 mod node;
 mod python;
+mod rabbitmqadmin;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
@@ -21,8 +24,14 @@ const SIDE_BY_SIDE: usize = 16;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
-    let of_each =
-        [("c", c::TESTS), ("lapin", lapin::TESTS), ("node", node::TESTS), ("python", python::TESTS)];
+    let of_each = [
+        ("c", c::TESTS),
+        ("http_client", http_client::TESTS),
+        ("lapin", lapin::TESTS),
+        ("node", node::TESTS),
+        ("python", python::TESTS),
+        ("rabbitmqadmin", rabbitmqadmin::TESTS),
+    ];
     let trials = of_each.into_iter().flat_map(|(module, tests)| {
         tests.iter().map(move |&(name, test)| {
             Trial::test(format!("{module}::{name}"), move || {
