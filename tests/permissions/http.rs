@@ -135,11 +135,12 @@ const ROUTES_MIN: usize = 40;
 /// RabbitMQ's.
 const PORT: u16 = 5691;
 
-/// Routes that later versions have, or plugins that are not there.
-const NOT_IN_3_10: [&str; 11] = [
+/// Routes of later versions, of plugins that are not there, and of ours.
+const NOT_IN_3_10: [&str; 12] = [
     "/api/auth/hash_password/",
     "/api/deprecated-features",
     "/api/federation-links",
+    "/api/haremq/",
     "/api/health/checks/below-node-connection-limit",
     "/api/health/checks/is-in-service",
     "/api/health/checks/ready-to-serve-clients",
