@@ -11,6 +11,7 @@ pub mod amqp;
 pub mod budget;
 pub mod config;
 pub mod connection;
+pub mod ctl;
 pub mod death;
 pub mod exchange;
 pub mod expiration;

@@ -206,3 +206,6 @@ pub const PEEK_MESSAGES: usize = 100;
 pub const PEEK_BYTES: usize = 256 * 1024;
 /// Messages that one request may go through in search of some; who wants more asks again with the cursor.
 pub const PEEK_REQUEST_MESSAGES: u64 = 20_000;
+
+/// The socket of `haremq ctl`, in the data folder.
+pub const CTL_SOCKET: &str = "ctl.sock";

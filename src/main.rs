@@ -5,12 +5,13 @@ use haremq::access::Salt;
 use haremq::budget::Budget;
 use haremq::config::{self, Command, Config, Listen, Start, Tcp, Unfit};
 use haremq::connection::handshake::HandshakeConfig;
+use haremq::ctl;
 use haremq::ids::ShardId;
 use haremq::inspect;
 use haremq::limits::{RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX};
 use haremq::log::{self, Scribe};
 use haremq::machine;
-use haremq::management;
+use haremq::management::{self, Door};
 use haremq::mesh;
 use haremq::net::listener::{self, HeldTo, Listener};
 use haremq::shard::restart::JournalConfig;
@@ -22,6 +23,7 @@ use socket2::Socket;
 use std::env;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -47,7 +49,7 @@ const CONFIG: u8 = 78;
 const STOP_MAX: Duration = Duration::from_millis(4_800);
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = env::args_os().collect();
+    let arguments = ctl::arguments(env::args_os().collect());
     let start = match config::start(&arguments, &|name| env::var(name).ok()) {
         Ok(start) => start,
         Err(Unfit::CommandLine(answer)) => return not_parsed(&answer),
@@ -55,6 +57,11 @@ fn main() -> ExitCode {
     };
     if let Some(Command::CheckConfig { .. }) = &start.config.command {
         return tell_config(&start);
+    }
+    if let Some(Command::Ctl(line)) = start.config.command {
+        let place =
+            ctl::Place { data_dir: start.config.data_dir, product_version: start.config.product_version };
+        return ExitCode::from(ctl::run(line, place));
     }
     if let Err(text) = log::start(&start.config.logs) {
         return not_fit(&[text]);
@@ -65,7 +72,8 @@ fn main() -> ExitCode {
     }
     start.files.iter().for_each(|file| tracing::info!(file = %file.display(), "settings read"));
     start.ignored.iter().for_each(|ignored| tracing::warn!("changes nothing: {ignored}"));
-    match run(Arc::new(start.config)) {
+    let settings = start.in_force.iter().map(ToString::to_string).collect();
+    match run(Arc::new(start.config), settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::error!("{}", failure.text);
@@ -120,7 +128,8 @@ fn die_loudly() {
     }));
 }
 
-fn run(config: Arc<Config>) -> Result<(), Failure> {
+/// `settings`: what the API tells of them.
+fn run(config: Arc<Config>, settings: Vec<String>) -> Result<(), Failure> {
     let began = Instant::now();
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| unfit(error.to_string()))?;
     let cores = machine::cores();
@@ -138,10 +147,15 @@ fn run(config: Arc<Config>) -> Result<(), Failure> {
     let scribe = Scribe::start(common.board.clone(), node).map_err(thread_failed)?;
     let amqp_addresses: Vec<_> = amqp.iter().map(|(_, address)| *address).collect();
     let mut site = site(&config, &amqp_addresses, http_address, budget, began);
+    site.settings = settings;
     site.listening
         .extend(prometheus.as_ref().map(|(_, address)| *address).map(management::Listening::prometheus));
-    let listeners =
-        management::Listeners { http: http.into(), prometheus: prometheus.map(|(socket, _)| socket.into()) };
+    let (_door, ctl) = open_door(&config).unzip();
+    let listeners = management::Listeners {
+        http: http.into(),
+        prometheus: prometheus.map(|(socket, _)| socket.into()),
+        ctl,
+    };
     let load_definitions = config.load_definitions.as_deref();
     management::start(listeners, common.clone(), site, load_definitions).map_err(unfit)?;
     let listeners = amqp.into_iter().map(|(socket, _)| {
@@ -160,6 +174,15 @@ fn run(config: Arc<Config>) -> Result<(), Failure> {
     scribe.stop();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// None, and a word in the log, if the path is too long for a socket, say: clients do not need it.
+fn open_door(config: &Config) -> Option<(Door, UnixListener)> {
+    let opened = Door::open(&config.data_dir);
+    let told = |error: &io::Error| {
+        tracing::warn!(data_dir = %config.data_dir.display(), "no socket for `haremq ctl`: {error}");
+    };
+    opened.inspect_err(told).ok()
 }
 
 /// None if nobody wants it, or if another server on this machine has the port that nobody has named.
@@ -193,6 +216,7 @@ fn site(
         budget,
         product_version: config.product_version.clone(),
         started,
+        settings: Vec::new(),
     }
 }
 

@@ -79,7 +79,7 @@ fn the_api_comes_in_where_nobody_else_does_and_is_not_counted() {
     let mut hall = Hall::new(1);
     let shard = &mut hall.shards[0];
     let address = "127.0.0.1:1".parse().unwrap();
-    let peer = |internal| Peer { address, local: address, internal };
+    let peer = |internal| Peer { address, local: address, internal, trusted: false };
     let clients = (0..20).map_while(|_| shard.open(peer(false), 0)).count();
     let internal = shard.open(peer(true), 0).expect("it is the API's");
     assert_eq!(shard.open(peer(false), 0), None);

@@ -33,6 +33,13 @@ impl Access {
         Access::default_for(GUEST, GUEST, Salt([0; 16]), Algorithm::Sha256).expect("a short name")
     }
 
+    /// For the sessions of whoever may do everything and is no user. Only who was let in otherwise is judged by it, so that
+    /// the password needs to be no secret.
+    pub fn insider() -> Access {
+        let salt = Salt([0; 16]);
+        Access::default_for(INSIDER, INSIDERS_PASSWORD, salt, Algorithm::Sha256).expect("a short name")
+    }
+
     /// Judges a name and a password; on success gives the user as it is now.
     ///
     /// `peer_is_loopback` speaks of the peer's address, never of the listener's ([`is_loopback`]). `loopback_users` may only
@@ -60,6 +67,10 @@ impl Access {
 pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
+
+/// What RabbitMQ's tools call themselves.
+pub const INSIDER: &[u8] = b"rmq-cli";
+pub const INSIDERS_PASSWORD: &[u8] = b"rmq-cli";
 
 /// May only come from this machine, unless the server is set otherwise.
 pub const GUEST: &[u8] = b"guest";

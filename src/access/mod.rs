@@ -22,7 +22,7 @@ mod user;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use login::{AuthFailure, GUEST, is_loopback};
+pub use login::{AuthFailure, GUEST, INSIDER, INSIDERS_PASSWORD, is_loopback};
 pub use password::{Algorithm, PasswordHash, Salt};
 pub use pattern::Pattern;
 pub use permission::{Operation, Permission, Resource, TopicOperation, TopicPermission};

@@ -25,6 +25,7 @@ mod toml;
 mod users;
 
 use crate::connection::handshake::{PRODUCT, PRODUCT_VERSION};
+use crate::ctl;
 use crate::inspect::Action;
 use crate::limits::JOURNAL_SEGMENT_BYTES;
 use crate::queue_args::Durability;
@@ -190,6 +191,8 @@ pub enum Command {
         #[command(subcommand)]
         action: Action,
     },
+    /// Asks or tells the server of the data folder what `rabbitmqctl` would; so does `haremq` called by that name
+    Ctl(ctl::Line),
 }
 
 /// The mesh has a ring per ordered pair of shards.

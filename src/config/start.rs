@@ -46,7 +46,7 @@ pub fn start(arguments: &[OsString], variable: &dyn Fn(&str) -> Option<String>) 
         // What looks into a folder must work whatever the files say.
         Some(Command::Store { .. }) => (Layer::default(), Vec::new()),
         Some(Command::CheckConfig { files }) if !files.is_empty() => reading.all(files),
-        Some(Command::CheckConfig { .. }) | None => reading.all(&first.0.config),
+        Some(Command::CheckConfig { .. } | Command::Ctl(_)) | None => reading.all(&first.0.config),
     };
     let Reading { wrong, ignored, .. } = reading;
     if !wrong.is_empty() {

@@ -80,6 +80,8 @@ pub struct Connection {
     pub address: SocketAddr,
     /// Of the HTTP API, not of a client.
     pub internal: bool,
+    /// Internal, and of somebody who may do everything and is no user.
+    pub trusted: bool,
     /// The server's end of the socket.
     pub local: SocketAddr,
     pub octets: Octets,
@@ -210,6 +212,7 @@ impl Connection {
             opened_at: now,
             address,
             internal: false,
+            trusted: false,
             local: address,
             octets: Octets::default(),
         }

@@ -27,7 +27,7 @@ pub async fn list(user: User, State(common): State<Common>, Query(asked): Query<
         return Err(Refusal::Unavailable);
     };
     let mut all = Vec::new();
-    for (vhost, _) in vhosts.iter().filter(|(vhost, _)| user.access.may_enter(&user.user.name, vhost)) {
+    for (vhost, _) in vhosts.iter().filter(|(vhost, _)| user.may_enter(vhost)) {
         match all_in(&common, vhost).await {
             Ok(shown) => all.extend(shown),
             // It has gone meanwhile.

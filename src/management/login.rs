@@ -1,6 +1,6 @@
-//! Who asks: HTTP Basic, judged as a login over AMQP is.
+//! Who asks: HTTP Basic, judged as a login over AMQP is; or whoever may open the socket in the data folder.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use base64ct::{Base64, Encoding};
 
 use super::answer::Refusal;
-use crate::access::{self, Access};
+use crate::access::{self, Access, Algorithm, INSIDER, PasswordHash, Tags};
 use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
 
@@ -18,15 +18,44 @@ use crate::shard::start::Common;
 pub struct User {
     pub user: Arc<access::User>,
     pub access: Access,
-    /// For what is done in the user's name over AMQP.
-    pub password: Arc<[u8]>,
+    pub proof: Proof,
     pub peer: SocketAddr,
 }
 
+/// How it is known who asks: for what is done in the user's name over AMQP.
+#[derive(Clone)]
+pub enum Proof {
+    Password(Arc<[u8]>),
+    /// The request came over the socket in the data folder, and may do everything.
+    Socket,
+}
+
+/// Marks the requests that come over the socket in the data folder. Its permissions say who may send them.
+#[derive(Clone, Copy)]
+pub struct OverSocket;
+
 impl User {
+    /// Who asks over the socket, unless the request names a user: an administrator who is in no list of users.
+    pub async fn of_socket(common: &Common) -> Result<User, Refusal> {
+        let Some(Done::Access(access)) = common.ask(Order::Access).await else {
+            return Err(Refusal::Unavailable);
+        };
+        let nobody = PasswordHash::nobody(Algorithm::default());
+        let user = access::User::new(INSIDER, nobody, Tags::administrator()).expect("a short name");
+        Ok(User { user: Arc::new(user), access, proof: Proof::Socket, peer: LOCAL })
+    }
+
+    pub fn is_trusted(&self) -> bool {
+        matches!(self.proof, Proof::Socket)
+    }
+
+    pub fn may_enter(&self, vhost: &[u8]) -> bool {
+        self.is_trusted() || self.access.may_enter(&self.user.name, vhost)
+    }
+
     /// Whether it may see what lies in the vhost: that is who may enter it, and monitors.
     pub fn may_see(&self, vhost: &[u8]) -> bool {
-        self.user.tags.may_monitor() || self.access.may_enter(&self.user.name, vhost)
+        self.user.tags.may_monitor() || self.may_enter(vhost)
     }
 }
 
@@ -54,7 +83,11 @@ impl Credentials {
         let decoded = basic.and_then(|text| Base64::decode_vec(text).ok()).ok_or_else(refused)?;
         let at = decoded.iter().position(|&byte| byte == b':').ok_or_else(refused)?;
         let (name, password) = (decoded[..at].into(), decoded[at + 1..].into());
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().ok_or_else(refused)?.0;
+        let peer = if is_over_socket(request) {
+            LOCAL
+        } else {
+            request.extensions().get::<ConnectInfo<SocketAddr>>().ok_or_else(refused)?.0
+        };
         Ok(Credentials { name, password, peer })
     }
 
@@ -70,6 +103,13 @@ impl Credentials {
         if !user.tags.may_manage() {
             return Err(Refusal::NotAuthorised("Not management user".to_owned()));
         }
-        Ok(User { user, access, password, peer })
+        Ok(User { user, access, proof: Proof::Password(password), peer })
     }
 }
+
+pub fn is_over_socket(request: &Request) -> bool {
+    request.extensions().get::<OverSocket>().is_some()
+}
+
+/// Where who asks over the socket is.
+const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -5,6 +5,7 @@ mod bindings;
 mod connections;
 mod definitions;
 mod direct;
+mod door;
 mod exchanges;
 mod limits;
 mod list;
@@ -27,6 +28,7 @@ mod users;
 mod vhosts;
 mod watch;
 
+pub use door::Door;
 pub use site::{Listening, Site};
 
 use crate::shard::start::{Common, Snapshot};
@@ -41,6 +43,7 @@ use serde_json::json;
 use site::Api;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -51,6 +54,8 @@ pub struct Listeners {
     pub http: TcpListener,
     /// For metrics alone.
     pub prometheus: Option<TcpListener>,
+    /// In the data folder, of a [`Door`].
+    pub ctl: Option<UnixListener>,
 }
 
 /// Serves for ever; the thread ends with the process. Returns when the definitions of that file are in, if there is one:
@@ -74,7 +79,7 @@ pub fn start(
 }
 
 fn serve(runtime: Runtime, listeners: Listeners, api: Api) -> io::Result<()> {
-    let Listeners { http: listener, prometheus } = listeners;
+    let Listeners { http: listener, prometheus, ctl } = listeners;
     listener.set_nonblocking(true)?;
     prometheus.as_ref().map_or(Ok(()), |listener| listener.set_nonblocking(true))?;
     let serve = async move {
@@ -85,6 +90,10 @@ fn serve(runtime: Runtime, listeners: Listeners, api: Api) -> io::Result<()> {
             let prometheus = tokio::net::TcpListener::from_std(prometheus)?;
             let metrics = scraped(Routes::new(api.clone())).finish();
             tokio::spawn(async move { axum::serve(prometheus, metrics).await });
+        }
+        if let Some(ctl) = ctl {
+            let routes = routes(api.clone()).finish();
+            tokio::spawn(async move { door::serve(ctl, routes).await });
         }
         let config = api.common.config.clone();
         let router = routes(api).finish().layer(DefaultBodyLimit::max(config.http_body_bytes_max));
@@ -214,6 +223,8 @@ fn routes(api: Api) -> Routes {
         .post("/api/all-configuration", Administrator, definitions::put)
         .get("/api/definitions/{vhost}", Administrator, definitions::show_vhost)
         .post("/api/definitions/{vhost}", Administrator, definitions::put_vhost)
+        .get("/api/haremq/settings", Administrator, door::settings)
+        .post("/api/haremq/stop", Administrator, door::stop)
         .get("/api/cluster-name", Management, parameters::cluster_name)
         .put("/api/cluster-name", Administrator, parameters::put_cluster_name)
 }

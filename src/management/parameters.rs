@@ -18,13 +18,13 @@ use crate::text::lossy;
 
 pub async fn list(user: User, State(common): State<Common>) -> Answer {
     let parameters = read(&common).await?;
-    let may_enter = |of: &Parameter| user.access.may_enter(&user.user.name, &of.vhost);
+    let may_enter = |of: &Parameter| user.may_enter(&of.vhost);
     answer::body(shown_all(&parameters, may_enter))
 }
 
 pub async fn of_component(user: User, State(common): State<Common>, Path(component): Path<String>) -> Answer {
     let parameters = read(&common).await?;
-    let may_enter = |of: &Parameter| user.access.may_enter(&user.user.name, &of.vhost);
+    let may_enter = |of: &Parameter| user.may_enter(&of.vhost);
     answer::body(shown_all(&parameters, |of| *of.component == *component.as_bytes() && may_enter(of)))
 }
 

@@ -31,7 +31,7 @@ impl Kind {
 
     async fn list(self, user: &User, common: &Common) -> Answer {
         let parameters = parameters::read(common).await?;
-        answer::body(self.shown(&parameters, |vhost| user.access.may_enter(&user.user.name, vhost)))
+        answer::body(self.shown(&parameters, |vhost| user.may_enter(vhost)))
     }
 
     async fn of_vhost(self, common: &Common, vhost: &str) -> Answer {

@@ -19,7 +19,7 @@ use axum::routing::{MethodFilter, on};
 use serde::Serialize;
 
 use super::answer::{self, Refusal};
-use super::login::{Credentials, User};
+use super::login::{Credentials, User, is_over_socket};
 use super::site::Api;
 use super::vhosts;
 
@@ -143,9 +143,13 @@ async fn guard(
     next: Next,
 ) -> Response {
     if need != Need::Nothing {
-        let admitted = match Credentials::of(&request) {
-            Ok(credentials) => admit(credentials, need, &params, &api).await,
-            Err(refusal) => Err(refusal),
+        let admitted = if is_over_socket(&request) && !request.headers().contains_key(header::AUTHORIZATION) {
+            User::of_socket(&api.common).await
+        } else {
+            match Credentials::of(&request) {
+                Ok(credentials) => admit(credentials, need, &params, &api).await,
+                Err(refusal) => Err(refusal),
+            }
         };
         match admitted {
             Ok(user) => _ = request.extensions_mut().insert(user),

@@ -34,6 +34,8 @@ pub struct Site {
     /// What clients are told.
     pub product_version: String,
     pub started: Instant,
+    /// What is in force, and from where: a line for each setting.
+    pub settings: Vec<String>,
 }
 
 #[derive(Clone, Debug)]

@@ -75,12 +75,7 @@ fn may_see(user: &access::User, access: &Access, vhost: &Value) -> bool {
     user.tags.may_monitor() || access.may_enter(&user.name, name.as_bytes())
 }
 
-pub async fn put(
-    User { user, .. }: User,
-    State(common): State<Common>,
-    Path(name): Path<String>,
-    body: Bytes,
-) -> Answer {
+pub async fn put(asker: User, State(common): State<Common>, Path(name): Path<String>, body: Bytes) -> Answer {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(Refusal::BadRequest(format!("the name of a vhost has 1 to {NAME_BYTES_MAX} octets")));
     }
@@ -90,9 +85,9 @@ pub async fn put(
     }
     match declare(&common, &name, &about).await {
         Some(Done::Vhost { existed }) => {
-            if !existed {
+            if !existed && !asker.is_trusted() {
                 // Who makes a vhost may use it, as with RabbitMQ.
-                let (vhost, user, permission) = (named(&name), user.name.clone(), Permission::all());
+                let (vhost, user, permission) = (named(&name), asker.user.name.clone(), Permission::all());
                 answer::changed(&common, vec![Change::PermissionPut { vhost, user, permission }]).await?;
             }
             answer::put(existed)

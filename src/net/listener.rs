@@ -21,6 +21,8 @@ pub struct Accepted {
     pub local: SocketAddr,
     /// It is the server's own, for a user of the HTTP API who came from `peer`, and `stream` is an end of a socket pair.
     pub internal: bool,
+    /// Who asks may do everything and is no user. Internal ones only.
+    pub trusted: bool,
 }
 
 /// Where a shard finds its new connections.
@@ -152,7 +154,7 @@ impl<W: Fn(usize)> Accepting<W> {
         prepare(&socket, &self.held_to.tcp);
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
         if let (Some(peer), Some(local)) = (peer, local) {
-            self.hand_over(Accepted { stream: socket.into(), peer, local, internal: false });
+            self.hand_over(Accepted { stream: socket.into(), peer, local, internal: false, trusted: false });
         }
     }
 

@@ -194,6 +194,8 @@ pub struct Peer {
     /// Behind the connection stands the HTTP API, with a user who came from `address`: it is not shown, not counted, and no
     /// limit to the number of connections holds for it.
     pub internal: bool,
+    /// Instead of a user there is somebody who may do everything ([`Access::insider`]). Internal ones only.
+    pub trusted: bool,
 }
 
 impl Shard {
@@ -287,6 +289,7 @@ impl Shard {
     /// A socket was accepted. None: a cap is reached, or the server is stopping; close it.
     pub fn open(&mut self, peer: Peer, now: u64) -> Option<u32> {
         self.begin(now);
+        assert!(peer.internal || !peer.trusted, "a client has to log in");
         let Outward { connections, .. } = &mut self.rooms.outward;
         let full = connections.len() >= self.config.connections_max
             || self.unauthenticated >= self.config.unauthenticated_max;
@@ -296,8 +299,8 @@ impl Shard {
         let shard = self.id;
         let slot = connections.insert_with(|slot, generation| {
             let id = ConnectionId { shard, slot, generation };
-            let (local, internal) = (peer.local, peer.internal);
-            Connection { local, internal, ..Connection::new(id, peer.address, now) }
+            let Peer { local, internal, trusted, .. } = peer;
+            Connection { local, internal, trusted, ..Connection::new(id, peer.address, now) }
         });
         if self.memos.len() <= slot as usize {
             self.memos.resize_with(slot as usize + 1, Memo::default);

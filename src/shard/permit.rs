@@ -15,7 +15,8 @@ impl Shard {
     /// Users or permissions have changed: from here on they count, for connections that are open too.
     pub(super) fn admit_by(&mut self, access: Access) {
         self.access = access;
-        let open = self.rooms.outward.connections.iter().filter(|(_, connection)| connection.is_open());
+        let open = self.rooms.outward.connections.iter();
+        let open = open.filter(|(_, connection)| connection.is_open() && !connection.trusted);
         let slots: Vec<u32> = open.map(|(slot, _)| slot).collect();
         for slot in slots {
             let Some(user) = self.user(slot).cloned() else { continue };

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::notes::{What, without_octets};
+use crate::access::Access;
 use crate::amqp::frame::{self, FRAME_HEAD_LEN, FRAME_OVERHEAD, Frame, FrameError, FrameKind};
 use crate::amqp::method::Method;
 use crate::amqp::refusal::{frame_error, method_error, unexpected_frame};
@@ -309,7 +310,9 @@ impl Shard {
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Ok(()) };
         match &mut connection.phase {
             Phase::Handshake(handshake) => {
-                let progress = handshake.on_method(&method, &self.access, connection.outbox.buffer());
+                let insider = connection.trusted.then(Access::insider);
+                let access = insider.as_ref().unwrap_or(&self.access);
+                let progress = handshake.on_method(&method, access, connection.outbox.buffer());
                 self.rooms.outward.touch(slot);
                 self.handshake_progress(slot, progress);
                 Ok(())
@@ -330,7 +333,9 @@ impl Shard {
                     return self.fail(slot, ChannelNumber(0), no_vhost(&session.vhost).into());
                 };
                 let max = self.parameters.limits(&session.vhost).max_connections;
-                let entered = if connection.internal {
+                let entered = if connection.trusted {
+                    Ok(None)
+                } else if connection.internal {
                     self.access.check_entry(&session.user, &session.vhost).map(|()| None)
                 } else {
                     self.access.enter(&session.user, &session.vhost, max).map(Some)
@@ -344,7 +349,8 @@ impl Shard {
                 };
                 let memo = &mut self.memos[slot as usize];
                 memo.router = router;
-                memo.permit(self.access.restricts(&session.user, &session.vhost));
+                let is_restricted = self.access.restricts(&session.user, &session.vhost);
+                memo.permit(is_restricted && !connection.trusted);
                 connection.reply(ChannelNumber(0), &Method::ConnectionOpenOk);
                 connection.frame_max = session.frame_max;
                 connection.heartbeat.set_interval(session.heartbeat_s, now);

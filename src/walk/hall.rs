@@ -44,7 +44,7 @@ impl Hall {
     pub fn connect(&mut self, shard: usize) -> usize {
         let local = "127.0.0.1:5672".parse().expect("an address");
         let slot = self.shards[shard]
-            .open(Peer { address: local, local, internal: false }, 0)
+            .open(Peer { address: local, local, internal: false, trusted: false }, 0)
             .expect("there is room");
         self.connections.push((shard, slot));
         self.received.push(Vec::new());

@@ -72,7 +72,7 @@ impl Host {
 
     pub fn accept(&mut self, connection: ConnectionIx, room: usize, now: u64) -> Option<u32> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let slot = self.shard.open(Peer { address, local: address, internal: false }, now)?;
+        let slot = self.shard.open(Peer { address, local: address, internal: false, trusted: false }, now)?;
         if self.sockets.len() <= slot as usize {
             self.sockets.resize_with(slot as usize + 1, || None);
         }

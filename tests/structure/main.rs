@@ -38,7 +38,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("shard/start", &["shard", "journal", "mesh", "net", "config", "machine"]),
     ("walk", &["exchange", "connection", "queue", "journal", "mesh", "topology", "shard"]),
     ("inspect", &["journal", "topology", "shard"]),
-    ("config", &["connection", "inspect"]),
+    ("ctl", &[]),
+    ("config", &["connection", "inspect", "ctl"]),
     ("log", &["config", "shard"]),
     ("machine", &[]),
     ("net", &["shard", "config", "machine"]),
@@ -52,6 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const SHELL: &[&str] = &[
     "src/main.rs",
     "src/config/",
+    "src/ctl/",
     "src/inspect.rs",
     "src/log/",
     "src/machine.rs",

@@ -13,7 +13,8 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::super::login::User;
+use super::super::login::{Proof, User};
+use crate::access::{INSIDER, INSIDERS_PASSWORD};
 use crate::amqp::content::PROPERTIES_AT;
 use crate::amqp::frame::{self, FRAME_OVERHEAD, Frame, FrameKind, PROTOCOL_HEADER, encode_frame};
 use crate::amqp::{ContentHeader, LongStr, Method, Properties, ReplyCode, ShortStr, Table, TableWriter};
@@ -76,7 +77,7 @@ impl Session {
     pub async fn open(common: &Common, user: &User, vhost: &str) -> Result<Session, Failure> {
         static SESSIONS: Semaphore = Semaphore::const_new(SESSIONS_MAX);
         let permit = wait(async { SESSIONS.acquire().await.map_err(io::Error::other) }).await?;
-        let stream = common.connect(user.peer).and_then(UnixStream::from_std);
+        let stream = common.connect(user.peer, user.is_trusted()).and_then(UnixStream::from_std);
         let mut session = Session {
             stream: stream.map_err(|_| Failure::Silent)?,
             input: Vec::new(),
@@ -92,7 +93,11 @@ impl Session {
 
     async fn log_in(&mut self, user: &User, vhost: &str) -> Result<(), Failure> {
         self.reply().await?;
-        let response = [b"\0", &*user.user.name, b"\0", &*user.password].concat();
+        let (name, password): (&[u8], &[u8]) = match &user.proof {
+            Proof::Password(password) => (&user.user.name, password),
+            Proof::Socket => (INSIDER, INSIDERS_PASSWORD),
+        };
+        let response = [b"\0", name, b"\0", password].concat();
         // Else a refusal would have to be waited for.
         let properties = TableWriter::new()
             .table("capabilities", |table| table.bool("authentication_failure_close", true))

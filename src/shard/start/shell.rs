@@ -80,7 +80,8 @@ impl Shell {
     /// None: the shard takes no more connections, and the socket is closed.
     pub fn open(&self, accepted: Accepted) -> Option<u32> {
         let mut rooms = self.rooms.borrow_mut();
-        let peer = Peer { address: accepted.peer, local: accepted.local, internal: accepted.internal };
+        let Accepted { peer: address, local, internal, trusted, .. } = accepted;
+        let peer = Peer { address, local, internal, trusted };
         let slot = rooms.shard.open(peer, self.gate.now())?;
         rooms.sockets.enter(slot, Socket::adopt(accepted.stream));
         Some(slot)

@@ -4,6 +4,7 @@ mod access;
 mod alarm;
 mod bindings;
 mod config;
+mod ctl;
 mod direct;
 mod governed;
 mod hostile;
