@@ -57,7 +57,8 @@ async fn heading(api: &Api, format: &str) -> Result<Map<String, Value>, Refusal>
     }
 }
 
-/// A vhost without what is known of it by itself.
+/// A vhost without what is known of it by itself. A queue type that is not set is left out: RabbitMQ 3.10 says that it has
+/// taken a vhost with one, and has not.
 fn vhost(shown: &Value) -> Value {
     let mut vhost = Map::new();
     for key in ["name", "description", "tags", "default_queue_type", "metadata"] {
@@ -65,8 +66,19 @@ fn vhost(shown: &Value) -> Value {
             vhost.insert(key.to_owned(), value.clone());
         }
     }
+    let is_set = |of: &Map<String, Value>| of.get(QUEUE_TYPE).is_some_and(|kind| kind != "undefined");
+    if let Some(Value::Object(metadata)) = vhost.get_mut("metadata")
+        && !is_set(metadata)
+    {
+        metadata.remove(QUEUE_TYPE);
+    }
+    if !is_set(&vhost) {
+        vhost.remove(QUEUE_TYPE);
+    }
     Value::Object(vhost)
 }
+
+const QUEUE_TYPE: &str = "default_queue_type";
 
 /// Policies, and all other parameters.
 fn set(parameters: &Parameters, of: Option<&str>) -> [(String, Value); 2] {
