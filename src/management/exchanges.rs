@@ -11,9 +11,10 @@ use super::list::{Asked, Row};
 use super::login::User;
 use super::site::Api;
 use super::watch::{self, Rates, number_with_rate};
-use super::{table, vhosts};
+use super::{parameters, table, vhosts};
 use crate::amqp::Table;
 use crate::exchange::{ExchangeSpec, Passed};
+use crate::parameters::Policies;
 use crate::text::lossy;
 
 /// An exchange in a list.
@@ -21,6 +22,8 @@ struct Shown {
     spec: Arc<ExchangeSpec>,
     passed: Passed,
     rates: Arc<Rates>,
+    /// Of its vhost; none if there are none.
+    policies: Option<Arc<Policies>>,
 }
 
 /// Of all vhosts that the user may see.
@@ -62,7 +65,11 @@ pub async fn one(
 
 async fn all(api: &Api) -> Result<Vec<Shown>, Refusal> {
     let (rates, exchanges) = (api.watch.rates(), watch::exchanges(&api.common).await?);
-    let shown = |(spec, passed)| Shown { spec, passed, rates: rates.clone() };
+    let parameters = parameters::read(&api.common).await?;
+    let shown = |(spec, passed): (Arc<ExchangeSpec>, Passed)| {
+        let policies = parameters.policies(&spec.vhost).cloned();
+        Shown { spec, passed, rates: rates.clone(), policies }
+    };
     Ok(exchanges.into_iter().map(shown).collect())
 }
 
@@ -76,12 +83,12 @@ impl Row for Shown {
     }
 
     fn render(&self) -> Value {
-        let Shown { spec, passed, rates } = self;
+        let Shown { spec, passed, rates, policies } = self;
         let (published, routed) = rates.exchange(&spec.vhost, &spec.name);
         let mut stats = Map::new();
         number_with_rate(&mut stats, "publish_in", passed.published, published);
         number_with_rate(&mut stats, "publish_out", passed.routed, routed);
-        json!({
+        let mut shown = json!({
             "name": self.name(),
             "vhost": self.vhost(),
             "type": spec.kind.name(),
@@ -91,6 +98,11 @@ impl Row for Shown {
             "arguments": table::shown(Table::from_checked(&spec.arguments)),
             "user_who_performed_action": "rmq-internal",
             "message_stats": stats,
-        })
+        });
+        let policy = policies.as_ref().and_then(|policies| policies.of_exchange(&spec.name).policy);
+        if let Some(policy) = policy {
+            shown["policy"] = json!(lossy(&policy.name));
+        }
+        shown
     }
 }

@@ -11,14 +11,11 @@ use super::request::{Outcome, Refusal};
 use super::state::{Effect, Progress, Topology};
 use crate::amqp::{ReplyCode, Table, Value};
 use crate::exchange::{Change, ExchangeKind, ExchangeSpec, Name};
-use crate::parameters::Applied;
 use crate::text;
 
 /// An exchange, where it leads to, and what leads to it.
 pub(super) struct Exchange {
     pub spec: Arc<ExchangeSpec>,
-    /// The policies that it goes by.
-    pub applied: Applied,
     /// The destinations' ends of the bindings from it.
     pub bindings: BTreeSet<BindingEnd>,
     /// The sources' ends of the bindings to it.
@@ -27,7 +24,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub fn new(spec: Arc<ExchangeSpec>) -> Exchange {
-        Exchange { spec, applied: Applied::default(), bindings: BTreeSet::new(), inbound: BTreeSet::new() }
+        Exchange { spec, bindings: BTreeSet::new(), inbound: BTreeSet::new() }
     }
 }
 
@@ -55,7 +52,7 @@ impl Topology {
             alternate(self.text(), &spec.name, &spec.arguments)?;
             let applied = self.policies.of_exchange(&spec.name);
             spec.alternate = with_policies(&spec, &applied);
-            self.add_exchange(Arc::new(spec), applied, out);
+            self.add_exchange(Arc::new(spec), out);
         }
         Ok(Progress::Done(Outcome::Ok))
     }
@@ -87,8 +84,8 @@ impl Topology {
         Ok(())
     }
 
-    fn add_exchange(&mut self, spec: Arc<ExchangeSpec>, applied: Applied, out: &mut Vec<Effect>) {
-        self.exchanges.insert(spec.name.clone(), Exchange { applied, ..Exchange::new(spec.clone()) });
+    fn add_exchange(&mut self, spec: Arc<ExchangeSpec>, out: &mut Vec<Effect>) {
+        self.exchanges.insert(spec.name.clone(), Exchange::new(spec.clone()));
         let record = spec.durable.then(|| Record::ExchangeDeclared(DurableExchange::of(&spec)));
         self.broadcast(Change::ExchangeAdded { spec }, record, out);
     }
@@ -98,7 +95,7 @@ impl Topology {
     pub(super) fn remove_exchange(&mut self, name: &[u8], out: &mut Vec<Effect>) {
         let mut going = vec![Name::from(name)];
         while let Some(name) = going.pop() {
-            let Some(Exchange { spec, bindings, inbound, .. }) = self.exchanges.remove(&name) else {
+            let Some(Exchange { spec, bindings, inbound }) = self.exchanges.remove(&name) else {
                 continue;
             };
             self.forget_destination_ends(&name, bindings);

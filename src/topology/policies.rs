@@ -70,11 +70,6 @@ impl Vhosts {
 }
 
 impl Topology {
-    /// The policies that an exchange goes by.
-    pub fn applied_to_exchange(&self, name: &[u8]) -> Option<&Applied> {
-        self.exchanges.get(name).map(|exchange| &exchange.applied)
-    }
-
     /// Looks at exchanges until so many patterns were tried. True when it has looked at all.
     fn rule_exchanges(&mut self, matches_max: usize, out: &mut Vec<Effect>) -> bool {
         let mut left = matches_max;
@@ -102,7 +97,6 @@ impl Topology {
         let applied = self.policies.of_exchange(name);
         let exchange = self.exchanges.get_mut(name)?;
         let alternate = with_policies(&exchange.spec, &applied);
-        exchange.applied = applied;
         if alternate == exchange.spec.alternate {
             return None;
         }

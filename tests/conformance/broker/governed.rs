@@ -8,7 +8,7 @@ use haremq::amqp::method::Method;
 use haremq::amqp::{Table, TableWriter};
 use serde_json::{Value, json};
 
-use super::policies::{delete, put};
+use super::policies::{delete, get, put};
 use crate::common::Broker;
 use crate::common::wire::{
     Wire, bind, declare, declare_durable, declare_exchange, look_at, publication_with, short,
@@ -205,9 +205,12 @@ fn an_alternate_by_policy_takes_what_has_no_way() {
     publish(&mut wires, "x", true);
     govern(&broker, "x", json!({"alternate-exchange": "lost-and-found"}));
     publish(&mut wires, "x", false);
+    let policy = |broker: &Broker| get(broker, "/api/exchanges/%2F/x").1["policy"].clone();
+    assert_eq!(policy(&broker), "x");
     govern(&broker, "amq.direct", json!({"alternate-exchange": "lost-and-found"}));
     publish(&mut wires, "amq.direct", false);
     assert_eq!(delete(&broker, "/api/policies/%2F/x"), 204);
+    assert_eq!(policy(&broker), Value::Null);
     publish(&mut wires, "x", true);
     wires[0].call(1, declare_exchange("later", "topic", false), "exchange.declare-ok");
     publish(&mut wires, "later", true);
