@@ -213,3 +213,33 @@ fn health_is_told_in_rabbitmq_s_words() {
     assert_eq!((code, &answer["missing"]), (503, &json!("mqtt")));
     assert_eq!(call(&broker, "GET", "/api/nodes/rabbit@nowhere", &Value::Null).0, 404);
 }
+
+#[test]
+fn the_openapi_file_has_every_route_and_no_other() {
+    let broker = Broker::start();
+    let api: Value = serde_json::from_str(include_str!("../../../docs/openapi.json")).expect("JSON");
+    let routes = get(&broker, "/api/haremq/routes");
+    let text = |route: &Value, key: &str| route[key].as_str().expect("a text").to_owned();
+    let routes: BTreeSet<(String, String, bool)> = routes
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| (text(it, "path"), text(it, "method").to_lowercase(), it["need"] == "nothing"))
+        .collect();
+    let mut described = BTreeSet::new();
+    for (path, operations) in api["paths"].as_object().expect("paths") {
+        for (method, operation) in operations.as_object().expect("operations") {
+            described.insert((path.clone(), method.clone(), operation["security"] == json!([])));
+            let named: BTreeSet<String> =
+                path.split('{').skip(1).filter_map(|it| Some(it.split_once('}')?.0.to_owned())).collect();
+            let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+            assert_eq!(
+                parameters.iter().map(|it| text(it, "name")).collect::<BTreeSet<_>>(),
+                named,
+                "{path}"
+            );
+        }
+    }
+    assert_eq!(routes.difference(&described).collect::<Vec<_>>(), Vec::<&(String, String, bool)>::new());
+    assert_eq!(described.difference(&routes).collect::<Vec<_>>(), Vec::<&(String, String, bool)>::new());
+}
