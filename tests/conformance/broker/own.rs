@@ -73,8 +73,9 @@ const MESSAGES: &str = "/api/haremq/queues/%2F/q/messages";
 /// Positions, and the cursor.
 fn peeked(broker: &Broker, query: &str) -> (Vec<u64>, Value) {
     let answer = get(broker, &format!("{MESSAGES}?{query}"));
-    let messages = answer["messages"].as_array().unwrap();
-    (messages.iter().map(|it| it["position"].as_u64().unwrap()).collect(), answer["cursor"].clone())
+    let messages = answer["messages"].as_array().expect("a list");
+    let position = |message: &Value| message["position"].as_u64().expect("a number");
+    (messages.iter().map(position).collect(), answer["cursor"].clone())
 }
 
 #[test]
