@@ -35,6 +35,7 @@ impl Shard {
         let vhost = self.router(slot).vhost.clone();
         let Some(user) = self.user(slot).cloned() else { return };
         let is_restricted = self.access.restricts(&user, &vhost);
+        self.tell_memo(slot);
         self.memos[slot as usize].permit(is_restricted);
     }
 

@@ -252,12 +252,20 @@ impl Shard {
         }
     }
 
+    /// Has an exchange count what went the way that a connection remembers.
+    pub(super) fn tell_memo(&mut self, slot: u32) {
+        let memo = &mut self.memos[slot as usize];
+        // Who has not entered a vhost remembers nothing, and no router need have the number that stands there.
+        if let Some(router) = self.routers.find_mut(memo.router) {
+            memo.tell(router);
+        }
+    }
+
     /// `from` has the slot of the router above that of the exchange.
     fn look_at_exchanges(&mut self, from: u64) -> (Report, Option<u64>) {
         if from == 0 {
-            for (slot, _) in self.rooms.outward.connections.iter() {
-                let memo = &mut self.memos[slot as usize];
-                memo.tell(self.routers.at_mut(memo.router));
+            for slot in 0..self.memos.len() {
+                self.tell_memo(slot as u32);
             }
         }
         let mut reports = Vec::new();

@@ -101,6 +101,11 @@ impl Routers {
         self.routers.get_mut(slot).expect("who asks for a router has a vhost")
     }
 
+    /// The router of a slot that need not be one's own.
+    pub fn find_mut(&mut self, slot: u32) -> Option<&mut Router> {
+        self.routers.get_mut(slot)
+    }
+
     /// A channel of a connection to that router is gone.
     pub fn departed(&mut self, slot: u32, traffic: &Traffic) {
         let slot = slot as usize;

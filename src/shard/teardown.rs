@@ -386,6 +386,7 @@ impl Shard {
                 self.blocked.retain(|id| id.slot != slot);
             }
         }
+        self.tell_memo(slot);
         self.memos[slot as usize] = Default::default();
         if self.routers.has_gone() {
             self.drop_routers();

@@ -140,6 +140,20 @@ fn lists_are_paged_and_what_is_the_api_s_own_is_not_in_them() {
     assert_eq!(names(&exchanges)[..2], ["", "amq.direct"]);
 }
 
+#[test]
+fn who_has_not_entered_a_vhost_is_passed_over_also_where_the_first_one_is_gone() {
+    let broker = Broker::start();
+    assert_eq!(call(&broker, "PUT", "/api/vhosts/only", &Value::Null).0, 201);
+    assert_eq!(call(&broker, "DELETE", "/api/vhosts/%2F", &Value::Null).0, 204);
+    let waiting: Vec<Wire> = (0..4).map(|_| Wire::connect(broker.amqp)).collect();
+    for _ in 0..20 {
+        assert_eq!(get(&broker, "/api/exchanges/only").as_array().map(Vec::len), Some(7));
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(get(&broker, "/api/connections"), json!([]));
+    drop(waiting);
+}
+
 /// Those of its Overview dashboard.
 const DASHBOARD: &str = include_str!("../../fixtures/overview-dashboard-metrics.txt");
 
