@@ -171,8 +171,16 @@ pub fn haremq<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comman
     }
     // RabbitMQ's own settings may be on the machine.
     command.env("HAREMQ_CONFIG", "none");
+    // There is one port for it, and many servers.
+    command.env("HAREMQ_PROMETHEUS_LISTEN", "none");
     command.args(arguments).stdin(Stdio::null());
     command
+}
+
+/// What a line of the log complains of is the server's own trouble, not what a client did.
+pub fn is_own_trouble(line: &str) -> bool {
+    let is_trouble = line.contains(" ERROR ") || line.contains(" WARN ");
+    is_trouble && !line.contains(" haremq::channel: ") && !line.contains(" haremq::connection: ")
 }
 
 /// A folder that no other test has.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::book::{Book, Ending, Round};
 use crate::client::Client;
-use crate::common::{Broker, haremq};
+use crate::common::{Broker, haremq, is_own_trouble};
 use crate::dice::Dice;
 use crate::inspector::{Found, Inspector};
 use crate::load::Load;
@@ -128,8 +128,10 @@ impl World {
     /// Nothing that a kill leaves behind is damage. It may leave a file in which nothing is yet.
     fn worries(&self, broker: Broker) -> Vec<String> {
         let log = broker.log();
-        let is_worry =
-            |line: &&str| line.contains(" ERROR ") || line.contains("records of what is not there");
+        let is_worry = |line: &&str| {
+            (line.contains(" ERROR ") && is_own_trouble(line))
+                || line.contains("records of what is not there")
+        };
         let mut worries: Vec<String> = log.lines().filter(is_worry).map(str::to_owned).collect();
         drop(broker);
         let verify =
