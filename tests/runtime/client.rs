@@ -1,6 +1,6 @@
 //! A client that does one thing at a time, so that a test says what is on the wire.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -88,7 +88,10 @@ impl Client {
                 return next;
             }
             let mut more = [0; 65_536];
-            let count = self.socket.read(&mut more).unwrap();
+            let count = match self.socket.read(&mut more) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.unwrap(),
+            };
             assert_ne!(count, 0, "the server closed the socket");
             self.received.extend_from_slice(&more[..count]);
         }
