@@ -164,6 +164,11 @@ impl Traffic {
         *self = self.with(other, u64::wrapping_add);
     }
 
+    /// To consumers and to whoever fetched, with acks and without: RabbitMQ's `deliver_get`.
+    pub fn delivered(&self) -> u64 {
+        self.deliver + self.deliver_no_ack + self.get + self.get_no_ack
+    }
+
     /// What came since `before`.
     pub fn since(&self, before: &Traffic) -> Traffic {
         self.with(before, u64::saturating_sub)

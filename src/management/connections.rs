@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::slice;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -19,10 +20,10 @@ use super::{table, vhosts};
 use crate::amqp::Table;
 use crate::connection::HeldBecause;
 use crate::connection::handshake::Session;
-use crate::ids::{ConnectionId, QueueId};
+use crate::ids::ConnectionId;
 use crate::queue::ConsumerAt;
 use crate::shard::desk::{Done, Order};
-use crate::shard::report::{ChannelReport, ConnectionReport, ConnectionState, ConsumerReport};
+use crate::shard::report::{ChannelReport, ConnectionReport, ConnectionState, ConsumerReport, QueueReport};
 use crate::text::lossy;
 
 /// RabbitMQ's name of a connection: both its ends.
@@ -74,10 +75,7 @@ pub async fn of_vhost(
     Path(vhost): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer {
-    vhosts::check(&api.common, &vhost).await?;
-    let mut shown = visible(&api, &user).await?;
-    shown.retain(|shown| *shown.session.vhost == *vhost.as_bytes());
-    asked.list(shown)
+    asked.list(visible_in(&api, &user, &vhost).await?)
 }
 
 pub async fn one(
@@ -136,10 +134,7 @@ pub async fn channels_of_vhost(
     Path(vhost): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer {
-    vhosts::check(&api.common, &vhost).await?;
-    let mut shown = visible(&api, &user).await?;
-    shown.retain(|shown| *shown.session.vhost == *vhost.as_bytes());
-    asked.list(visible_channels(shown))
+    asked.list(visible_channels(visible_in(&api, &user, &vhost).await?))
 }
 
 pub async fn channels_of(
@@ -191,10 +186,13 @@ pub async fn consumers_of_vhost(
 }
 
 /// The consumers of a queue, as they are shown.
-pub async fn consumers_of(api: &Api, queue: QueueId) -> Result<Value, Refusal> {
+pub async fn consumers_of(api: &Api, queue: &QueueReport) -> Result<Value, Refusal> {
+    if queue.consumers == 0 {
+        return Ok(json!([]));
+    }
     let all = all(api).await?.into_iter().map(Arc::new);
-    let of_queue = consumers_in(api, all).await?.into_iter();
-    let of_queue = of_queue.filter(|consumer| consumer.consumer.queue == queue);
+    let of_queue = consumers_among(all, slice::from_ref(queue)).into_iter();
+    let of_queue = of_queue.filter(|consumer| consumer.consumer.queue == queue.id);
     Ok(of_queue.map(|consumer| consumer.render()).collect())
 }
 
@@ -242,6 +240,14 @@ async fn visible(api: &Api, user: &User) -> Result<Vec<Shown>, Refusal> {
     Ok(shown)
 }
 
+/// Those of them that are in a vhost.
+async fn visible_in(api: &Api, user: &User, vhost: &str) -> Result<Vec<Shown>, Refusal> {
+    vhosts::check(&api.common, vhost).await?;
+    let mut shown = visible(api, user).await?;
+    shown.retain(|shown| *shown.session.vhost == *vhost.as_bytes());
+    Ok(shown)
+}
+
 async fn named(api: &Api, user: &User, name: &str) -> Result<Shown, Refusal> {
     let shown = all(api).await?.into_iter().find(|shown| shown.name.to_string() == name);
     let shown = shown.ok_or(Refusal::NotFound)?;
@@ -274,7 +280,14 @@ async fn consumers_in(
     api: &Api,
     connections: impl IntoIterator<Item = Arc<Shown>>,
 ) -> Result<Vec<ShownConsumer>, Refusal> {
-    let queues = watch::queues(&api.common).await?;
+    Ok(consumers_among(connections, &watch::queues(&api.common).await?))
+}
+
+/// `queues` know which of their consumers wait.
+fn consumers_among(
+    connections: impl IntoIterator<Item = Arc<Shown>>,
+    queues: &[QueueReport],
+) -> Vec<ShownConsumer> {
     let waiting: HashSet<(ConnectionId, u32)> = queues
         .iter()
         .flat_map(|queue| &queue.waiting)
@@ -285,12 +298,12 @@ async fn consumers_in(
         consumers.into_iter().map(move |consumer| (of.clone(), consumer))
     };
     let consumers = connections.into_iter().flat_map(consumers);
-    Ok(consumers
+    consumers
         .map(|(of, consumer)| {
             let waits = waiting.contains(&(consumer.at.connection, consumer.at.handle));
             ShownConsumer { of, consumer, waits }
         })
-        .collect())
+        .collect()
 }
 
 impl Row for Shown {

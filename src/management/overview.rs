@@ -132,10 +132,7 @@ fn describe_stats(watch: &Arc<Watch>, ages: &Ages, stats: &mut Value) {
             }
         }
         if let Some(Value::Object(details)) = stats.get_mut("deliver_get_details") {
-            history.describe(span, details, |point| {
-                let it = point.traffic;
-                it.deliver + it.deliver_no_ack + it.get + it.get_no_ack
-            });
+            history.describe(span, details, |point| point.traffic.delivered());
         }
     });
 }

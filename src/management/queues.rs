@@ -52,7 +52,7 @@ pub async fn one(
     vhosts::check(&api.common, &vhost).await?;
     let queue = find(&api, &vhost, &name).await?;
     let mut shown = queue.render();
-    let consumers = connections::consumers_of(&api, queue.report.id).await?;
+    let consumers = connections::consumers_of(&api, &queue.report).await?;
     if let Value::Object(shown) = &mut shown {
         shown.insert("consumer_details".to_owned(), consumers);
         // RabbitMQ has these for rates_mode detailed.

@@ -150,11 +150,7 @@ fn global(api: &Api, text: &mut Text) {
     // All queues are of one make here.
     let of_queue = [("protocol", "amqp091"), ("queue_type", "rabbit_classic_queue")];
     for (name, help, value) in [
-        (
-            "delivered",
-            "Total number of messages delivered to consumers",
-            passed.deliver + passed.deliver_no_ack + passed.get + passed.get_no_ack,
-        ),
+        ("delivered", "Total number of messages delivered to consumers", passed.delivered()),
         (
             "delivered_consume_auto_ack",
             "Total number of messages delivered to consumers using basic.consume with automatic acknowledgment",

@@ -147,8 +147,7 @@ pub fn message_stats(traffic: &Traffic, (change, seconds): PerSecond<Traffic>) -
     for ((name, value), changed) in Traffic::NAMES.iter().zip(traffic.values()).zip(change.values()) {
         number_with_rate(&mut stats, name, value, changed as f64 / seconds);
     }
-    let delivered = |it: &Traffic| it.deliver + it.deliver_no_ack + it.get + it.get_no_ack;
-    number_with_rate(&mut stats, "deliver_get", delivered(traffic), delivered(&change) as f64 / seconds);
+    number_with_rate(&mut stats, "deliver_get", traffic.delivered(), change.delivered() as f64 / seconds);
     Value::Object(stats)
 }
 
