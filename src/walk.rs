@@ -5,7 +5,10 @@ mod governed;
 mod hall;
 mod handles;
 
+use crate::access::{Change, GUEST};
 use crate::amqp::method::Method;
+use crate::ids::root;
+use crate::shard::desk::Order;
 use crate::shard::{Peer, Shard};
 use hall::{Hall, consume, declare};
 
@@ -89,4 +92,17 @@ fn the_api_comes_in_where_nobody_else_does_and_is_not_counted() {
     shard.eof(internal, 0);
     assert_eq!(shard.connections(), clients);
     assert_eq!(shard.counters().connections, clients as u64);
+}
+
+#[test]
+fn the_servers_own_session_goes_on_when_users_and_permissions_change() {
+    let mut hall = Hall::new(1);
+    let (guest, insider) = (hall.connect(0), hall.connect_as(0, true, b"\0rmq-cli\0rmq-cli"));
+    let gone = Change::PermissionDeleted { vhost: root(), user: GUEST.into() };
+    hall.shards[0].order(1, Order::ChangeAccess(vec![gone]), 0);
+    hall.turn();
+    hall.send(guest, &declare("refused"));
+    hall.expect(guest, "channel.close");
+    hall.send(insider, &declare("there"));
+    hall.expect(insider, "queue.declare-ok");
 }

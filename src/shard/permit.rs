@@ -15,15 +15,14 @@ impl Shard {
     /// Users or permissions have changed: from here on they count, for connections that are open too.
     pub(super) fn admit_by(&mut self, access: Access) {
         self.access = access;
-        let open = self.rooms.outward.connections.iter();
-        let open = open.filter(|(_, connection)| connection.is_open() && !connection.trusted);
+        let open = self.rooms.outward.connections.iter().filter(|(_, connection)| connection.is_open());
         let slots: Vec<u32> = open.map(|(slot, _)| slot).collect();
         for slot in slots {
-            let Some(user) = self.user(slot).cloned() else { continue };
-            if self.access.user(&user).is_some() {
+            let Some(user) = self.judged(slot) else { continue };
+            if self.access.user(user).is_some() {
                 self.set_permit(slot);
             } else {
-                let text = format!("user '{}' is deleted", lossy(&user));
+                let text = format!("user '{}' is deleted", lossy(user));
                 let error = ConnectionError::new(ReplyCode::ConnectionForced, text, (0, 0));
                 self.fail(slot, ChannelNumber(0), error.into());
             }
@@ -32,9 +31,8 @@ impl Shard {
 
     /// Notes whether anything has to be asked for at all; what was found allowed before does not count any more.
     pub(super) fn set_permit(&mut self, slot: u32) {
-        let vhost = self.router(slot).vhost.clone();
-        let Some(user) = self.user(slot).cloned() else { return };
-        let is_restricted = self.access.restricts(&user, &vhost);
+        let vhost = &self.router(slot).vhost;
+        let is_restricted = self.judged(slot).is_some_and(|user| self.access.restricts(user, vhost));
         self.tell_memo(slot);
         self.memos[slot as usize].permit(is_restricted);
     }
@@ -129,14 +127,15 @@ impl Shard {
         if !self.memos[slot as usize].is_restricted() {
             return Ok(());
         }
-        let Some(user) = self.user(slot) else { return Ok(()) };
+        let Some(user) = self.judged(slot) else { return Ok(()) };
         check(&self.access, user, &self.router(slot).vhost)
             .map_err(|text| ChannelError::new(ReplyCode::AccessRefused, text, method).into())
     }
 
-    fn user(&self, slot: u32) -> Option<&Name> {
+    /// The user by whose permissions the connection goes: nobody's, if it is the server's own.
+    fn judged(&self, slot: u32) -> Option<&Name> {
         let connection = self.rooms.outward.connections.get(slot)?;
-        connection.session.as_ref().map(|session| &session.user)
+        connection.session.as_ref().filter(|_| !connection.trusted).map(|session| &session.user)
     }
 }
 

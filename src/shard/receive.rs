@@ -347,10 +347,7 @@ impl Shard {
                         return self.fail(slot, ChannelNumber(0), error.into());
                     }
                 };
-                let memo = &mut self.memos[slot as usize];
-                memo.router = router;
-                let is_restricted = self.access.restricts(&session.user, &session.vhost);
-                memo.permit(is_restricted && !connection.trusted);
+                self.memos[slot as usize].router = router;
                 connection.reply(ChannelNumber(0), &Method::ConnectionOpenOk);
                 connection.frame_max = session.frame_max;
                 connection.heartbeat.set_interval(session.heartbeat_s, now);
@@ -358,6 +355,7 @@ impl Shard {
                 connection.phase = Phase::Open;
                 self.unauthenticated -= 1;
                 self.rooms.outward.counters.logins += u64::from(!connection.internal);
+                self.set_permit(slot);
                 self.note(slot, What::Entered);
                 let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
                 let next = connection.heartbeat.next(now);

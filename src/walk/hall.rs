@@ -42,16 +42,21 @@ impl Hall {
 
     /// A logged-in connection on that shard, with channel 1 open.
     pub fn connect(&mut self, shard: usize) -> usize {
+        self.connect_as(shard, false, b"\0guest\0guest")
+    }
+
+    /// The same for the server's own sessions, which are trusted.
+    pub fn connect_as(&mut self, shard: usize, trusted: bool, response: &[u8]) -> usize {
         let local = "127.0.0.1:5672".parse().expect("an address");
         let slot = self.shards[shard]
-            .open(Peer { address: local, local, internal: false, trusted: false }, 0)
+            .open(Peer { address: local, local, internal: trusted, trusted }, 0)
             .expect("there is room");
         self.connections.push((shard, slot));
         self.received.push(Vec::new());
         let connection = self.connections.len() - 1;
         self.bytes(connection, &PROTOCOL_HEADER);
         self.expect(connection, "connection.start");
-        let response = LongStr(b"\0guest\0guest");
+        let response = LongStr(response);
         let (mechanism, locale) = (ShortStr::from("PLAIN"), ShortStr::from("en_US"));
         let start_ok =
             Method::ConnectionStartOk { client_properties: Table::EMPTY, mechanism, response, locale };

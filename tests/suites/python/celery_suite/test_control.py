@@ -97,6 +97,8 @@ def test_queues_are_added_and_cancelled_while_a_worker_runs(start, tasks, app, n
     write("one")
     eventually(lambda: notes.lines() == ["one"])
     app.control.cancel_consumer("haremq.added", **to(worker))
+    # The worker answers before it cancels, and the answer to what is asked next tells that it has.
+    eventually(lambda: [queue["name"] for queue in asked(app, worker).active_queues()[worker.name]] == ["haremq.tasks"])
     write("two")
     time.sleep(0.5)
     assert notes.lines() == ["one"]
