@@ -9,7 +9,7 @@ the rest runs as it comes.
 
 Sections (all by default): acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching, and
 the group `queues` (queues.py): expiry, priorities, queue_memory, nack_loop, million_unacked, whose bars are in summary-bars.md.
-The group `recovery` (recovery.py) runs only when it is named, since it fills disk and memory: recover_spread, recover_deep, recover_topology.
+The section management (management.py) and the group `recovery` (recovery.py) run only when named, the latter since it fills disk and memory: recover_spread, recover_deep, recover_topology.
 Each broker is started fresh for each run, with a folder of its own on a disk; the runs of peers are interleaved. RabbitMQ is Debian's, started by
 tests/conformance/rabbitmq.sh. PEERS=haremq-1,haremq-2 leaves some out in the groups; REPEATS and SECONDS_EACH are what they say.
 
@@ -27,6 +27,7 @@ import time
 
 import bench
 import bindings
+import management
 import queues
 import recovery
 from bench import (AMQP, BIN, FIRST, LINES, OTHER_CORE, PEERS, RABBIT, REPEATS, ROOT, ROUND_ROBIN, SECONDS, HareMQ, RabbitMQ, finish,
@@ -225,7 +226,7 @@ def independent(name):
 
 
 BY_DEFAULT = [acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching, *queues.SECTIONS]
-SECTIONS = [*BY_DEFAULT, *recovery.SECTIONS]
+SECTIONS = [*BY_DEFAULT, management.management, *recovery.SECTIONS]
 GROUPS = {name: [section.__name__ for section in group.SECTIONS] for name, group in [("queues", queues), ("recovery", recovery)]}
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ pub mod expiration;
 pub mod ids;
 pub mod inspect;
 pub mod journal;
+pub mod latency;
 pub mod limits;
 pub mod log;
 pub mod machine;

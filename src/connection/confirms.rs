@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::latency::Timeline;
+
 /// Seqnos count from 1. `base` is the oldest that is not answered by all its shards; `outstanding[i]` counts
 /// the shards that still owe an answer for `base + i`, and has `REFUSED` set if one had no room for it.
 ///
@@ -15,6 +17,8 @@ pub struct Confirms {
     outstanding: VecDeque<u16>,
     /// Seqnos below `base` that were refused and not nacked yet, in order.
     refused: VecDeque<u64>,
+    /// When they were published.
+    pub sent: Timeline,
 }
 
 /// What is to be said: of the last seqno, with `multiple` also of those before it that nothing was said of.
@@ -30,16 +34,24 @@ const REFUSED: u16 = 1 << 15;
 
 impl Default for Confirms {
     fn default() -> Confirms {
-        Confirms { next: 1, base: 1, said: 0, outstanding: VecDeque::new(), refused: VecDeque::new() }
+        Confirms {
+            next: 1,
+            base: 1,
+            said: 0,
+            outstanding: VecDeque::new(),
+            refused: VecDeque::new(),
+            sent: Timeline::default(),
+        }
     }
 }
 
 impl Confirms {
     /// A publish that so many other shards must accept, and that a queue here may have `refused`; answers its seqno.
     #[inline]
-    pub fn published(&mut self, shards: u16, refused: bool) -> u64 {
+    pub fn published(&mut self, shards: u16, refused: bool, now: u64) -> u64 {
         let seqno = self.next;
         self.next += 1;
+        self.sent.note(seqno, now as i64);
         if shards == 0 && !refused && self.outstanding.is_empty() {
             self.base = self.next;
         } else {
@@ -121,10 +133,10 @@ mod tests {
     fn a_batch_is_acked_as_one_multiple() {
         let mut confirms = Confirms::default();
         assert_eq!(confirms.due(), None);
-        assert_eq!(confirms.published(0, false), 1);
+        assert_eq!(confirms.published(0, false, 0), 1);
         assert_eq!(confirms.due(), ack(1, false));
-        confirms.published(0, false);
-        confirms.published(0, false);
+        confirms.published(0, false, 0);
+        confirms.published(0, false, 0);
         assert_eq!(confirms.due(), ack(3, true));
         assert_eq!(confirms.due(), None);
     }
@@ -132,9 +144,9 @@ mod tests {
     #[test]
     fn a_publish_waits_for_each_of_its_shards_and_for_those_before_it() {
         let mut confirms = Confirms::default();
-        assert_eq!(confirms.published(2, false), 1);
-        assert_eq!(confirms.published(1, false), 2);
-        assert_eq!(confirms.published(0, false), 3);
+        assert_eq!(confirms.published(2, false, 0), 1);
+        assert_eq!(confirms.published(1, false, 0), 2);
+        assert_eq!(confirms.published(0, false, 0), 3);
         confirms.answered(2, 1, false);
         assert_eq!(confirms.due(), None);
         confirms.answered(1, 1, false);
@@ -146,10 +158,10 @@ mod tests {
     #[test]
     fn what_one_queue_refused_is_nacked_and_nothing_else() {
         let mut confirms = Confirms::default();
-        confirms.published(0, true);
+        confirms.published(0, true, 0);
         assert_eq!((confirms.due(), confirms.due()), (nack(1, false), None));
         for (shards, refused) in [(0, false), (2, false), (1, true), (0, true), (0, false), (0, false)] {
-            confirms.published(shards, refused);
+            confirms.published(shards, refused, 0);
         }
         assert_eq!((confirms.due(), confirms.due()), (ack(2, false), None));
         confirms.answered(3, 1, true);

@@ -120,7 +120,7 @@ fn split(number: u32) -> (usize, usize) {
     (number as usize / CHUNK_ENTRIES, number as usize % CHUNK_ENTRIES)
 }
 
-/// 12 KB.
+/// 14 KB.
 const CHUNK_ENTRIES: usize = 256;
 
 #[cfg(test)]
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn unacked(sequence: u64) -> Unacked {
-        Unacked { entry: entry(sequence), expires_at: None, consumer: None }
+        Unacked { entry: entry(sequence), expires_at: None, consumer: None, since: 0 }
     }
 
     /// Against a map, over random insertions and removals.

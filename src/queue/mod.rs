@@ -33,6 +33,7 @@ use std::num::NonZeroU64;
 
 use crate::death::Reason;
 use crate::ids::{ConsumerId, Name, QueueId, QueueUid};
+use crate::latency::{QueueLatency, Timeline};
 use crate::pages::{MessageRef, Pages};
 use crate::parameters::Applied;
 use crate::queue_args::{Durability, QueueArgs};
@@ -82,6 +83,9 @@ pub struct Queue {
     joined: u64,
     next_sequence: u64,
     pub traffic: Traffic,
+    pub latency: QueueLatency,
+    /// When the sequences came that are ready.
+    arrivals: Timeline,
 }
 
 /// Who got a message from the queue, and, where it waits for an ack, under which number.
@@ -98,6 +102,8 @@ pub struct Restored {
     pub message: MessageRef,
     pub returns: u16,
     pub redelivered: bool,
+    /// Since it was published.
+    pub waited_ns: u64,
 }
 
 /// What became of a message that its consumer has settled.
@@ -137,6 +143,8 @@ impl Queue {
             joined: 0,
             next_sequence: 0,
             traffic: Traffic::default(),
+            latency: QueueLatency::default(),
+            arrivals: Timeline::default(),
         }
     }
 
@@ -147,11 +155,13 @@ impl Queue {
 
     /// The consumer that a message of `bytes` may go to without being stored, if it needs no ack.
     #[inline]
-    pub fn direct(&mut self, bytes: u32) -> Option<Direct> {
+    pub fn direct(&mut self, bytes: u32, timers: &mut Timers) -> Option<Direct> {
         if !self.ready.is_empty() || self.paused {
             return None;
         }
-        self.take_consumer(bytes)
+        let direct = self.take_consumer(bytes)?;
+        self.count_waits(0, 1, timers);
+        Some(direct)
     }
 
     /// The consumer that takes whatever comes next, if it is the only one in line, needs no ack and no credit, and nothing
@@ -172,7 +182,8 @@ impl Queue {
     }
 
     /// The sole taker has taken a run of so many messages: without room it leaves the line.
-    pub fn run_ended(&mut self, count: u64) {
+    pub fn run_ended(&mut self, count: u64, timers: &mut Timers) {
+        self.count_waits(0, count, timers);
         self.traffic.publish += count;
         self.traffic.deliver_no_ack += count;
         if let Some(&at) = self.available.front()
@@ -207,6 +218,10 @@ impl Queue {
         if !self.is_plain() {
             self.count(&entry, pages);
         }
+        if self.ready.is_empty() {
+            self.arrivals.clear();
+        }
+        self.arrivals.note(entry.sequence, timers.now as i64);
         self.ready.push(entry);
     }
 
@@ -222,6 +237,7 @@ impl Queue {
             entry.timer = timers.after(ttl, self.expiry_of(&entry));
         }
         self.count(&entry, pages);
+        self.arrivals.note(entry.sequence, (timers.now as i64).saturating_sub_unsigned(restored.waited_ns));
         self.ready.push(entry);
     }
 
@@ -239,6 +255,7 @@ impl Queue {
         let bytes = pages.read(self.ready.first()?.message).window_bytes();
         let direct = self.take_consumer(bytes)?;
         let (entry, expires_at) = self.pop_ready(pages, timers).expect("there was a first");
+        self.delivers(&entry, timers);
         self.traffic.redeliver += u64::from(entry.is_redelivered());
         let unacked = (!direct.no_ack).then(|| self.hold(entry, expires_at, Some(direct.consumer), timers));
         Some((entry, Delivery { to: direct.to, unacked }))
@@ -258,6 +275,7 @@ impl Queue {
             return None;
         };
         *(if no_ack { &mut self.traffic.get_no_ack } else { &mut self.traffic.get }) += 1;
+        self.delivers(&entry, timers);
         self.traffic.redeliver += u64::from(entry.is_redelivered());
         let unacked = (!no_ack).then(|| self.hold(entry, expires_at, None, timers));
         Some((entry, unacked))
@@ -276,10 +294,13 @@ impl Queue {
         if self.dying && settlement != Settlement::Ack {
             return None;
         }
-        let Unacked { mut entry, expires_at, .. } = self.untrack(unacked, timers)?;
+        let Unacked { mut entry, expires_at, since, .. } = self.untrack(unacked, timers)?;
         match settlement {
             Settlement::Ack => {
                 self.traffic.ack += 1;
+                let took_ns = timers.now.saturating_sub(since);
+                self.latency.acked.record(took_ns, 1);
+                timers.latency.acked.record(took_ns, 1);
                 return Some(Settled::Gone(entry));
             }
             Settlement::Reject => return Some(Settled::Dead(Dead::of(&entry, Reason::Rejected))),
@@ -331,6 +352,12 @@ impl Queue {
     /// What is left of it once it is gone.
     pub fn remains(self) -> Doomed {
         Doomed { ready: self.ready, unacked: self.unacked, at: 0, journaled: self.journaled }
+    }
+
+    /// How long the oldest of the ready messages is here; of one that came back, at least.
+    pub fn oldest_ready_ns(&self, timers: &Timers) -> Option<u64> {
+        let came = self.arrivals.at(self.ready.oldest()?)?;
+        Some((timers.now as i64 - came).max(0) as u64)
     }
 
     /// All that it has, in no particular order.
@@ -386,6 +413,27 @@ impl Queue {
             self.uncount(&entry, pages);
         }
         Some((entry, expires_at.and_then(NonZeroU64::new)))
+    }
+
+    /// Counts how long a message waited for its first delivery.
+    #[inline]
+    fn delivers(&mut self, entry: &Entry, timers: &mut Timers) {
+        if entry.is_redelivered() {
+            return;
+        }
+        let came = match &self.rules {
+            // They leave in another order.
+            Some(rules) if rules.args.priority_max.is_some() => self.arrivals.at(entry.sequence),
+            _ => self.arrivals.pass(entry.sequence),
+        };
+        let now = timers.now as i64;
+        self.count_waits((now - came.unwrap_or(now)).max(0) as u64, 1, timers);
+    }
+
+    #[inline]
+    fn count_waits(&mut self, ns: u64, times: u64, timers: &mut Timers) {
+        self.latency.waited.record(ns, times);
+        timers.latency.waited.record(ns, times);
     }
 
     fn put_back(

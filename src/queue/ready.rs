@@ -154,6 +154,13 @@ impl Ready {
         (0..priorities).find_map(|priority| self.remove(priority as u8, sequence))
     }
 
+    /// The lowest sequence.
+    pub fn oldest(&self) -> Option<u64> {
+        let higher = self.higher.iter().flat_map(|levels| levels.lines.iter().flatten());
+        let lines = std::iter::once(&self.lowest).chain(higher.map(|line| &**line));
+        lines.filter_map(|line| line.first()).map(|entry| entry.sequence).min()
+    }
+
     pub fn len(&self) -> usize {
         self.lowest.len() + self.higher.as_ref().map_or(0, |levels| levels.len)
     }

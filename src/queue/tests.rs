@@ -175,3 +175,46 @@ fn an_auto_delete_queue_ends_with_its_last_consumer() {
     assert!(!bench.leave(first));
     assert!(bench.leave(second));
 }
+
+#[test]
+fn it_is_counted_how_long_messages_waited_and_how_long_their_consumers_took() {
+    let mut bench = Bench::new();
+    (0..3).for_each(|body| bench.publish(body));
+    bench.timers.now = 5_000_000;
+    bench.publish(3);
+    bench.timers.now = 9_000_000;
+    assert_eq!(bench.queue.oldest_ready_ns(&bench.timers), Some(9_000_000));
+    bench.consume(1, false, 0, 1000);
+    let served = bench.serve();
+    assert_eq!(bench.queue.oldest_ready_ns(&bench.timers), None);
+    bench.timers.now = 12_000_000;
+    bench.settle(served[0].3, Settlement::Requeue);
+    bench.serve();
+    for served in &served[1..] {
+        bench.ack(served.3);
+    }
+    let QueueLatency { waited, acked, .. } = &bench.queue.latency;
+    let waited = waited.histogram();
+    assert_eq!((waited.len(), waited.count_at(9_000), waited.count_at(4_000)), (4, 3, 1), "once each");
+    assert_eq!(acked.histogram().count_at(3_000), 3);
+    assert_eq!(bench.timers.latency.waited.histogram().len(), 4);
+}
+
+#[test]
+fn what_went_straight_through_did_not_wait() {
+    let mut bench = Bench::new();
+    bench.consume(1, true, 0, 1000);
+    assert!(bench.queue.direct(1, &mut bench.timers).is_some());
+    bench.queue.run_ended(7, &mut bench.timers);
+    assert_eq!(bench.queue.latency.waited.histogram().count_at(0), 8);
+}
+
+#[test]
+fn messages_of_a_higher_priority_do_not_hide_the_age_of_those_below() {
+    let mut bench = Bench::new();
+    bench.publish_marked(0, &Marks::default());
+    bench.timers.now = 2_000_000;
+    bench.publish_marked(1, &Marks { priority: 1, ..Marks::default() });
+    bench.timers.now = 3_000_000;
+    assert_eq!(bench.queue.oldest_ready_ns(&bench.timers), Some(3_000_000));
+}

@@ -1,5 +1,6 @@
-//! The deadlines of a shard's queues.
+//! The clock of a shard's queues: their deadlines, and how long things took.
 
+use crate::latency::QueueLatency;
 use crate::wheel::{TimerId, Wheel};
 
 /// Lives on: its shard.
@@ -8,6 +9,8 @@ pub struct Timers {
     wheel: Wheel<Due>,
     /// The shard's clock, ns.
     pub now: u64,
+    /// Of all the queues that there are and were.
+    pub latency: QueueLatency,
 }
 
 /// What is due, at the queue in that slot. Who takes it sees by the timer whether it is still meant.

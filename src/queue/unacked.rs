@@ -14,6 +14,8 @@ pub(super) struct Unacked {
     pub expires_at: Option<NonZeroU64>,
     /// Slot and generation of the consumer that has it; none for basic.get.
     pub consumer: Option<(u32, NonZeroU32)>,
+    /// When it went there, ns.
+    pub since: u64,
 }
 
 /// A consumer that took too long, and the numbers of all that it has and did not settle.
@@ -55,11 +57,12 @@ impl Queue {
         consumer: Option<ConsumerId>,
         timers: &mut Timers,
     ) -> u32 {
+        let since = timers.now;
         let (queue, time) = (self.id.slot, consumer.and_then(|_| self.settling_ns()));
         let consumer = consumer.and_then(|it| Some((it.slot, NonZeroU32::new(it.generation)?)));
         self.unacked.insert_with(|unacked| {
             entry.timer = time.map_or(TimerId::NONE, |ns| timers.after(ns, Due::Settling { queue, unacked }));
-            Unacked { entry, expires_at, consumer }
+            Unacked { entry, expires_at, consumer, since }
         })
     }
 
@@ -78,4 +81,4 @@ impl Queue {
     }
 }
 
-const _: () = assert!(size_of::<Option<Unacked>>() == 48);
+const _: () = assert!(size_of::<Option<Unacked>>() == 56);

@@ -40,7 +40,7 @@ impl Rooms {
             return self.accept_by_rules(id, message, buffer, stored);
         }
         let mut marks = Marks::default();
-        match queue.direct(message.window_bytes()) {
+        match queue.direct(message.window_bytes(), &mut self.timers) {
             Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks)),
             None if queue.journaled.is_none() => {
                 let message = store(&mut self.pages, message, buffer, stored);
@@ -71,7 +71,7 @@ impl Rooms {
             return None;
         }
         let mut marks = queue.marks(message.priority(), message.expiration_ms(), letter);
-        match queue.direct(message.window_bytes()) {
+        match queue.direct(message.window_bytes(), &mut self.timers) {
             Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks)),
             None if marks.ttl_ns == Some(0) => {
                 let reason = queue.reason_to_go_at_once(body_bytes);
@@ -141,7 +141,7 @@ impl Rooms {
         route: &[u8],
         mut next: impl FnMut() -> Option<Message<'m>>,
     ) -> u64 {
-        let Rooms { queues, outward, .. } = self;
+        let Rooms { queues, outward, timers, .. } = self;
         let Some(queue) = queues.live_mut(id.slot, id.generation) else { return 0 };
         let Some(consumer) = queue.sole_taker() else { return 0 };
         let ConsumerAt { connection, handle } = consumer.at;
@@ -158,7 +158,7 @@ impl Rooms {
             return 0;
         }
         consumer.window -= i64::from(bytes);
-        queue.run_ended(count);
+        queue.run_ended(count, timers);
         outward.counters.queued += count;
         outward.counters.delivered += count;
         outward.unflushed += bytes as usize;

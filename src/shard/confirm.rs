@@ -13,6 +13,7 @@ use crate::connection::confirms;
 use crate::exchange::ListIndex;
 use crate::ids::{ChannelNumber, ConnectionId, QueueId, Requester, ShardId};
 use crate::journal::{Due, Promised, Proof};
+use crate::latency::Latency;
 use crate::mesh::parcel::Record;
 
 pub struct Confirming {
@@ -24,6 +25,8 @@ pub struct Confirming {
     promised: Vec<VecDeque<Promised<Answer>>>,
     /// Channels with a basic.ack due.
     due: Vec<(ConnectionId, ChannelNumber)>,
+    /// From a publish to its basic.ack.
+    pub latency: Latency,
 }
 
 /// Who waits for the answers.
@@ -62,6 +65,7 @@ impl Confirming {
             accepted: vec![0; shards],
             promised: (0..shards).map(|_| VecDeque::new()).collect(),
             due: Vec::new(),
+            latency: Latency::default(),
         }
     }
 
@@ -139,7 +143,7 @@ impl Shard {
         let channel_generation = channel.generation;
         let Some(confirms) = &mut channel.confirms else { return };
         let here = u16::from(!spread.due.is_now());
-        let seqno = confirms.published(spread.elsewhere + here, spread.refused);
+        let seqno = confirms.published(spread.elsewhere + here, spread.refused, self.now);
         if !channel.confirm_listed {
             channel.confirm_listed = true;
             self.confirming.due.push((id, number));
@@ -174,6 +178,7 @@ impl Shard {
             return false;
         }
         self.proof = proof;
+        self.rooms.count_kept(&proof);
         for shard in (0..self.rooms.outward.mesh.shards()).map(ShardId) {
             while let Some(answer) = self.confirming.kept(shard, &proof) {
                 self.say(shard, answer);
@@ -259,7 +264,13 @@ impl Shard {
                 && let before = confirms.said()
                 && let Some(confirms::Due { last: delivery_tag, multiple, refused }) = confirms.due()
             {
-                channel.traffic.confirm += if refused { 0 } else { delivery_tag - before };
+                if !refused {
+                    channel.traffic.confirm += delivery_tag - before;
+                    let latency = &mut self.confirming.latency;
+                    confirms.sent.pass_all(before + 1, delivery_tag, |at, times| {
+                        latency.record(self.now.saturating_sub_signed(at), times);
+                    });
+                }
                 if open {
                     connection.reply(
                         number,

@@ -12,6 +12,7 @@ use crate::access::{self, Access};
 use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::exchange::ExchangeSpec;
 use crate::ids::{ChannelNumber, ConnectionId, Name, QueueId, Requester, ShardId};
+use crate::latency::{Latency, QueueLatency};
 use crate::limits::LISTED_MAX;
 use crate::parameters::{self, Parameters};
 pub use crate::topology::{End, ListedBinding, Wanted};
@@ -44,6 +45,8 @@ pub enum Order {
         vhost: Name,
         name: Name,
     },
+    /// How long messages took on the shard.
+    Latency,
     /// Something that is done to one queue, at its shard.
     OfQueue(QueueId, QueueOrder),
     /// Ends a connection, if it is still there.
@@ -92,6 +95,10 @@ pub enum Done {
     },
     Sought(Sought),
     Exchange(Box<ExchangeSpec>),
+    Latency {
+        queues: Box<QueueLatency>,
+        confirmed: Latency,
+    },
     OfQueue(QueueDone),
     Closed,
     Access(Access),
@@ -145,6 +152,11 @@ impl Shard {
                 let done = found.map_or(Done::NotFound, |spec| Done::Exchange(Box::new(spec)));
                 self.desk.done.push((ticket, done));
             }
+            Order::Latency => {
+                let queues = Box::new(self.rooms.timers.latency.clone());
+                let confirmed = self.confirming.latency.clone();
+                self.desk.done.push((ticket, Done::Latency { queues, confirmed }));
+            }
             Order::OfQueue(queue, order) => {
                 let done = self.queue_order(queue, order).map_or(Done::NotFound, Done::OfQueue);
                 self.desk.done.push((ticket, done));
@@ -166,6 +178,7 @@ impl Shard {
             Order::Look { .. }
             | Order::Seek { .. }
             | Order::Exchange { .. }
+            | Order::Latency
             | Order::OfQueue(..)
             | Order::CloseConnection { .. } => unreachable!("every shard does it"),
             Order::Vhosts => {

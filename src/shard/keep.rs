@@ -7,7 +7,7 @@
 
 use crate::ids::{Kept, Origin, QueueId, QueueUid, Tx};
 use crate::journal::record::{self, Place, kind};
-use crate::journal::{Due, Held, HeldMessage, Journal, Recovered, Urgency};
+use crate::journal::{Due, Held, HeldMessage, Journal, Promised, Proof, Recovered, Urgency};
 use crate::limits::MOVE_BYTES;
 use crate::message::Message;
 use crate::pages::MessageRef;
@@ -28,6 +28,13 @@ impl Stored {
     pub fn of(origin: Origin) -> Stored {
         Stored { origin, ..Stored::default() }
     }
+}
+
+/// Messages that came to a queue at once.
+pub struct Unkept {
+    queue: QueueId,
+    since: u64,
+    count: u64,
 }
 
 /// Commits of which something is in the journal of this shard and that are not recorded as done.
@@ -108,7 +115,33 @@ impl Rooms {
             commit.durability = safer(commit.durability, durability);
             return Due::NOW;
         }
-        Due::when(journal.forming(), durability)
+        let due = Due::when(journal.forming(), durability);
+        self.await_kept(id, due);
+        due
+    }
+
+    fn await_kept(&mut self, queue: QueueId, due: Due) {
+        let since = self.timers.now;
+        if let Some(last) = self.unkept.back_mut().and_then(|last| last.with(due))
+            && (last.queue, last.since) == (queue, since)
+        {
+            last.count += 1;
+        } else if !due.is_now() {
+            self.unkept.push_back(Promised::new(due, Unkept { queue, since, count: 1 }));
+        }
+    }
+
+    /// Counts how long those messages took that are as safe now as their queues promise.
+    pub(super) fn count_kept(&mut self, proof: &Proof) {
+        while let Some(promised) = self.unkept.pop_front_if(|promised| promised.is_kept(proof))
+            && let Ok(Unkept { queue, since, count }) = promised.keep(proof)
+        {
+            let took_ns = self.timers.now.saturating_sub(since);
+            self.timers.latency.kept.record(took_ns, count);
+            if let Some(queue) = self.queues.live_mut(queue.slot, queue.generation) {
+                queue.latency.kept.record(took_ns, count);
+            }
+        }
     }
 
     /// A queue has done with a message for good; `journaled` is the queue's.
@@ -236,7 +269,8 @@ impl Rooms {
             // The wall clock may have been set back meanwhile, or forth.
             let waited_ns = wall_ms.saturating_sub(stamp_ms).saturating_mul(1_000_000);
             marks.ttl_ns = marks.ttl_ns.map(|ttl| ttl.saturating_sub(waited_ns));
-            queue.restore(&Restored { sequence, message, returns, redelivered }, &marks, pages, timers);
+            let restored = Restored { sequence, message, returns, redelivered, waited_ns };
+            queue.restore(&restored, &marks, pages, timers);
         }
         queue.continue_behind(held.last_sequence);
     }

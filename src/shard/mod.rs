@@ -232,6 +232,7 @@ impl Shard {
             journal: None,
             keeps: Keeps::new(),
             commits: Commits::default(),
+            unkept: VecDeque::new(),
             settled_at: Position::NONE,
             wall_ms: 0,
             dropped: Vec::new(),

@@ -11,6 +11,7 @@ use super::Shard;
 use super::command::Command;
 use super::rooms::Rooms;
 use crate::ids::QueueId;
+use crate::latency::QueueLatency;
 use crate::limits::{PAGED_BYTES_MAX, PEEK_BYTES, PEEK_MESSAGES};
 use crate::queue::{ConsumerAt, Entry, Queue, Spot};
 
@@ -26,6 +27,8 @@ pub enum QueueOrder {
     Pause(bool),
     /// As if the queue had gone for that consumer.
     Cancel(ConsumerAt),
+    /// How long messages took.
+    Latency,
 }
 
 #[derive(Debug)]
@@ -37,6 +40,10 @@ pub enum QueueDone {
     Done,
     /// There is no such consumer.
     NoConsumer,
+    Latency {
+        of: Box<QueueLatency>,
+        oldest_ready_ns: Option<u64>,
+    },
 }
 
 /// A piece of what waits in a queue.
@@ -72,6 +79,10 @@ impl Shard {
                 QueueDone::Done
             }
             QueueOrder::Cancel(at) => self.send_away(id, at),
+            QueueOrder::Latency => QueueDone::Latency {
+                of: Box::new(queue.latency.clone()),
+                oldest_ready_ns: queue.oldest_ready_ns(&self.rooms.timers),
+            },
         })
     }
 

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::command::Waiter;
-use super::keep::{Commits, Stored};
+use super::keep::{Commits, Stored, Unkept};
 use super::letters::SentLetters;
 use super::outward::Outward;
 use crate::connection::transaction::Dropped;
 use crate::death;
 use crate::ids::{ConsumerId, QueueId, QueueUid, Tx};
-use crate::journal::{Due, Journal, Keeps, Position};
+use crate::journal::{Due, Journal, Keeps, Position, Promised};
 use crate::limits::{PUMP_DELIVERIES, SWEEP_ENTRIES};
 use crate::mesh::parcel::{Deliver, Parcel, Record, Span};
 use crate::message::Message;
@@ -36,6 +36,8 @@ pub struct Rooms {
     pub keeps: Keeps,
     /// Commits under way.
     pub commits: Commits,
+    /// Messages that are not as safe yet as their queues promise.
+    pub unkept: VecDeque<Promised<Unkept>>,
     /// Where the last settlement was recorded.
     pub settled_at: Position,
     /// The wall clock, ms since 1970, as the shell last told.

@@ -10,14 +10,16 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::answer::Refusal;
+use super::own;
 use super::process::Process;
 use super::site::{Api, Site};
+use crate::latency::{Latency, QueueLatency};
 use crate::shard::start::{Common, Snapshot};
 use objects::Wanted;
 use text::{Kind, Text};
 
 /// Of the server as a whole.
-pub async fn aggregated(State(api): State<Api>) -> Response {
+pub async fn aggregated(State(api): State<Api>) -> Result<Response, Refusal> {
     let mut text = Text::new("rabbitmq_");
     identity(&api.site, "aggregated", &mut text);
     totals(&api, &mut text);
@@ -26,7 +28,8 @@ pub async fn aggregated(State(api): State<Api>) -> Response {
     sizes(&api.common, &mut text);
     let mut own = Text::new("haremq_");
     shards(&api.common, &mut own);
-    answered(text.finish() + &own.finish())
+    latencies(&own::latencies(&api.common).await?, &mut own);
+    Ok(answered(text.finish() + &own.finish()))
 }
 
 /// Of each queue, connection and channel too.
@@ -253,3 +256,48 @@ fn shards(common: &Common, text: &mut Text) {
         }
     }
 }
+
+/// Of each shard, how long messages took.
+fn latencies(shards: &[(QueueLatency, Latency)], text: &mut Text) {
+    type Of = fn(&(QueueLatency, Latency)) -> &Latency;
+    let families: [(&str, &str, Of); 4] = [
+        ("queue_wait", "From the arrival of a message at its queue to its first delivery", |it| &it.0.waited),
+        ("queue_safe", "From the arrival of a message to when it was as safe as its queue promises", |it| {
+            &it.0.kept
+        }),
+        ("ack", "From the delivery of a message to its ack", |it| &it.0.acked),
+        ("confirm", "From the publish of a message to its confirm", |it| &it.1),
+    ];
+    let bounds = LATENCY_BOUNDS.map(|(_, text)| text);
+    for (name, help, of) in families {
+        let name = format!("shard_{name}_seconds");
+        let mut family = text.family(&name, Kind::Histogram, help);
+        for (shard, latency) in shards.iter().map(of).enumerate() {
+            let histogram = latency.histogram();
+            let sum = histogram.mean() * histogram.len() as f64 / 1e6;
+            let below = LATENCY_BOUNDS.map(|(us, _)| histogram.count_between(0, us));
+            let ends = below.into_iter().chain([histogram.len()]);
+            let counts: Vec<u64> =
+                ends.clone().zip([0].into_iter().chain(ends)).map(|(to, from)| to - from).collect();
+            family.put_histogram(&[("shard", &shard.to_string())], &bounds, &counts, sum);
+        }
+    }
+}
+
+/// Microseconds, and the same as Prometheus is told; true within the sixteenth that a histogram tells apart.
+const LATENCY_BOUNDS: [(u64, &str); 14] = [
+    (50, "5.0e-5"),
+    (100, "1.0e-4"),
+    (250, "2.5e-4"),
+    (500, "5.0e-4"),
+    (1_000, "0.001"),
+    (2_500, "0.0025"),
+    (5_000, "0.005"),
+    (10_000, "0.01"),
+    (25_000, "0.025"),
+    (100_000, "0.1"),
+    (500_000, "0.5"),
+    (1_000_000, "1.0"),
+    (10_000_000, "10.0"),
+    (60_000_000, "60.0"),
+];

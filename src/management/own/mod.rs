@@ -2,6 +2,7 @@
 
 mod act;
 mod explain;
+mod latency;
 mod messages;
 mod peek;
 
@@ -24,6 +25,8 @@ pub fn routes(routes: Routes) -> Routes {
     use Need::{EnterVhost, Management, Monitoring};
     routes
         .get("/api/haremq/shards", Monitoring, shards)
+        .get("/api/haremq/latency", Monitoring, latency::of_shards)
+        .get("/api/haremq/queues/{vhost}/{queue}/latency", EnterVhost, latency::of_queue)
         .post("/api/haremq/explain/{vhost}", EnterVhost, explain::explain)
         .get("/api/haremq/queues/{vhost}/{queue}/messages", EnterVhost, peek::show)
         .delete("/api/haremq/queues/{vhost}/{queue}/messages", EnterVhost, messages::delete)
@@ -66,6 +69,8 @@ async fn queue(
     }
     Ok(report.id)
 }
+
+pub use latency::all as latencies;
 
 async fn order(common: &Common, queue: QueueId, order: QueueOrder) -> Result<QueueDone, Refusal> {
     match common.ask_at(queue.shard, Order::OfQueue(queue, order)).await {

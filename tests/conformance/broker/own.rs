@@ -1,12 +1,17 @@
-//! `/api/haremq/`: shards, where a message would go, what waits in a queue, pauses, consumers and connections that wait.
+//! `/api/haremq/`: shards, how long messages took, where a message would go, what waits in a queue, pauses, consumers and connections that wait.
 
-use haremq::amqp::Method;
+use std::thread;
+use std::time::Duration;
+
+use haremq::amqp::{Method, Properties, PropertiesWriter, Table};
 use serde_json::{Value, json};
 
 use super::alarm;
 use crate::common::Broker;
 use crate::common::http::{GUEST, Login, ask};
-use crate::common::wire::{Wire, consume, declare, declare_exclusive, look_at};
+use crate::common::wire::{
+    Wire, consume, declare, declare_durable, declare_exclusive, look_at, publication_with,
+};
 
 /// Status and body; null is no body.
 fn call(broker: &Broker, verb: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -382,5 +387,59 @@ fn chosen_messages_move_and_those_that_cannot_stay() {
     assert_eq!(ready(&mut wire, "copy"), 1, "CC counted when it was published, and no more");
     for body in [json!({"positions": [2]}), json!({"positions": [2], "queue": "a", "exchange": "b"})] {
         assert_eq!(call(&broker, "POST", &format!("{MESSAGES}/move"), &body).0, 400, "{body}");
+    }
+}
+
+/// Of a distribution: how many there were, and the longest in us.
+fn count_and_max(latency: &Value, name: &str) -> (u64, u64) {
+    let of = &latency[name];
+    let sum: u64 = of["counts"].as_array().unwrap().iter().map(|step| step[1].as_u64().unwrap()).sum();
+    assert_eq!(of["count"].as_u64(), Some(sum), "{latency}");
+    (sum, of["max_us"].as_u64().unwrap())
+}
+
+#[test]
+fn it_is_told_how_long_messages_took() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    wire.call(1, declare_durable("slow", Table::EMPTY), "queue.declare-ok");
+    wire.call(1, Method::ConfirmSelect { nowait: false }, "confirm.select-ok");
+    let path = "/api/haremq/queues/%2F/slow/latency";
+    assert_eq!(get(&broker, path)["oldest_ready_us"], Value::Null);
+    let persistent = PropertiesWriter { delivery_mode: Some(2), ..PropertiesWriter::default() }.finish();
+    for body in 0..3 {
+        let properties = Properties::decode(&persistent).unwrap();
+        wire.bytes(&publication_with(1, "", "slow", false, properties, &[body]));
+        wire.expect(1, "basic.ack");
+    }
+    thread::sleep(Duration::from_millis(50));
+    let waiting = get(&broker, path);
+    assert!(waiting["oldest_ready_us"].as_u64().unwrap() >= 50_000, "{waiting}");
+    wire.call(1, consume("slow", "c", false), "basic.consume-ok");
+    for _ in 0..3 {
+        wire.expect(1, "basic.deliver");
+        wire.content();
+    }
+    thread::sleep(Duration::from_millis(20));
+    wire.send(1, Method::BasicAck { delivery_tag: 0, multiple: true });
+    // Behind the ack.
+    assert_eq!(ready(&mut wire, "slow"), 0);
+    let latency = get(&broker, path);
+    let (waited, longest) = count_and_max(&latency, "time_in_queue");
+    assert!(waited == 3 && (50_000..10_000_000).contains(&longest), "{latency}");
+    let (acked, longest) = count_and_max(&latency, "deliver_to_ack");
+    assert!(acked == 3 && longest >= 19_000, "{latency}");
+    let (kept, longest) = count_and_max(&latency, "arrival_to_safe");
+    assert!(kept == 3 && longest > 0, "no disk is that fast: {latency}");
+    let shards: Vec<Value> = serde_json::from_value(get(&broker, "/api/haremq/latency")).unwrap();
+    let confirmed = shards.iter().map(|shard| count_and_max(shard, "publish_to_confirm").0).sum::<u64>();
+    assert_eq!(confirmed, 3, "{shards:?}");
+    let metrics = ask(broker.http, "GET", "/metrics", Some(GUEST), "").body;
+    for name in ["queue_wait", "queue_safe", "ack", "confirm"] {
+        let name = format!("haremq_shard_{name}_seconds_count");
+        let lines = metrics.lines().filter(|line| line.starts_with(&name));
+        let count: u64 = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+        assert_eq!(count, 3, "{name}");
     }
 }
