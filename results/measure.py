@@ -9,7 +9,8 @@ the rest runs as it comes.
 
 Sections (all by default): acks, spread, fairness, mixed, paced, memory, idle, agreement, bindings_come_and_go, many_bindings, matching, and
 the group `queues` (queues.py): expiry, priorities, queue_memory, nack_loop, million_unacked, whose bars are in summary-bars.md.
-The section management (management.py) and the group `recovery` (recovery.py) run only when named, the latter since it fills disk and memory: recover_spread, recover_deep, recover_topology.
+The section management (management.py) and the group `recovery` (recovery.py), which fills disk and memory, run only when they are named:
+recover_spread, recover_deep, recover_topology.
 Each broker is started fresh for each run, with a folder of its own on a disk; the runs of peers are interleaved. RabbitMQ is Debian's, started by
 tests/conformance/rabbitmq.sh. PEERS=haremq-1,haremq-2 leaves some out in the groups; REPEATS and SECONDS_EACH are what they say.
 
