@@ -15,7 +15,7 @@ use haremq::management::{self, Door};
 use haremq::mesh;
 use haremq::net::listener::{self, HeldTo, Listener};
 use haremq::shard::restart::JournalConfig;
-use haremq::shard::start::{Shards, Store, wall_ms};
+use haremq::shard::start::{Shards, Store, wall_ns};
 use haremq::shard::{self, Shard, ShardConfig};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -265,7 +265,7 @@ fn start_shards(
         let (config, budget) = (shard_config.clone(), budget.clone());
         move || {
             let mut shard = Shard::new(ShardId(id), config, end, budget, seed);
-            shard.start_with(start, wall_ms());
+            shard.start_with(start, wall_ns());
             shard
         }
     };

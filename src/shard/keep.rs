@@ -245,20 +245,20 @@ impl Rooms {
     }
 
     /// Puts back what the queues here held when the server ended. They are there, and empty.
-    pub(super) fn recover(&mut self, recovered: Recovered, wall_ms: u64) {
+    pub(super) fn recover(&mut self, recovered: Recovered, wall_ns: u64) {
         let Recovered { pages, keeps, mut queues, .. } = recovered;
         (self.pages, self.keeps) = (pages, keeps);
         let slots: Vec<u32> = self.queues.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             let uid = self.queues.get(slot).and_then(|queue| queue.journaled).map(|(uid, _)| uid);
             let Some(held) = uid.and_then(|uid| queues.remove(&uid)) else { continue };
-            self.recover_queue(slot, held, wall_ms);
+            self.recover_queue(slot, held, wall_ns);
             self.drop_heads(slot);
         }
         // What is left over is of queues that were kept out: it stays in the journal.
     }
 
-    fn recover_queue(&mut self, slot: u32, held: Held, wall_ms: u64) {
+    fn recover_queue(&mut self, slot: u32, held: Held, wall_ns: u64) {
         let Rooms { queues, pages, timers, .. } = self;
         let Some(queue) = queues.get_mut(slot) else { return };
         for (sequence, held) in held.messages {
@@ -266,8 +266,9 @@ impl Rooms {
             let read = pages.read(message);
             let mut marks = queue.marks(read.priority(), read.expiration_ms(), letter);
             marks.kept = kept;
-            // The wall clock may have been set back meanwhile, or forth.
-            let waited_ns = wall_ms.saturating_sub(stamp_ms).saturating_mul(1_000_000);
+            // A stamp is rounded down: what came in the last of that millisecond must not expire early. The wall clock may have
+            // been set back meanwhile, or forth.
+            let waited_ns = wall_ns.saturating_sub(stamp_ms.saturating_add(1).saturating_mul(1_000_000));
             marks.ttl_ns = marks.ttl_ns.map(|ttl| ttl.saturating_sub(waited_ns));
             let restored = Restored { sequence, message, returns, redelivered, waited_ns };
             queue.restore(&restored, &marks, pages, timers);

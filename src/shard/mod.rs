@@ -148,8 +148,8 @@ pub struct Shard {
     now: u64,
     /// The wall clock, seconds since 1970, as the shell last told.
     wall_s: u64,
-    /// The same less `now`, ms.
-    wall_offset_ms: u64,
+    /// The wall clock less `now`, ns.
+    wall_offset_ns: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -279,7 +279,7 @@ impl Shard {
             shutting_down: false,
             now: 0,
             wall_s: 0,
-            wall_offset_ms: 0,
+            wall_offset_ns: 0,
         }
     }
 
@@ -439,10 +439,10 @@ impl Shard {
         self.end_batch();
     }
 
-    /// The wall clock, ms since 1970: told now and then, for the times that messages carry.
-    pub fn set_wall(&mut self, ms: u64, now: u64) {
-        self.wall_s = ms / 1_000;
-        self.wall_offset_ms = ms.saturating_sub(now / 1_000_000);
+    /// The wall clock, ns since 1970: told now and then, for the times that messages carry.
+    pub fn set_wall(&mut self, ns: u64, now: u64) {
+        self.wall_s = ns / 1_000_000_000;
+        self.wall_offset_ns = ns.saturating_sub(now);
     }
 
     pub fn take_resumed(&mut self, into: &mut Vec<u32>) {
@@ -496,7 +496,7 @@ impl Shard {
         self.rooms.timers.now = now;
         if let Some(journal) = &mut self.rooms.journal {
             journal.now = now;
-            self.rooms.wall_ms = self.wall_offset_ms.saturating_add(now / 1_000_000);
+            self.rooms.wall_ms = self.wall_offset_ns.saturating_add(now) / 1_000_000;
         }
     }
 

@@ -231,11 +231,11 @@ impl Shard {
             peer: connection.address,
             local: connection.local,
             session: connection.session.as_deref().cloned(),
-            connected_at_ms: self.wall_offset_ms + connection.opened_at / 1_000_000,
+            connected_at_ms: (self.wall_offset_ns + connection.opened_at) / 1_000_000,
             state: state(connection),
             held: connection
                 .held_back()
-                .map(|hold| (hold.because, self.wall_offset_ms + hold.since / 1_000_000)),
+                .map(|hold| (hold.because, (self.wall_offset_ns + hold.since) / 1_000_000)),
             octets: connection.octets,
             pending_bytes: connection.outbox.len() as u64,
             channels: connection.channels.iter().flatten().map(|channel| channel_report(channel)).collect(),

@@ -285,13 +285,13 @@ impl Report {
 }
 
 impl Shard {
-    /// Takes its part of what the last process left. `wall_ms`: the wall clock, ms since 1970.
-    pub fn start_with(&mut self, start: ShardStart, wall_ms: u64) {
+    /// Takes its part of what the last process left. `wall_ns`: the wall clock, ns since 1970.
+    pub fn start_with(&mut self, start: ShardStart, wall_ns: u64) {
         let ShardStart { restored, control, recovered, journal } = start;
         self.restore(&restored, control);
         // It is told what the queues' rules make of what they held.
         self.rooms.journal = Some(journal);
-        self.rooms.recover(recovered, wall_ms);
+        self.rooms.recover(recovered, wall_ns);
     }
 
     /// The server stops in order: nothing is done after this but to write what is recorded.

@@ -24,7 +24,7 @@ mod turns;
 pub use board::Board;
 pub use counter::Counter;
 pub use published::{Published, Snapshot};
-pub use store::{Store, wall_ms};
+pub use store::{Store, wall_ns};
 
 use crate::config::Config;
 use crate::machine::MEMLOCK_ADVICE;

@@ -150,7 +150,7 @@ impl Host {
     }
 
     pub fn tell_time(&mut self, now: u64) {
-        self.shard.set_wall(wall_ms(self.born + now), now);
+        self.shard.set_wall(wall_ns(self.born + now), now);
     }
 
     /// Something in the shard waits for the clock, and it has come.
@@ -274,9 +274,9 @@ impl Host {
     }
 }
 
-/// Milliseconds since 1970 at that time of the clock.
-pub fn wall_ms(now: u64) -> u64 {
-    1_800_000_000_000 + now / 1_000_000
+/// Nanoseconds since 1970 at that time of the clock.
+pub fn wall_ns(now: u64) -> u64 {
+    1_800_000_000_000_000_000 + now
 }
 
 impl Socket {

@@ -103,6 +103,12 @@ fn closes_that_cross_are_both_answered() {
     sure_without_disk(12731);
 }
 
+/// When a message came is written down in milliseconds, and the next server goes by that.
+#[test]
+fn no_message_expires_early_as_a_server_starts() {
+    sure(72903);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..3 {

@@ -17,7 +17,7 @@ use crate::client::{Client, Phase};
 use crate::crash::Endings;
 use crate::dice::{Dice, Trace};
 use crate::faults::{Fault, Faults};
-use crate::host::{Event, Host, wall_ms};
+use crate::host::{Event, Host, wall_ns};
 use crate::oracle::{ConnectionIx, Life, Oracle, Verdict, Violation, violation};
 use crate::plan::Plan;
 use crate::store::Store;
@@ -95,6 +95,8 @@ impl World {
 
     /// A server starts, from what the last one left if there is a disk. `Err`: the disk failed.
     pub fn boot(&mut self) -> io::Result<Verdict> {
+        // The ticks of the wheels are those of the oracle.
+        self.born = (self.now - 1) / TICK_NS * TICK_NS;
         let ends = mesh::connect(self.plan.shards, RING_COMMANDS).into_iter().zip((0..).map(ShardId));
         let shard = |(end, id)| Shard::new(id, self.config.clone(), end, self.budget.clone(), self.seed);
         let mut shards: Vec<Shard> = ends.map(shard).collect();
@@ -102,14 +104,12 @@ impl World {
             match store.start(self.plan.shards, &self.budget)? {
                 Ok(starts) => {
                     for (shard, start) in shards.iter_mut().zip(starts) {
-                        shard.start_with(start, wall_ms(self.now));
+                        shard.start_with(start, wall_ns(self.born));
                     }
                 }
                 Err(text) => return Ok(violation(text)),
             }
         }
-        // The ticks of the wheels are those of the oracle.
-        self.born = (self.now - 1) / TICK_NS * TICK_NS;
         self.oracle.is_single = self.plan.shards == 1;
         self.oracle.disk_may_be_full = self.store.as_ref().is_some_and(|store| store.weather.full > 0);
         self.hosts = shards.into_iter().map(|shard| Host::new(shard, self.born)).collect();

@@ -3,7 +3,7 @@
 use super::Common;
 use super::gate::{Gate, Pass};
 use super::published::Published;
-use super::store::wall_ms;
+use super::store::wall_ns;
 use crate::mesh::doorbell::Doorbell;
 use crate::net::listener::{Accepted, Inbox};
 use crate::net::{Socket, Sockets, Turn};
@@ -154,7 +154,7 @@ impl Shell {
 
     /// The wall clock, for the times that messages carry.
     pub fn tell_time(&self) {
-        self.rooms.borrow_mut().shard.set_wall(wall_ms(), self.gate.now());
+        self.rooms.borrow_mut().shard.set_wall(wall_ns(), self.gate.now());
     }
 
     /// The turn of the clockwork: takes what is due, and sleeps until something will be.

@@ -103,10 +103,10 @@ impl Writers {
     }
 }
 
-/// Milliseconds since 1970.
-pub fn wall_ms() -> u64 {
+/// Nanoseconds since 1970.
+pub fn wall_ns() -> u64 {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// After a failed write or sync nobody knows what is on disk, and asking again may be answered wrongly: only a start that

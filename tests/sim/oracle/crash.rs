@@ -57,7 +57,6 @@ impl Oracle {
             if matches!(publication.state, Routing::Written | Routing::Unknown) {
                 publication.state = Routing::Done(at);
             }
-            publication.at_ns = publication.at_ns.saturating_sub(MS);
         }
         if end == End::Stop {
             self.stopped_at = at;
@@ -180,7 +179,7 @@ impl Oracle {
             safe: copy.safe,
             seen: true,
             may_have,
-            by_ns: copy.by_ns.map(|by| by + MS),
+            by_ns: copy.by_ns,
             uncounted: true,
             ..Copy::new(CopyState::Ready, at, Arrived::At(at))
         }
@@ -527,6 +526,5 @@ impl Copy {
 
 /// Things heard and told until a server may have come to a commit.
 const STEPS_TO_COMMIT: u64 = 40;
-const MS: u64 = 1_000_000;
 /// How long a settlement may wait, and some.
 const LAZY_NS: u64 = 52_000_000;

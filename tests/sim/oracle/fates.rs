@@ -128,6 +128,7 @@ impl Oracle {
         let spent = record.rules.delivery_limit.is_some_and(|limit| copy.returns > limit);
         let ttl = record.rules.ttl_ns(self.publications[message].expiration_ms);
         let expired = ttl.zip(copy.by_ns).is_some_and(|(ttl, by)| {
+            let by = if self.is_inherited(message) { by + STAMP_NS } else { by };
             let at = if ttl == 0 { by } else { (by + ttl).div_ceil(TICK_NS) * TICK_NS };
             at <= self.now_ns
         });
@@ -200,3 +201,6 @@ impl Oracle {
         })
     }
 }
+
+/// How much later a message may expire as its time was written down, in milliseconds, for the next server.
+const STAMP_NS: u64 = 1_000_000;
