@@ -36,6 +36,7 @@ use crate::text::lossy;
 use answer::Answer;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::serve::{ListenerExt, TapIo};
 use axum::{Json, Router};
 use login::User;
 use routes::{Need, Routes};
@@ -47,6 +48,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 /// Where requests come in.
@@ -78,6 +80,13 @@ pub fn start(
     serve(runtime, listeners, api).map_err(|error| error.to_string())
 }
 
+/// An answer is sent in pieces, none of which waits for the ack of the one before.
+fn at_once(listener: TcpListener) -> io::Result<TapIo<tokio::net::TcpListener, fn(&mut TcpStream)>> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    // A socket that refuses is slower, and as good.
+    Ok(listener.tap_io(|socket| _ = socket.set_nodelay(true)))
+}
+
 fn serve(runtime: Runtime, listeners: Listeners, api: Api) -> io::Result<()> {
     let Listeners { http: listener, prometheus, ctl } = listeners;
     listener.set_nonblocking(true)?;
@@ -85,9 +94,9 @@ fn serve(runtime: Runtime, listeners: Listeners, api: Api) -> io::Result<()> {
     let serve = async move {
         let (watch, common) = (api.watch.clone(), api.common.clone());
         tokio::spawn(async move { watch.keep_looking(&common).await });
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = at_once(listener)?;
         if let Some(prometheus) = prometheus {
-            let prometheus = tokio::net::TcpListener::from_std(prometheus)?;
+            let prometheus = at_once(prometheus)?;
             let metrics = scraped(Routes::new(api.clone())).finish();
             tokio::spawn(async move { axum::serve(prometheus, metrics).await });
         }

@@ -121,7 +121,7 @@ fn shown(api: &Api) -> Value {
     put("metrics_gc_queue_length", json!({}));
     for (name, value) in [
         ("fd_used", process.files),
-        ("sockets_used", process.sockets),
+        ("sockets_used", api.common.counter("connections")),
         ("proc_used", process.threads),
         ("mem_used", process.resident_bytes),
         ("disk_free", site.disk_free().unwrap_or(0)),

@@ -24,7 +24,7 @@ pub async fn aggregated(State(api): State<Api>) -> Result<Response, Refusal> {
     identity(&api.site, "aggregated", &mut text);
     totals(&api, &mut text);
     global(&api, &mut text);
-    machine(&api.site, &mut text);
+    machine(&api, &mut text);
     sizes(&api.common, &mut text);
     let mut own = Text::new("haremq_");
     shards(&api.common, &mut own);
@@ -37,7 +37,7 @@ pub async fn per_object(State(api): State<Api>) -> Result<Response, Refusal> {
     let mut text = Text::new("rabbitmq_");
     identity(&api.site, "per-object", &mut text);
     global(&api, &mut text);
-    machine(&api.site, &mut text);
+    machine(&api, &mut text);
     objects::write(&api, &Wanted::all(), &mut text).await?;
     Ok(answered(text.finish()))
 }
@@ -193,11 +193,11 @@ fn global(api: &Api, text: &mut Text) {
     }
 }
 
-fn machine(site: &Site, text: &mut Text) {
+fn machine(Api { common, site, .. }: &Api, text: &mut Text) {
     let process = Process::look();
     text.one("process_open_fds", Kind::Gauge, "Open file descriptors", process.files);
     text.one("process_max_fds", Kind::Gauge, "Open file descriptors limit", process.files_max);
-    text.one("process_open_tcp_sockets", Kind::Gauge, "Open TCP sockets", process.sockets);
+    text.one("process_open_tcp_sockets", Kind::Gauge, "Open TCP sockets", common.counter("connections"));
     text.one("process_resident_memory_bytes", Kind::Gauge, "Memory used in bytes", process.resident_bytes);
     text.one(
         "resident_memory_limit_bytes",
