@@ -163,8 +163,8 @@ pub const KEYS: &[(&str, Meaning)] = &[
     ("web_stomp.*", Refused(NO_PROTOCOL)),
     ("amqp1_0.*", Refused(NO_PROTOCOL)),
     ("stream.*", Refused(NO_PROTOCOL)),
-    ("shovel.*", Refused("there are no shovels")),
-    ("federation.*", Refused("there is no federation")),
+    ("shovel.*", Refused("no messages are shovelled here")),
+    ("federation.*", Refused("nothing is federated here")),
     // One node, no Erlang
     ("cluster_partition_handling", Ignored(ONE_NODE)),
     ("cluster_partition_handling.*", Ignored(ONE_NODE)),

@@ -129,9 +129,19 @@ pub async fn read(common: &Common) -> Result<Parameters, Refusal> {
 
 /// Changes parameters; they are on disk and count everywhere when this returns.
 pub async fn change(common: &Common, changes: Vec<Change>) -> Result<(), Refusal> {
+    changes.iter().for_each(warn_of_no_effect);
     match common.ask(Order::ChangeParameters(changes)).await {
         Some(Done::Changed) => Ok(()),
         _ => Err(Refusal::Unavailable),
+    }
+}
+
+fn warn_of_no_effect(change: &Change) {
+    if let Change::Put(parameter @ Parameter { vhost, component, name, .. }) = change
+        && parameter.asks_for_federation()
+    {
+        let [vhost, component, name] = [vhost, component, name].map(|text| lossy(text));
+        tracing::warn!(%vhost, %component, %name, "this has no effect: nothing is federated here");
     }
 }
 

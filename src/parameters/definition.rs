@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::federation;
 use super::ha;
 use super::term::{pairs, term};
 use crate::ids::Name;
@@ -50,11 +51,12 @@ impl Definition {
                     return Err(format!("{} {}", term(value), known.wrong));
                 }
                 Some(_) => {}
-                None if ha::KEYS.contains(&key.as_str()) && !of_operator => {}
+                None if is_without_effect(key) && !of_operator => {}
                 None => drop(unknown.insert(key.clone(), value.clone())),
             }
         }
         ha::check(given)?;
+        federation::check_policy(given)?;
         if !unknown.is_empty() {
             return Err(format!("{} are not recognised policy settings", pairs(&unknown)));
         }
@@ -63,6 +65,10 @@ impl Definition {
 
     pub fn given(&self) -> &Map<String, Value> {
         &self.given
+    }
+
+    pub fn asks_for_federation(&self) -> bool {
+        federation::POLICY_KEYS.iter().any(|key| self.given.contains_key(*key))
     }
 
     pub fn keys(&self) -> &Keys {
@@ -77,6 +83,10 @@ impl Definition {
         };
         !self.given.keys().any(|key| foreign.contains(&key.as_str()))
     }
+}
+
+fn is_without_effect(key: &str) -> bool {
+    ha::KEYS.contains(&key) || federation::POLICY_KEYS.contains(&key)
 }
 
 impl Keys {

@@ -1,5 +1,5 @@
 //! Runtime parameters: what is set over the HTTP API and lies in a vhost by component and name, and what lies in none.
-//! Policies, operator policies and the limits of vhosts are parameters.
+//! Policies, operator policies and the limits of vhosts are parameters, and so are upstreams of federation, which have no effect.
 //!
 //! ```text
 //! HTTP API -> Parameter::new (validated, parsed once) -> Change -> the control shard: journal, Parameters::apply
@@ -7,6 +7,7 @@
 //! ```
 
 mod definition;
+mod federation;
 mod ha;
 mod limits;
 mod policy;
@@ -64,6 +65,8 @@ enum Meaning {
     Policy(Arc<Policy>),
     OperatorPolicy(Arc<Policy>),
     Limits(VhostLimits),
+    /// None: it is kept and shown.
+    Federation,
 }
 
 pub const POLICY: &[u8] = b"policy";
@@ -71,6 +74,10 @@ pub const OPERATOR_POLICY: &[u8] = b"operator_policy";
 pub const VHOST_LIMITS: &[u8] = b"vhost-limits";
 /// The name of the only parameter of that component.
 pub const LIMITS: &[u8] = b"limits";
+
+const SHOVEL: &[u8] = b"shovel";
+/// Unlike a federation link, of which messages are a copy, one that stands still leaves messages where nobody reads them.
+const NO_SHOVELS: &str = "component shovel not found: no messages are shovelled here";
 
 impl Parameter {
     /// The error is RabbitMQ's text for the API.
@@ -84,7 +91,16 @@ impl Parameter {
     pub fn policy(&self) -> Option<&Arc<Policy>> {
         match &self.meaning {
             Meaning::Policy(policy) | Meaning::OperatorPolicy(policy) => Some(policy),
-            Meaning::Limits(_) => None,
+            Meaning::Limits(_) | Meaning::Federation => None,
+        }
+    }
+
+    /// What nobody here does.
+    pub fn asks_for_federation(&self) -> bool {
+        match &self.meaning {
+            Meaning::Federation => true,
+            Meaning::Policy(policy) => policy.asks_for_federation(),
+            Meaning::OperatorPolicy(_) | Meaning::Limits(_) => false,
         }
     }
 }
@@ -96,6 +112,9 @@ fn meaning(component: &[u8], name: &[u8], value: &Value) -> Result<Meaning, Erro
             Policy::new(name, value, true).map(|policy| Meaning::OperatorPolicy(Arc::new(policy)))
         }
         VHOST_LIMITS => VhostLimits::new(name, value).map(Meaning::Limits),
+        federation::UPSTREAM => federation::check_upstream(name, value).map(|()| Meaning::Federation),
+        federation::UPSTREAM_SET => federation::check_set(name, value).map(|()| Meaning::Federation),
+        SHOVEL => Err(Errors::one(NO_SHOVELS.to_owned())),
         _ => Err(Errors::one(format!("component {} not found", String::from_utf8_lossy(component)))),
     }
 }
@@ -199,10 +218,11 @@ impl OfVhost {
             VHOST_LIMITS => {
                 self.limits = named.map(|parameter| parameter.limits()).next().unwrap_or_default();
             }
-            _ => {
+            POLICY | OPERATOR_POLICY => {
                 let policies = named.filter_map(|parameter| parameter.policy()).cloned().collect();
                 self.policies = Arc::new(self.policies.with(component == OPERATOR_POLICY, policies));
             }
+            _ => {}
         }
     }
 }

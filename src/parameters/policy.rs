@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 
 use super::definition::{Definition, Keys};
 use super::term::term;
-use super::validation::{Errors, Terms};
+use super::validation::{Errors, Terms, number};
 use crate::access::Pattern;
 use crate::ids::Name;
 use crate::queue_args::{QueueArgs, QueueKind};
@@ -72,6 +72,10 @@ impl Policy {
     /// As it was given.
     pub fn definition(&self) -> &Map<String, Value> {
         self.definition.given()
+    }
+
+    pub(super) fn asks_for_federation(&self) -> bool {
+        self.definition.asks_for_federation()
     }
 
     /// One with a key that queues of this type do not know does not apply to them at all.
@@ -196,13 +200,6 @@ fn lesser_value(own: Value, operators: Value) -> Value {
     match (own.as_u64(), operators.as_u64()) {
         (Some(own), Some(operators)) => Value::from(own.min(operators)),
         _ => operators,
-    }
-}
-
-fn number(key: &str, value: &Value) -> Result<Number, String> {
-    match value {
-        Value::Number(number) => Ok(number.clone()),
-        value => Err(format!("{key} should be a number, actually was {}", term(value))),
     }
 }
 

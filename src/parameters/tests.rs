@@ -301,8 +301,111 @@ fn with_a_vhost_go_its_parameters() {
     assert_eq!(parameters.global(b"g"), Some(&json!([1, null])));
 }
 
+/// What is wrong with a value, without the frame of the text.
+fn refused(component: &str, value: Value) -> Option<String> {
+    let text = parameter(component.as_bytes(), "u", value).err()?;
+    let text = text.strip_prefix("Validation failed\n\n").and_then(|text| text.strip_suffix('\n'));
+    Some(text.expect("the frame").to_owned())
+}
+
+/// The texts are RabbitMQ 3.10's.
+#[test]
+fn upstreams_of_federation_are_checked_in_rabbitmqs_words() {
+    for (value, text) in [
+        (json!({}), "Key \"uri\" not found in u"),
+        (json!([]), "Key \"uri\" not found in u"),
+        (json!({"uri": 1}), "uri should be list, actually was 1"),
+        (json!({"uri": ["amqp://a", 1]}), "uri should be list, actually was 1"),
+        (json!({"uri": ["amqp://a", "b"]}), r#""b" not a valid URI: {{unable_to_parse_uri,no_scheme},"b"}"#),
+        (json!({"uri": ""}), r#""" not a valid URI: {{unable_to_parse_uri,no_scheme},[]}"#),
+        (
+            json!({"uri": "http://x"}),
+            r#""http://x" not a valid URI: {{unexpected_uri_scheme,"http"},"http://x"}"#,
+        ),
+        (
+            json!({"uri": "amqp://", "ack-mode": "x", "trust-user-id": "x", "prefetch-count": "x"}),
+            "ack-mode should be one of [<<\"no-ack\">>,<<\"on-publish\">>,<<\"on-confirm\">>], actually was <<\"x\">>\n\
+             trust-user-id should be boolean, actually was <<\"x\">>\n\
+             prefetch-count should be a number, actually was <<\"x\">>",
+        ),
+        (
+            json!({"uri": "amqp://", "exchange": 1, "queue": 2, "ha-policy": 3, "consumer-tag": 4, "foo": 1}),
+            "Unrecognised terms [{<<\"foo\">>,1}] in u\nha-policy should be binary, actually was 3\n\
+             consumer-tag should be binary, actually was 4\nqueue should be binary, actually was 2\n\
+             exchange should be binary, actually was 1",
+        ),
+    ] {
+        assert_eq!(refused("federation-upstream", value.clone()).as_deref(), Some(text), "{value}");
+    }
+    let all = json!({
+        "uri": ["amqps://u:p@h/%2f", "AMQP://"], "exchange": "x", "queue": "q", "consumer-tag": "c", "prefetch-count": 1.5,
+        "reconnect-delay": -1, "max-hops": 1, "expires": 1, "message-ttl": 1, "trust-user-id": true,
+        "ack-mode": "on-confirm", "queue-type": "quorum", "resource-cleanup-mode": "never", "ha-policy": "all",
+        "bind-nowait": false, "channel-use-mode": "single",
+    });
+    assert_eq!(refused("federation-upstream", all), None);
+    assert_eq!(
+        refused("federation-upstream-set", json!([{"upstream": "u", "uri": "x"}, {"foo": 1}])).as_deref(),
+        Some(
+            "Unrecognised terms [{<<\"uri\">>,<<\"x\">>}] in u\nUnrecognised terms [{<<\"foo\">>,1}] in u\n\
+             Key \"upstream\" not found in u"
+        )
+    );
+    for right in [json!([]), json!({}), json!([{"upstream": "none", "max-hops": 2}])] {
+        assert_eq!(refused("federation-upstream-set", right), None);
+    }
+    for wrong in [json!(1), json!("x"), json!([1]), json!({"upstream": "u"})] {
+        assert!(refused("federation-upstream-set", wrong.clone()).is_some(), "{wrong}");
+    }
+}
+
+#[test]
+fn there_are_no_shovels() {
+    let value = json!({"src-uri": "amqp://", "src-queue": "a", "dest-uri": "amqp://", "dest-queue": "b"});
+    assert!(refused("shovel", value).is_some_and(|text| text.starts_with("component shovel not found")));
+}
+
+#[test]
+fn a_policy_may_ask_for_federation_in_one_way_and_what_it_says_besides_counts() {
+    let together =
+        "cannot specify federation-upstream, federation-upstream-set or federation-upstream-pattern together";
+    for (definition, text) in [
+        (json!({"federation-upstream": 1}), "1 is not a valid federation upstream name"),
+        (json!({"federation-upstream-set": 1}), "1 is not a valid federation upstream set name"),
+        (json!({"federation-upstream-pattern": 1}), "1 is not a valid federation upstream pattern name"),
+        (json!({"federation-upstream": "a", "federation-upstream-set": "b"}), together),
+    ] {
+        assert_eq!(wrong(POLICY, definition), text);
+    }
+    assert!(
+        wrong(POLICY, json!({"federation-upstream-pattern": "("})).starts_with("could not compile pattern (")
+    );
+    assert!(wrong(OPERATOR_POLICY, json!({"federation-upstream": "a"})).contains("not recognised"));
+    let definition = json!({"federation-upstream-set": "all", "max-length": 3});
+    assert!(parameter(POLICY, "p", policy("", definition.clone())).is_ok_and(|it| it.asks_for_federation()));
+    assert!(
+        parameter(POLICY, "p", policy("", json!({"max-length": 3})))
+            .is_ok_and(|it| !it.asks_for_federation())
+    );
+    let (rules, shown) = rules(&QueueArgs::default(), definition.clone(), json!({"expires": 9}));
+    assert_eq!((rules.length_max, &shown["federation-upstream-set"]), (Some(3), &json!("all")));
+}
+
+#[test]
+fn an_upstream_comes_and_goes_beside_the_policies() {
+    let upstream = || put(b"federation-upstream", "u", json!({"uri": "amqp://"}));
+    let before = parameters([put(POLICY, "p", policy("", json!({"expires": 1})))]);
+    let after = before.clone().apply(upstream());
+    assert!(after.one(b"/", b"federation-upstream", b"u").is_some_and(|it| it.asks_for_federation()));
+    assert!(Arc::ptr_eq(before.policies(b"/").unwrap(), after.policies(b"/").unwrap()));
+    let deleted =
+        Change::Deleted { vhost: name("/"), component: name("federation-upstream"), name: name("u") };
+    assert_eq!(after.apply(deleted), before);
+}
+
 fn some_changes() -> Vec<Change> {
     vec![
+        put(b"federation-upstream", "u", json!({"uri": ["amqp://a", "amqps://b"]})),
         put(POLICY, "p", with_priority(json!(1.1), policy("^é", json!({"message-ttl": 5})))),
         put(OPERATOR_POLICY, "", policy(".*", json!({"max-length": u64::MAX}))),
         put(VHOST_LIMITS, "limits", json!({"max-queues": 7})),
@@ -322,7 +425,7 @@ fn its_changes_make_the_same_again_through_the_journal_too() {
     let read_back =
         original.changes().map(|change| Change::decode(change.kind(), &encoded(&change)).unwrap());
     assert_eq!(parameters(read_back), original);
-    assert_eq!(original.changes().count(), 4);
+    assert_eq!(original.changes().count(), 5);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::term::{pairs, term};
 
@@ -13,6 +13,11 @@ pub struct Errors(Vec<String>);
 impl Errors {
     pub fn one(error: String) -> Errors {
         Errors(vec![error])
+    }
+
+    pub fn and(mut self, others: Errors) -> Errors {
+        self.0.extend(others.0);
+        self
     }
 
     /// For the API.
@@ -33,6 +38,8 @@ impl<'a> Terms<'a> {
     pub fn new(name: &'a str, value: &Value) -> Result<Terms<'a>, Errors> {
         match value {
             Value::Object(map) => Ok(Terms { name, left: map.clone(), errors: Vec::new() }),
+            // Erlang has one term for a list and an object in which there is nothing.
+            Value::Array(none) if none.is_empty() => Ok(Terms { name, left: Map::new(), errors: Vec::new() }),
             value => Err(Errors::one(format!("{name} not a list {}", term(value)))),
         }
     }
@@ -72,6 +79,37 @@ impl<'a> Terms<'a> {
 pub fn integer(key: &str, value: &Value) -> Result<i64, String> {
     let number = value.as_i64().or_else(|| value.is_u64().then_some(i64::MAX));
     number.ok_or_else(|| format!("{key} should be a number, actually was {}", term(value)))
+}
+
+pub(super) fn number(key: &str, value: &Value) -> Result<Number, String> {
+    match value {
+        Value::Number(number) => Ok(number.clone()),
+        value => Err(format!("{key} should be a number, actually was {}", term(value))),
+    }
+}
+
+pub(super) fn binary(key: &str, value: &Value) -> Result<(), String> {
+    if value.is_string() {
+        Ok(())
+    } else {
+        Err(format!("{key} should be binary, actually was {}", term(value)))
+    }
+}
+
+pub(super) fn boolean(key: &str, value: &Value) -> Result<(), String> {
+    let wrong = || format!("{key} should be boolean, actually was {}", term(value));
+    value.as_bool().map(drop).ok_or_else(wrong)
+}
+
+pub(super) fn one_of(known: &'static [&'static str]) -> impl FnOnce(&str, &Value) -> Result<(), String> {
+    move |key, value| {
+        binary(key, value)?;
+        if known.iter().any(|one| value == one) {
+            return Ok(());
+        }
+        let known = term(&known.into());
+        Err(format!("{key} should be one of {known}, actually was {}", term(value)))
+    }
 }
 
 impl fmt::Display for Errors {

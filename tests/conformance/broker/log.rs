@@ -11,7 +11,7 @@ use crate::common::wire::{Tune, Wire, consume};
 use crate::common::{Broker, scratch_folder};
 
 /// The line that holds all of these, once it is there: the log is written behind what it tells of.
-fn line(log: impl Fn() -> String, parts: &[&str]) -> String {
+pub fn line(log: impl Fn() -> String, parts: &[&str]) -> String {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
         let log = log();

@@ -6,6 +6,7 @@ mod bindings;
 mod config;
 mod ctl;
 mod direct;
+mod federation;
 mod governed;
 mod hostile;
 mod limits;

@@ -53,9 +53,4 @@ pub const EXCEPTIONS: &[Exception] = exceptions![
         "blocking_queue_tests::test_blocking_list_streams"
         "async_queue_proptests::prop_async_stream_essential_ops"
         "blocking_queue_proptests::prop_blocking_stream_essential_ops";
-    FailsOnHaremq, "we have no federation": [
-        "queue_federation" "declare_a_federation_upstream_with_queue_federation_parameters",
-        "queue_federation" "delete_federation_upstream",
-        "queue_federation" "federation_upstream_fetch_and_update_workflow"
-    ];
 ];
