@@ -11,7 +11,8 @@ use super::login::User;
 use super::site::Api;
 use super::users::named;
 use super::vhosts;
-use crate::parameters::{Change, POLICY, Parameter, Parameters};
+use crate::ids::Name;
+use crate::parameters::{CLUSTER_NAME, Change, POLICY, Parameter, Parameters};
 use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
 use crate::text::lossy;
@@ -107,7 +108,7 @@ pub async fn put_cluster_name(State(common): State<Common>, body: Bytes) -> Answ
         Some(_) => return Err(Refusal::BadRequest("the name of a cluster is a text".to_owned())),
         None => return Err(Refusal::BadRequest("[{key_missing,name}]".to_owned())),
     };
-    let (parameter, value) = (named(CLUSTER_NAME), Value::String(name));
+    let (parameter, value) = (Name::from(CLUSTER_NAME), Value::String(name));
     change(&common, vec![Change::GlobalPut { name: parameter, value }]).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -115,8 +116,7 @@ pub async fn put_cluster_name(State(common): State<Common>, body: Bytes) -> Answ
 /// What it was set to here, or else by the configuration.
 pub async fn cluster_name_of(api: &Api) -> Result<String, Refusal> {
     let parameters = read(&api.common).await?;
-    let set = parameters.global(CLUSTER_NAME.as_bytes()).and_then(Value::as_str);
-    Ok(set.unwrap_or(&api.site.cluster).to_owned())
+    Ok(parameters.cluster_name().unwrap_or(&api.site.cluster).to_owned())
 }
 
 /// As they are.
@@ -196,5 +196,3 @@ pub fn shown_globals(parameters: &Parameters) -> Vec<Value> {
 fn shown_global(name: &[u8], value: &Value) -> Value {
     json!({"name": lossy(name), "value": value})
 }
-
-const CLUSTER_NAME: &str = "cluster_name";

@@ -72,6 +72,8 @@ enum Meaning {
 pub const POLICY: &[u8] = b"policy";
 pub const OPERATOR_POLICY: &[u8] = b"operator_policy";
 pub const VHOST_LIMITS: &[u8] = b"vhost-limits";
+/// A global parameter.
+pub const CLUSTER_NAME: &[u8] = b"cluster_name";
 /// The name of the only parameter of that component.
 pub const LIMITS: &[u8] = b"limits";
 
@@ -164,6 +166,11 @@ impl Parameters {
 
     pub fn global(&self, name: &[u8]) -> Option<&Value> {
         self.global.get(name)
+    }
+
+    /// What the cluster was called over the API, if it was.
+    pub fn cluster_name(&self) -> Option<&str> {
+        self.global(CLUSTER_NAME).and_then(Value::as_str)
     }
 
     /// Shared: whoever keeps it sees by its address whether it is still true.

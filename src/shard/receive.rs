@@ -128,6 +128,9 @@ impl Shard {
 
     fn protocol_header(&mut self, slot: u32, bytes: &[u8]) -> Step {
         let mut config = self.config.handshake.clone();
+        if let Some(name) = self.parameters.cluster_name() {
+            config.cluster_name = name.into();
+        }
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Step::NeedMore };
         if connection.internal {
             // It has a password to give, whatever clients are offered.

@@ -1,9 +1,12 @@
 //! Parameters and policies over HTTP, and what policies make of the queues and exchanges that they apply to.
 
+use haremq::amqp::Method;
+use haremq::amqp::frame::PROTOCOL_HEADER;
 use serde_json::{Value, json};
 
 use super::vhosts::{GUEST, ask};
 use crate::common::Broker;
+use crate::common::wire::Wire;
 
 /// pat:secret
 const PAT: &str = "Basic cGF0OnNlY3JldA==";
@@ -119,6 +122,16 @@ fn operator_policies_and_limits_are_parameters_and_policies_have_a_place_of_thei
     assert_eq!(get(&broker, "/api/operator-policies/%2F/o").0, 404);
 }
 
+/// What the server calls its cluster to a client that connects.
+fn greeting(broker: &Broker) -> String {
+    let mut wire = Wire::connect(broker.amqp);
+    wire.bytes(&PROTOCOL_HEADER);
+    let start = wire.expect(0, "connection.start");
+    let Method::ConnectionStart { server_properties, .. } = start.method() else { unreachable!("expected") };
+    let name = server_properties.find(b"cluster_name").and_then(|value| value.as_str());
+    String::from_utf8_lossy(name.expect("it is told")).into_owned()
+}
+
 #[test]
 fn global_parameters_are_any_json_and_the_name_of_the_cluster_is_one() {
     let mut broker = Broker::start();
@@ -128,10 +141,12 @@ fn global_parameters_are_any_json_and_the_name_of_the_cluster_is_one() {
         let name = get(broker, "/api/cluster-name").1["name"].clone();
         assert_eq!(get(broker, "/api/overview").1["cluster_name"], name);
         assert_eq!(get(broker, "/api/definitions").1["original_cluster_name"], name);
+        assert_eq!(greeting(broker), name);
         name
     };
     assert_eq!(named(&broker), "haremq", "as long as nobody has named it");
     assert_eq!(put(&broker, "/api/cluster-name", json!({"name": "shop"})), 204);
+    assert_eq!(named(&broker), "shop");
     broker.kill();
     broker.restart();
     assert_eq!(named(&broker), "shop");
