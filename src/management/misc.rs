@@ -131,8 +131,12 @@ struct Named {
     users: Vec<String>,
 }
 
-pub async fn delete_users(State(common): State<Common>, body: Bytes) -> Answer {
+/// All of them, or none if one is not there: RabbitMQ deletes those before it.
+pub async fn delete_users(User { access, .. }: User, State(common): State<Common>, body: Bytes) -> Answer {
     let Named { users } = answer::read(&body)?;
+    if let Some(unknown) = users.iter().find(|name| access.user(name.as_bytes()).is_none()) {
+        return Err(Refusal::BadTerm("no_such_user", json!(unknown)));
+    }
     let change = |name: String| Change::UserDeleted { user: Name::from(name.as_bytes()) };
     answer::changed(&common, users.into_iter().map(change).collect()).await?;
     answer::deleted()

@@ -64,6 +64,23 @@ fn get(queue: &str) -> Method<'_> {
 }
 
 #[test]
+fn users_are_deleted_together_or_not_at_all() {
+    let broker = Broker::start();
+    for name in ["a", "b"] {
+        assert_eq!(put(&broker, &format!("/api/users/{name}"), json!({"password": "x", "tags": ""})), 201);
+    }
+    let delete = |users: Value| {
+        ask(broker.http, "POST", "/api/users/bulk-delete", Some(GUEST), &json!({"users": users}).to_string())
+    };
+    let is_there = |user| ask(broker.http, "GET", &format!("/api/users/{user}"), Some(GUEST), "").0 == 200;
+    let (code, answer) = delete(json!(["a", "nobody", "b"]));
+    assert_eq!((code, &*answer), (400, r#"{"error":"bad_request","reason":["no_such_user","nobody"]}"#));
+    assert!(is_there("a"));
+    assert_eq!(delete(json!(["a", "b"])).0, 204);
+    assert!(!is_there("a") && !is_there("b"));
+}
+
+#[test]
 fn what_a_user_may_not_do_costs_the_channel_and_says_why() {
     let broker = with_ann("^own-", "^(own-|in$|amq\\.default$)", "^(own-|out$)");
     let mut guest = Wire::open(broker.amqp);
