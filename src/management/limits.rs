@@ -26,7 +26,10 @@ pub async fn list(User { user, access, .. }: User, State(common): State<Common>)
 
 pub async fn of_vhost(State(common): State<Common>, Path(vhost): Path<String>) -> Answer {
     vhosts::check(&common, &vhost).await?;
-    answer::body(of_vhosts(&parameters::read(&common).await?, |of| *of == *vhost.as_bytes()))
+    let mut limits = of_vhosts(&parameters::read(&common).await?, |of| *of == *vhost.as_bytes());
+    // Where none is left, as with RabbitMQ: in the list of all vhosts it stays.
+    limits.retain(|shown| shown["value"].as_object().is_some_and(|limits| !limits.is_empty()));
+    answer::body(limits)
 }
 
 pub async fn put(
