@@ -28,9 +28,7 @@ pub struct Shown {
 
 /// Of all vhosts that the user may see.
 pub async fn list(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
-    let mut shown = all(&api).await?;
-    shown.retain(|queue| user.may_see(&queue.report.spec.vhost));
-    asked.list(shown)
+    listed(&api, &asked, |vhost| user.may_see(vhost)).await
 }
 
 pub async fn of_vhost(
@@ -39,8 +37,12 @@ pub async fn of_vhost(
     Query(asked): Query<Asked>,
 ) -> Answer {
     vhosts::check(&api.common, &vhost).await?;
-    let mut shown = all(&api).await?;
-    shown.retain(|queue| *queue.report.spec.vhost == *vhost.as_bytes());
+    listed(&api, &asked, |of| *of == *vhost.as_bytes()).await
+}
+
+async fn listed(api: &Api, asked: &Asked, wanted: impl Fn(&[u8]) -> bool) -> Answer {
+    let mut shown = all(api).await?;
+    shown.retain(|queue| wanted(&queue.report.spec.vhost));
     asked.list(shown)
 }
 

@@ -67,7 +67,9 @@ pub async fn one(State(common): State<Common>, Path(name): Path<String>) -> Answ
 
 /// The vhost of that name, as it is shown.
 pub async fn check(common: &Common, name: &str) -> Result<Value, Refusal> {
-    all(common).await?.into_iter().find(|vhost| vhost["name"] == name).ok_or(Refusal::NotFound)
+    let found = told(common).await?.into_iter().find(|(vhost, _)| **vhost == *name.as_bytes());
+    let (vhost, about) = found.ok_or(Refusal::NotFound)?;
+    Ok(shown(&vhost, &about, &node(common)))
 }
 
 fn may_see(user: &access::User, access: &Access, vhost: &Value) -> bool {
@@ -76,32 +78,21 @@ fn may_see(user: &access::User, access: &Access, vhost: &Value) -> bool {
 }
 
 pub async fn put(asker: User, State(common): State<Common>, Path(name): Path<String>, body: Bytes) -> Answer {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        return Err(Refusal::BadRequest(format!("the name of a vhost has 1 to {NAME_BYTES_MAX} octets")));
-    }
     let mut about: About = if body.is_empty() { About::default() } else { answer::read(&body)? };
     if about.protected.is_none() {
         about.protected = before(&common, &name).await?.and_then(|before| before.protected);
     }
-    match declare(&common, &name, &about).await {
-        Some(Done::Vhost { existed }) => {
-            if !existed && !asker.is_trusted() {
-                // Who makes a vhost may use it, as with RabbitMQ.
-                let (vhost, user, permission) = (named(&name), asker.user.name.clone(), Permission::all());
-                answer::changed(&common, vec![Change::PermissionPut { vhost, user, permission }]).await?;
-            }
-            answer::put(existed)
-        }
-        Some(Done::VhostEnds) => Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted"))),
-        _ => Err(Refusal::Unavailable),
+    let existed = declare(&common, &name, &about).await?;
+    if !existed && !asker.is_trusted() {
+        // Who makes a vhost may use it, as with RabbitMQ.
+        let (vhost, user, permission) = (named(&name), asker.user.name.clone(), Permission::all());
+        answer::changed(&common, vec![Change::PermissionPut { vhost, user, permission }]).await?;
     }
+    answer::put(existed)
 }
 
 /// A vhost of definitions.
 pub async fn define(common: &Common, name: &str, item: &Value) -> Result<(), Refusal> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        return Err(Refusal::BadRequest(format!("the name of a vhost has 1 to {NAME_BYTES_MAX} octets")));
-    }
     let mut about = item.clone();
     if let Some(metadata) = item.get("metadata").and_then(Value::as_object)
         && let Value::Object(about) = &mut about
@@ -115,11 +106,7 @@ pub async fn define(common: &Common, name: &str, item: &Value) -> Result<(), Ref
     }
     let about: About =
         serde_json::from_value(about).map_err(|error| Refusal::BadRequest(error.to_string()))?;
-    match declare(common, name, &about).await {
-        Some(Done::Vhost { .. }) => Ok(()),
-        Some(Done::VhostEnds) => Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted"))),
-        _ => Err(Refusal::Unavailable),
-    }
+    declare(common, name, &about).await.map(drop)
 }
 
 pub async fn protect(State(common): State<Common>, Path(name): Path<String>) -> Answer {
@@ -132,16 +119,21 @@ pub async fn unprotect(State(common): State<Common>, Path(name): Path<String>) -
 
 async fn set_protected(common: &Common, name: &str, protected: bool) -> Answer {
     let before = before(common, name).await?.ok_or(Refusal::NotFound)?;
-    match declare(common, name, &About { protected: Some(protected), ..before }).await {
-        Some(Done::Vhost { .. }) => answer::deleted(),
-        Some(Done::VhostEnds) => Err(Refusal::NotFound),
-        _ => Err(Refusal::Unavailable),
-    }
+    declare(common, name, &About { protected: Some(protected), ..before }).await?;
+    answer::deleted()
 }
 
-async fn declare(common: &Common, name: &str, about: &About) -> Option<Done> {
+/// Answers whether it was there.
+async fn declare(common: &Common, name: &str, about: &About) -> Result<bool, Refusal> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(Refusal::BadRequest(format!("the name of a vhost has 1 to {NAME_BYTES_MAX} octets")));
+    }
     let about = serde_json::to_vec(about).expect("a struct of texts is JSON");
-    common.ask(Order::DeclareVhost { vhost: named(name), about: Name::from(about) }).await
+    match common.ask(Order::DeclareVhost { vhost: named(name), about: Name::from(about) }).await {
+        Some(Done::Vhost { existed }) => Ok(existed),
+        Some(Done::VhostEnds) => Err(Refusal::BadRequest(format!("vhost '{name}' is being deleted"))),
+        _ => Err(Refusal::Unavailable),
+    }
 }
 
 /// What is told of a vhost so far; none if it is not there.
@@ -163,8 +155,12 @@ pub async fn delete(State(common): State<Common>, Path(name): Path<String>) -> A
 }
 
 pub async fn all(common: &Common) -> Result<Vec<Value>, Refusal> {
-    let node = common.config.node_name(&machine::host_name());
+    let node = node(common);
     Ok(told(common).await?.iter().map(|(name, about)| shown(name, about, &node)).collect())
+}
+
+fn node(common: &Common) -> String {
+    common.config.node_name(&machine::host_name())
 }
 
 /// The names of all, with what is told of them.
