@@ -2,6 +2,7 @@
 //!
 //! Each suite is a test here with a broker of its own, so that they wait side by side: most of their time is sleep.
 
+mod metrics;
 mod outcomes;
 mod redis;
 mod suite;
@@ -20,6 +21,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("celery_chords", celery_chords),
     ("celery_chords_that_fail", celery_chords_that_fail),
     ("celery_workers", celery_workers),
+    ("metrics::what_prometheus_reads_is_as_it_wants_it", metrics::what_prometheus_reads_is_as_it_wants_it),
     (
         "outcomes::a_test_that_failed_or_did_not_run_has_not_passed",
         outcomes::a_test_that_failed_or_did_not_run_has_not_passed,

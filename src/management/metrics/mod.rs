@@ -249,7 +249,8 @@ fn shards(common: &Common, text: &mut Text) {
     let Some(first) = numbers.first() else { return };
     for (at, (name, _)) in first.iter().enumerate() {
         let help = format!("Of each shard: {}", name.replace('_', " "));
-        let name = format!("shard_{name}");
+        // What ends in _sum is a part of a histogram.
+        let name = format!("shard_{}", if *name == "size_sum" { "size_octets" } else { name });
         let mut family = text.family(&name, Kind::Gauge, &help);
         for (shard, numbers) in numbers.iter().enumerate() {
             family.put(&[("shard", &shard.to_string())], numbers[at].1);

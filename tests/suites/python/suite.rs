@@ -235,7 +235,7 @@ fn learning() -> Option<std::ffi::OsString> {
     std::env::var_os("HAREMQ_SUITES_OUTCOMES")
 }
 
-fn ours() -> PathBuf {
+pub fn ours() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suites/python")
 }
 
