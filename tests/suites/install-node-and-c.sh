@@ -1,7 +1,8 @@
 #!/bin/bash
 # Puts the suites of the Node.js, Rust and C clients where `cargo test --test suites` looks for them: the npm packages into
 # node/node_modules, the folder of lapin's tests behind lapin/shipped, a copy of rabbitmq_http_client's behind
-# http_client/shipped, rabbitmq-c's source package into c/shipped. Each is fetched by name, version and hash.
+# http_client/shipped, rabbitmqadmin 2 into rabbitmqadmin2/bin, rabbitmq-c's source package into c/shipped. Each is fetched by
+# name, version and hash.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -9,6 +10,7 @@ main() {
   node_packages
   lapin
   http_client
+  rabbitmqadmin2
   rabbitmq_c
 }
 
@@ -40,6 +42,15 @@ http_client() {
   fi
   ln -sfn "$copy" http_client/shipped
   compile http_client
+}
+
+rabbitmqadmin2_version=2.35.0
+
+# Unoptimised: it runs for milliseconds, and is compiled in two minutes of two cores.
+rabbitmqadmin2() {
+  [ "$(rabbitmqadmin2/bin/rabbitmqadmin --version 2>/dev/null)" != "rabbitmqadmin $rabbitmqadmin2_version" ] || return 0
+  CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --root rabbitmqadmin2 \
+    "rabbitmqadmin@$rabbitmqadmin2_version"
 }
 
 # The source of a crate on which the package in the folder depends.

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod admin;
 mod c;
 mod crates;
 mod foreign;
@@ -14,6 +15,7 @@ mod lapin;
 mod node;
 mod python;
 mod rabbitmqadmin;
+mod rabbitmqadmin2;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ("node", node::TESTS),
         ("python", python::TESTS),
         ("rabbitmqadmin", rabbitmqadmin::TESTS),
+        ("rabbitmqadmin2", rabbitmqadmin2::TESTS),
     ];
     let trials = of_each.into_iter().flat_map(|(module, tests)| {
         tests.iter().map(move |&(name, test)| {

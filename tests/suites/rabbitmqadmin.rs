@@ -1,17 +1,10 @@
 //! rabbitmqadmin, RabbitMQ's own command line for the HTTP API, in Python: all its subcommands. What each said it did is looked
 //! for over the API and, of messages and connections, over AMQP.
 
-use crate::common::http::{GUEST, ask};
+use crate::admin::{Admin, includes};
 use crate::common::wire::{Wire, look_at};
-use crate::common::{Broker, scratch_folder};
-use crate::foreign::{missing, named_broker, output_within};
 use haremq::amqp::Method;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 pub const TESTS: &[(&str, fn())] = &[
     ("declares_lists_and_deletes", declares_lists_and_deletes),
@@ -102,8 +95,12 @@ const THINGS: &[Thing] = &[
     },
 ];
 
+fn classic(vhost: Option<&'static str>) -> Option<Admin> {
+    Admin::new("rabbitmqadmin".into(), vhost, "rabbitmqadmin (Debian: apt install rabbitmq-server)")
+}
+
 fn declares_lists_and_deletes() {
-    let Some(admin) = Admin::of_vhost(Some("adm")) else { return };
+    let Some(admin) = classic(Some("adm")) else { return };
     for Thing { path, declare, list, shown, .. } in THINGS {
         assert_eq!(admin.status(path), 404, "{path}");
         admin.does(declare);
@@ -124,7 +121,7 @@ fn declares_lists_and_deletes() {
 }
 
 fn limits_a_vhost() {
-    let Some(admin) = Admin::of_vhost(Some("limited")) else { return };
+    let Some(admin) = classic(Some("limited")) else { return };
     admin.does("declare vhost name=limited");
     admin.does("declare vhost_limit vhost=limited name=max-queues value=0");
     let listed = admin.json("list vhost_limits");
@@ -138,7 +135,7 @@ fn limits_a_vhost() {
 }
 
 fn publishes_gets_and_purges() {
-    let Some(admin) = Admin::of_vhost(None) else { return };
+    let Some(admin) = classic(None) else { return };
     admin.does("declare queue name=letters durable=true");
     let mut wire = Wire::open(admin.amqp);
     wire.channel(1);
@@ -173,7 +170,7 @@ fn publishes_gets_and_purges() {
 }
 
 fn exports_and_imports() {
-    let Some(admin) = Admin::of_vhost(None) else { return };
+    let Some(admin) = classic(None) else { return };
     admin.does("declare exchange name=kept type=fanout");
     admin.does("declare queue name=kept-q");
     admin.does("declare binding source=kept destination=kept-q");
@@ -196,7 +193,7 @@ fn exports_and_imports() {
 }
 
 fn closes_a_connection() {
-    let Some(admin) = Admin::of_vhost(None) else { return };
+    let Some(admin) = classic(None) else { return };
     let mut wire = Wire::open(admin.amqp);
     wire.channel(1);
     let mine = wire.local_address().to_string();
@@ -219,7 +216,7 @@ fn closes_a_connection() {
 }
 
 fn says_why_not() {
-    let Some(admin) = Admin::of_vhost(None) else { return };
+    let Some(admin) = classic(None) else { return };
     for (command, reason) in [
         ("delete queue name=none", "Not found: /api/queues/%2F/none"),
         ("declare exchange name=x type=none", "none"),
@@ -235,115 +232,10 @@ fn says_why_not() {
     }
 }
 
-/// Whether each of these entries is in the whole, or is all that it is.
-fn includes(whole: &Value, part: &Value) -> bool {
-    match (whole, part) {
-        (Value::Object(whole), Value::Object(part)) => {
-            part.iter().all(|(key, part)| whole.get(key).is_some_and(|whole| includes(whole, part)))
-        }
-        // The list of vhosts and users shows tags as text.
-        (Value::String(whole), Value::Array(part)) => {
-            part.iter().all(|one| one.as_str().is_some_and(|one| whole.contains(one)))
-        }
-        _ => whole == part,
-    }
-}
-
 fn ready(wire: &mut Wire) -> u32 {
     let reply = wire.call(1, look_at("letters"), "queue.declare-ok");
     let Method::QueueDeclareOk { message_count, .. } = reply.method() else {
         unreachable!("it was asked for")
     };
     message_count
-}
-
-/// The tool, and the broker that it is used on: the one that HAREMQ_TEST_URI names, else a `haremq`.
-struct Admin {
-    /// None: all, where that makes a difference.
-    vhost: Option<&'static str>,
-    amqp: SocketAddr,
-    http: SocketAddr,
-    folder: PathBuf,
-    _ours: Option<Broker>,
-}
-
-const TIME_FOR_A_COMMAND: Duration = Duration::from_secs(60);
-/// Of RabbitMQ's ports.
-const HTTP_ABOVE_AMQP: u16 = 10_000;
-
-const TIME_TO_BE_LISTED: Duration = Duration::from_secs(30);
-
-impl Admin {
-    fn of_vhost(vhost: Option<&'static str>) -> Option<Admin> {
-        if Command::new("rabbitmqadmin").arg("--version").output().is_err() {
-            missing("rabbitmqadmin (Debian: apt install rabbitmq-server)");
-            return None;
-        }
-        let folder = scratch_folder();
-        Some(match named_broker() {
-            Some(amqp) => {
-                let http = SocketAddr::new(amqp.ip(), amqp.port() + HTTP_ABOVE_AMQP);
-                Admin { vhost, amqp, http, folder, _ours: None }
-            }
-            None => {
-                let broker = Broker::start();
-                Admin { vhost, amqp: broker.amqp, http: broker.http, folder, _ours: Some(broker) }
-            }
-        })
-    }
-
-    /// Its exit code and all that it wrote.
-    fn run(&self, command: &str) -> (i32, String) {
-        self.run_all(&command.split(' ').collect::<Vec<_>>())
-    }
-
-    fn run_all(&self, arguments: &[&str]) -> (i32, String) {
-        let mut command = Command::new("sh");
-        command.args(["-c", "rabbitmqadmin \"$@\"; echo \"exit $?\"", "sh"]);
-        command.args(["-H", &self.http.ip().to_string(), "-P", &self.http.port().to_string()]);
-        if let Some(vhost) = self.vhost {
-            command.args(["-V", vhost]);
-        }
-        command.args(arguments);
-        let said = output_within(command, TIME_FOR_A_COMMAND);
-        let (said, code) = said.rsplit_once("exit ").unwrap_or((&said, ""));
-        (code.trim().parse().unwrap_or(-1), said.to_owned())
-    }
-
-    /// What succeeds.
-    fn does(&self, command: &str) {
-        let (code, said) = self.run(command);
-        assert_eq!(code, 0, "{command}: {said}");
-    }
-
-    fn json(&self, command: &str) -> Value {
-        let (code, said) = self.run(&format!("-f raw_json {command}"));
-        let json = serde_json::from_str(&said);
-        json.unwrap_or_else(|error| panic!("{command}: exit {code}, {error}\n{said}"))
-    }
-
-    fn status(&self, path: &str) -> u16 {
-        ask(self.http, "GET", &format!("/api/{path}"), Some(GUEST), "").status
-    }
-
-    fn api(&self, path: &str) -> Value {
-        ask(self.http, "GET", &format!("/api/{path}"), Some(GUEST), "").json()
-    }
-
-    fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
-        let end = Instant::now() + TIME_TO_BE_LISTED;
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            assert!(Instant::now() < end, "it never came");
-            thread::sleep(Duration::from_millis(100));
-        }
-    }
-}
-
-impl Drop for Admin {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
 }
