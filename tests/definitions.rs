@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use serde_json::{Map, Value, json};
 
 use common::Broker;
-use common::http::{GUEST, ask};
+use common::http::{Answer, GUEST, ask, send};
 use common::rabbit::Rabbit;
 
 /// RabbitMQ's, before and after.
@@ -70,6 +70,44 @@ fn definitions_that_make_no_sense_are_refused() {
         let answer = ask(haremq.http, "POST", "/api/definitions", Some(GUEST), body);
         assert_eq!((answer.status, answer.json()["reason"].as_str()), (400, Some(reason)), "{body}");
     }
+}
+
+/// A form with these fields, as a browser sends it.
+fn upload(http: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Answer {
+    let parts = fields.iter().map(|(name, value)| {
+        let file =
+            if *name == "file" { "; filename=\"d.json\"\r\nContent-Type: application/json" } else { "" };
+        format!("--line\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{value}\r\n")
+    });
+    let body = parts.collect::<String>() + "--line--\r\n";
+    let headers =
+        "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\nContent-Type: multipart/form-data; boundary=line\r\n";
+    send(http, "POST", path, headers, body.as_bytes())
+}
+
+#[test]
+fn definitions_are_uploaded_by_a_form() {
+    let haremq = Broker::start_with(&["--shards", "2", "--http-body-bytes-max", "4096"]);
+    let is_there = |path: &str| ask(haremq.http, "GET", path, Some(GUEST), "").status == 200;
+    let vhost = r#"{"vhosts": [{"name": "uploaded"}]}"#;
+    assert_eq!(upload(haremq.http, "/api/definitions", &[("other", "x"), ("file", vhost)]).status, 204);
+    assert!(is_there("/api/vhosts/uploaded"));
+    let queue = r#"{"queues": [{"name": "q", "durable": true}]}"#;
+    let into =
+        upload(haremq.http, "/api/definitions/uploaded", &[("file", queue), ("redirect", "../#/import")]);
+    assert_eq!(into.status, 303);
+    assert!(into.head.contains("location: ../#/import\r\n"), "{}", into.head);
+    assert!(is_there("/api/queues/uploaded/q"));
+    for elsewhere in ["https://elsewhere/", "//elsewhere/", "../#/\u{1}"] {
+        let answer = upload(haremq.http, "/api/definitions", &[("file", vhost), ("redirect", elsewhere)]);
+        assert_eq!(answer.status, 204, "{elsewhere}");
+    }
+    for fields in [&[("other", vhost)][..], &[("file", "nonsense")]] {
+        assert_eq!(upload(haremq.http, "/api/definitions", fields).status, 400, "{fields:?}");
+    }
+    let long = format!(r#"{{"x": "{}", "vhosts": [{{"name": "long"}}]}}"#, "x".repeat(4096));
+    assert_eq!(upload(haremq.http, "/api/definitions", &[("file", &long)]).status, 413);
+    assert!(!is_there("/api/vhosts/long"));
 }
 
 fn import(http: SocketAddr, definitions: &Value) {

@@ -103,6 +103,7 @@ pub const KEYS: &[(&str, Meaning)] = &[
     ("management.ssl.*", Refused(NO_TLS)),
     ("management.path_prefix", Sets("http-path-prefix")),
     ("management.http.max_body_size", Sets("http-body-bytes-max")),
+    ("management.login_session_timeout", Sets("http-login-minutes")),
     ("management.load_definitions", Sets("load-definitions")),
     ("management.disable_basic_auth", Only(&["false"], "there is no other way to log in over HTTP")),
     ("management.enable_uaa", Only(&["false"], NO_BACKEND)),

@@ -84,6 +84,13 @@ pub struct Config {
           value_parser = http_body_bytes)]
     pub http_body_bytes_max: usize,
 
+    /// How long a login by the form of a page lasts: minutes
+    ///
+    /// RabbitMQ: management.login_session_timeout.
+    #[arg(long, env = "HAREMQ_HTTP_LOGIN_MINUTES", value_name = "MINUTES", default_value = "480",
+          value_parser = clap::value_parser!(u64).range(1..=525_600))]
+    pub http_login_minutes: u64,
+
     /// Where Prometheus asks for metrics, or none
     ///
     /// RabbitMQ: prometheus.tcp.ip and prometheus.tcp.port.

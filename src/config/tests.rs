@@ -167,6 +167,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("management.listener.ip", "::1", "::1:15672"),
     ("management.path_prefix", "/rabbit", "/rabbit"),
     ("management.http.max_body_size", "1048576", "1048576"),
+    ("management.login_session_timeout", "60", "60"),
     ("management.load_definitions", "/d.json", "/d.json"),
     ("prometheus.tcp.port", "15693", "15693"),
     ("prometheus.tcp.ip", "127.0.0.1", "127.0.0.1:15692"),

@@ -91,6 +91,10 @@ impl Credentials {
         Ok(Credentials { name, password, peer })
     }
 
+    pub fn new(name: &[u8], password: &[u8], peer: SocketAddr) -> Credentials {
+        Credentials { name: name.into(), password: password.into(), peer }
+    }
+
     pub async fn log_in(self, common: &Common) -> Result<User, Refusal> {
         let Credentials { name, password, peer } = self;
         let Some(Done::Access(access)) = common.ask(Order::Access).await else {

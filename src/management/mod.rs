@@ -3,6 +3,7 @@
 mod answer;
 mod bindings;
 mod connections;
+mod cookie;
 mod definitions;
 mod direct;
 mod door;
@@ -68,7 +69,13 @@ pub fn start(
     site: Site,
     load_definitions: Option<&Path>,
 ) -> Result<(), String> {
-    let api = Api { common, watch: Arc::default(), throttle: Arc::default(), site: Arc::new(site) };
+    let api = Api {
+        common,
+        watch: Arc::default(),
+        throttle: Arc::default(),
+        logins: Arc::default(),
+        site: Arc::new(site),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     if let Some(file) = load_definitions {
@@ -250,6 +257,8 @@ fn small_answers(routes: Routes) -> Routes {
     use Need::{Administrator, Management, Monitoring, Nothing, SeeVhost};
     routes
         .get("/api/auth", Nothing, misc::auth)
+        .post("/api/login", Nothing, cookie::begin)
+        .delete("/api/login", Nothing, cookie::end)
         .get("/api/version", Management, misc::version)
         .get("/api/extensions", Management, misc::nothing)
         .get("/api/feature-flags", Administrator, misc::feature_flags)

@@ -1,15 +1,16 @@
 //! The routes, as they are put together: each names its method, its path, who may use it, and what answers.
 //!
 //! ```text
-//! request -> path without its last slash -> route -> login -> Need -> handler
+//! request -> path without its last slash -> route -> not of a foreign page -> login -> Need -> handler
 //! ```
 //! There is no other way to add a route, so none can be without its [`Need`].
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{RawPathParams, Request, State};
+use axum::extract::{ConnectInfo, RawPathParams, Request, State};
 use axum::handler::Handler;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
@@ -19,6 +20,7 @@ use axum::routing::{MethodFilter, on};
 use serde::Serialize;
 
 use super::answer::{self, Refusal};
+use super::cookie::{self, Token};
 use super::login::{Credentials, User, is_over_socket};
 use super::site::Api;
 use super::vhosts;
@@ -142,14 +144,21 @@ async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
+    if cookie::is_foreign(request.method(), request.headers()) {
+        return Refusal::NotAuthorised(FOREIGN.to_owned()).into_response();
+    }
     if need != Need::Nothing {
-        let admitted = if is_over_socket(&request) && !request.headers().contains_key(header::AUTHORIZATION) {
-            User::of_socket(&api.common).await
-        } else {
-            match Credentials::of(&request) {
-                Ok(credentials) => admit(credentials, need, &params, &api).await,
-                Err(refusal) => Err(refusal),
-            }
+        let admitted = match Claim::of(&request) {
+            Ok(Claim::Socket) => User::of_socket(&api.common).await,
+            Ok(Claim::Password(credentials)) => match log_in(credentials, &api).await {
+                Ok(user) => admit(user, need, &params, &api).await,
+                refused => refused,
+            },
+            Ok(Claim::Cookie(token, peer)) => match token.user(peer, &api).await {
+                Ok(user) => admit(user, need, &params, &api).await,
+                refused => refused,
+            },
+            Err(refusal) => Err(refusal),
         };
         match admitted {
             Ok(user) => _ = request.extensions_mut().insert(user),
@@ -159,20 +168,42 @@ async fn guard(
     next.run(request).await
 }
 
-async fn admit(
-    credentials: Credentials,
-    need: Need,
-    params: &RawPathParams,
-    api: &Api,
-) -> Result<User, Refusal> {
-    let (from, common) = (credentials.peer.ip(), &api.common);
-    let user = match credentials.log_in(common).await {
-        Err(wrong @ Refusal::Unauthenticated { .. }) => {
-            tokio::time::sleep(api.throttle.failed(from, Instant::now())).await;
-            return Err(wrong);
+/// Who a request says that it is of.
+enum Claim {
+    Socket,
+    Password(Credentials),
+    Cookie(Token, SocketAddr),
+}
+
+impl Claim {
+    /// A password counts more than a cookie: a browser sends the latter unasked.
+    fn of(request: &Request) -> Result<Claim, Refusal> {
+        if request.headers().contains_key(header::AUTHORIZATION) {
+            return Credentials::of(request).map(Claim::Password);
         }
-        user => user?,
-    };
+        if is_over_socket(request) {
+            return Ok(Claim::Socket);
+        }
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        match (Token::of(request.headers()), peer) {
+            (Some(token), Some(ConnectInfo(peer))) => Ok(Claim::Cookie(token, *peer)),
+            (None, _) | (_, None) => Err(Refusal::Unauthenticated { tried: false }),
+        }
+    }
+}
+
+/// Who guesses waits.
+pub async fn log_in(credentials: Credentials, api: &Api) -> Result<User, Refusal> {
+    let from = credentials.peer.ip();
+    let user = credentials.log_in(&api.common).await;
+    if let Err(Refusal::Unauthenticated { .. }) = user {
+        tokio::time::sleep(api.throttle.failed(from, Instant::now())).await;
+    }
+    user
+}
+
+async fn admit(user: User, need: Need, params: &RawPathParams, api: &Api) -> Result<User, Refusal> {
+    let common = &api.common;
     let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let vhost = param("vhost");
     let refused = need.check(&user, vhost);
@@ -206,6 +237,7 @@ impl Need {
     }
 }
 
+const FOREIGN: &str = "A page of another origin may not change anything here";
 const VHOST: &str = "User not authorised to access virtual host";
 const OBJECT: &str = "User not authorised to access object";
 

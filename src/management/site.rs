@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use axum::extract::FromRef;
 
+use super::cookie::Logins;
 use super::throttle::Throttle;
 use super::watch::Watch;
 use crate::budget::Budget;
@@ -18,6 +19,7 @@ pub struct Api {
     pub common: Common,
     pub watch: Arc<Watch>,
     pub throttle: Arc<Throttle>,
+    pub logins: Arc<Logins>,
     pub site: Arc<Site>,
 }
 

@@ -40,19 +40,35 @@ pub fn ask_within(
     login: Option<Login<'_>>,
     body: &str,
 ) -> Option<Answer> {
-    let mut stream = TcpStream::connect(address).expect("HTTP is listened for");
-    stream.set_read_timeout(Some(patience)).expect("a TCP socket");
     let login = login.map(|(name, password)| {
         let basic = Base64::encode_string(format!("{name}:{password}").as_bytes());
         format!("Authorization: Basic {basic}\r\n")
     });
-    let request = format!(
-        "{verb} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{}Content-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        login.unwrap_or_default(),
+    let headers = format!("{}Content-Type: application/json\r\n", login.unwrap_or_default());
+    send_within(patience, address, verb, path, &headers, body.as_bytes())
+}
+
+/// With these headers, a line each, and no others but those that a request must have.
+pub fn send(address: SocketAddr, verb: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+    let answer = send_within(PATIENCE, address, verb, path, headers, body);
+    answer.unwrap_or_else(|| panic!("{verb} {path}: no answer"))
+}
+
+fn send_within(
+    patience: Duration,
+    address: SocketAddr,
+    verb: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).expect("HTTP is listened for");
+    stream.set_read_timeout(Some(patience)).expect("a TCP socket");
+    let head = format!(
+        "{verb} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(request.as_bytes()).expect("it reads");
+    stream.write_all(&[head.as_bytes(), body].concat()).expect("it reads");
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer).map_err(|error| error.kind()) {
         Err(ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,

@@ -10,9 +10,10 @@ mod export;
 mod import;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::extract::multipart::{Multipart, MultipartError};
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::answer::{self, Answer};
@@ -37,16 +38,64 @@ pub async fn show_vhost(State(api): State<Api>, Path(vhost): Path<String>) -> An
     answer::body(export::of_vhost(&api, &vhost).await?)
 }
 
-pub async fn put(State(api): State<Api>, body: Bytes) -> Answer {
-    let definitions: Value = answer::read(&body)?;
-    import(&api.common, &definitions, None).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+pub async fn put(State(api): State<Api>, Posted { file, next }: Posted) -> Answer {
+    import(&api.common, &answer::read(&file)?, None).await?;
+    taken(next)
 }
 
 /// Into one vhost, whichever they came from.
-pub async fn put_vhost(State(api): State<Api>, Path(vhost): Path<String>, body: Bytes) -> Answer {
+pub async fn put_vhost(
+    State(api): State<Api>,
+    Path(vhost): Path<String>,
+    Posted { file, next }: Posted,
+) -> Answer {
     vhosts::check(&api.common, &vhost).await?;
-    let definitions: Value = answer::read(&body)?;
-    import(&api.common, &definitions, Some(&vhost)).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    import(&api.common, &answer::read(&file)?, Some(&vhost)).await?;
+    taken(next)
+}
+
+/// Definitions as the body of a request, or as the field `file` of a form, as RabbitMQ's page uploads them.
+pub struct Posted {
+    file: Bytes,
+    /// The field `redirect`.
+    next: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Posted {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Posted, Response> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if !kind.is_some_and(|kind| kind.starts_with("multipart/form-data")) {
+            let file = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+            return Ok(Posted { file, next: None });
+        }
+        let form = Multipart::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        Posted::of(form).await.map_err(IntoResponse::into_response)
+    }
+}
+
+impl Posted {
+    /// Without a file it is one in which there is nothing, which is no JSON.
+    async fn of(mut form: Multipart) -> Result<Posted, MultipartError> {
+        let mut posted = Posted { file: Bytes::new(), next: None };
+        while let Some(field) = form.next_field().await? {
+            match field.name() {
+                Some("file") => posted.file = field.bytes().await?,
+                Some("redirect") => posted.next = Some(field.text().await?),
+                _ => {}
+            }
+        }
+        Ok(posted)
+    }
+}
+
+/// A form may say what page the browser shows next: one of those beside the API.
+fn taken(next: Option<String>) -> Answer {
+    let next =
+        next.filter(|next| next.starts_with("../#/")).and_then(|next| HeaderValue::try_from(next).ok());
+    Ok(match next {
+        Some(next) => (StatusCode::SEE_OTHER, [(header::LOCATION, next)]).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
 }

@@ -12,6 +12,7 @@ mod hostile;
 mod limits;
 mod listings;
 mod log;
+mod logins;
 mod own;
 mod policies;
 mod process;
