@@ -13,6 +13,6 @@ echo "$started"
 tests/conformance/rabbitmq.sh ctl --quiet await_startup
 # The name that a node of RabbitMQ has unless told otherwise, and that the tests look for.
 tests/conformance/rabbitmq.sh ctl --quiet set_cluster_name rabbit@localhost
-for suite in ${@:-http_client rabbitmqadmin}; do
+for suite in ${@:-http_client rabbitmqadmin:: rabbitmqadmin2}; do
   HAREMQ_TEST_URI=${started%% *} cargo test --locked --test suites -- "$suite"
 done
