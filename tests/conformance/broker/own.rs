@@ -393,9 +393,10 @@ fn chosen_messages_move_and_those_that_cannot_stay() {
 /// Of a distribution: how many there were, and the longest in us.
 fn count_and_max(latency: &Value, name: &str) -> (u64, u64) {
     let of = &latency[name];
-    let sum: u64 = of["counts"].as_array().unwrap().iter().map(|step| step[1].as_u64().unwrap()).sum();
+    let sum: u64 =
+        of["counts"].as_array().expect("a list").iter().map(|step| step[1].as_u64().expect("a count")).sum();
     assert_eq!(of["count"].as_u64(), Some(sum), "{latency}");
-    (sum, of["max_us"].as_u64().unwrap())
+    (sum, of["max_us"].as_u64().expect("a time"))
 }
 
 #[test]
