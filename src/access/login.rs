@@ -1,10 +1,16 @@
 //! Who may log in: the one place that judges a name and a password.
+//!
+//! ```text
+//! name, password -> Access::claim -> Claim::judge (a hash, perhaps a slow one, wherever) -> Verdict -> Access::admit -> User
+//! ```
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::access::{Access, Algorithm, Salt, User};
+use sha2::{Digest, Sha256};
+
+use crate::access::{Access, Algorithm, PasswordHash, Salt, User};
 use crate::ids::Name;
 
 /// Why a login was refused. It is for our log; a client only learns that it was refused.
@@ -26,6 +32,65 @@ impl fmt::Display for AuthFailure {
 
 impl std::error::Error for AuthFailure {}
 
+/// Somebody says to be a user, and how to prove it: what is to be hashed, by whoever has the time for it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Claim {
+    user: Box<[u8]>,
+    password: Box<[u8]>,
+    /// Of the user, or what stands in for it.
+    hash: PasswordHash,
+}
+
+/// What came of a [`Claim`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    user: Box<[u8]>,
+    hash: PasswordHash,
+    is_right: bool,
+}
+
+impl Claim {
+    pub fn is_slow(&self) -> bool {
+        self.hash.algorithm().is_slow()
+    }
+
+    /// An empty password is never right, whatever the hash.
+    pub fn judge(self) -> Verdict {
+        let is_right = self.hash.verify(&self.password) & !self.password.is_empty();
+        Verdict { user: self.user, hash: self.hash, is_right }
+    }
+
+    /// Of one with the same fingerprint it is known that it was right.
+    pub fn found_right(self) -> Verdict {
+        Verdict { user: self.user, hash: self.hash, is_right: true }
+    }
+
+    /// By the key a fast hash is enough: without it, it tells nothing of the password.
+    pub fn fingerprint(&self, key: &[u8; 32]) -> Fingerprint {
+        let hash = self.hash.text();
+        let lengths = [self.user.len(), hash.len()].map(|length| (length as u64).to_le_bytes());
+        let [user, of_hash] = &lengths;
+        let parts: [&[u8]; 6] = [key, user, of_hash, &self.user, hash.as_bytes(), &self.password];
+        parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part)).finalize().into()
+    }
+}
+
+/// Of a user, its hash and a password.
+pub type Fingerprint = [u8; 32];
+
+impl Verdict {
+    pub fn is_right(&self) -> bool {
+        self.is_right
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Claim({})", self.user.escape_ascii())
+    }
+}
+
 impl Access {
     /// What RabbitMQ has after its installation: guest, with the password guest. The salt hides nothing, as the password is
     /// known.
@@ -40,11 +105,41 @@ impl Access {
         Access::default_for(INSIDER, INSIDERS_PASSWORD, salt, Algorithm::Sha256).expect("a short name")
     }
 
-    /// Judges a name and a password; on success gives the user as it is now.
+    /// A user that is not there costs a hash as well, so that time does not tell names apart, as long as all users have the
+    /// algorithm of [`Access::new`].
+    pub fn claim(&self, user: &[u8], password: &[u8]) -> Claim {
+        let known = self.user(user).filter(|user| !user.password.is_nobodys());
+        let hash = known.map_or(&*self.stand_in, |user| &user.password).clone();
+        Claim { user: user.into(), password: password.into(), hash }
+    }
+
+    /// The same of who brings the hash that the password was found to fit, and is known to say the truth.
+    pub fn vouch(&self, user: &[u8], hash: &[u8]) -> Verdict {
+        let known = self.user(user).filter(|user| !user.password.is_nobodys());
+        let is_right = known.is_some_and(|user| user.password.text().as_bytes() == hash);
+        let hash = known.map_or(&*self.stand_in, |user| &user.password).clone();
+        Verdict { user: user.into(), hash, is_right }
+    }
+
+    /// On success gives the user as it is now: who has got another password since the claim is not let in by the old one.
     ///
     /// `peer_is_loopback` speaks of the peer's address, never of the listener's ([`is_loopback`]). `loopback_users` may only
-    /// come from this machine. An empty password is never right, whatever the hash. A user that is not there costs a hash as
-    /// well, so that time does not tell names apart, as long as all users have the algorithm of [`Access::new`].
+    /// come from this machine.
+    pub fn admit(
+        &self,
+        verdict: &Verdict,
+        peer_is_loopback: bool,
+        loopback_users: &[Name],
+    ) -> Result<Arc<User>, AuthFailure> {
+        let known = self.user(&verdict.user).filter(|user| user.password == verdict.hash);
+        let user = known.filter(|_| verdict.is_right).ok_or(AuthFailure::BadCredentials)?;
+        if !peer_is_loopback && loopback_users.contains(&user.name) {
+            return Err(AuthFailure::LoopbackOnly);
+        }
+        Ok(user.clone())
+    }
+
+    /// All at once, where there is the time for a slow hash.
     pub fn login(
         &self,
         user: &[u8],
@@ -52,14 +147,7 @@ impl Access {
         peer_is_loopback: bool,
         loopback_users: &[Name],
     ) -> Result<Arc<User>, AuthFailure> {
-        let known = self.user(user).filter(|user| !user.password.is_nobodys());
-        let hash = known.map_or(&*self.stand_in, |user| &user.password);
-        let right = hash.verify(password) & !password.is_empty();
-        let user = known.filter(|_| right).ok_or(AuthFailure::BadCredentials)?;
-        if !peer_is_loopback && loopback_users.contains(&user.name) {
-            return Err(AuthFailure::LoopbackOnly);
-        }
-        Ok(user.clone())
+        self.admit(&self.claim(user, password).judge(), peer_is_loopback, loopback_users)
     }
 }
 

@@ -16,18 +16,20 @@ mod record;
 mod seat;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod topic_pattern;
 mod user;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use login::{AuthFailure, GUEST, INSIDER, INSIDERS_PASSWORD, is_loopback};
+pub use login::{AuthFailure, Claim, Fingerprint, GUEST, INSIDER, INSIDERS_PASSWORD, Verdict, is_loopback};
 pub use password::{Algorithm, PasswordHash, Salt};
 pub use pattern::Pattern;
 pub use permission::{Operation, Permission, Resource, TopicOperation, TopicPermission};
 pub use record::Change;
 pub use seat::{ChannelPlace, Seat};
+pub use throttle::{Throttle, origin};
 pub use topic_pattern::TopicPattern;
 pub use user::{Limits, Tags, User};
 
@@ -135,6 +137,12 @@ impl Access {
     pub fn forget_vhost(mut self, vhost: &[u8]) -> Access {
         Arc::make_mut(&mut self.vhosts).remove(vhost);
         Arc::make_mut(&mut self.seats.vhosts).remove(vhost);
+        self
+    }
+
+    /// New passwords are hashed as those of `other` are.
+    pub fn hashing_as(mut self, other: &Access) -> Access {
+        self.stand_in = other.stand_in.clone();
         self
     }
 

@@ -91,6 +91,33 @@ fn a_user_who_is_not_there_takes_as_long_as_one_who_is() {
 }
 
 #[test]
+fn a_user_who_is_not_there_is_judged_by_the_algorithm_of_new_passwords() {
+    let slow = Access::new(Algorithm::Argon2id);
+    let access = access([user("u", "p")]);
+    assert!(!access.claim(b"unknown", b"p").is_slow());
+    let access = access.hashing_as(&slow);
+    assert!(access.claim(b"unknown", b"p").is_slow() && !access.claim(b"u", b"p").is_slow());
+    assert!(access.apply(user("v", "p")).claim(b"unknown", b"p").is_slow());
+}
+
+#[test]
+fn who_got_another_password_while_the_old_one_was_judged_is_not_let_in_by_that() {
+    let access = access([user("u", "p"), user("v", "p")]);
+    let [stays, changes] = [b"u", b"v"].map(|name| access.claim(name, b"p").judge());
+    assert!(access.admit(&stays, true, &[]).is_ok() && access.admit(&changes, true, &[]).is_ok());
+    let access = access.apply(user("v", "other"));
+    assert!(access.admit(&stays, true, &[]).is_ok());
+    assert_eq!(access.admit(&changes, true, &[]), Err(AuthFailure::BadCredentials));
+    let gone = access.apply(Change::UserDeleted { user: name("u") });
+    assert_eq!(gone.admit(&stays, true, &[]), Err(AuthFailure::BadCredentials));
+}
+
+#[test]
+fn a_claim_does_not_show_its_password() {
+    assert_eq!(format!("{:?}", guest().claim(b"ann\n", b"secret")), "Claim(ann\\n)");
+}
+
+#[test]
 fn a_permission_opens_what_its_patterns_match() {
     use Operation::{Configure, Read, Write};
     use Resource::{Exchange, Queue};

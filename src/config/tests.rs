@@ -1,5 +1,6 @@
 use super::layers::{self, Layer};
 use super::*;
+use crate::access::Algorithm;
 use clap::CommandFactory;
 use std::ffi::OsString;
 use std::fs;
@@ -93,10 +94,23 @@ fn nonsense_is_refused() {
         ["--auth-mechanisms", "EXTERNAL"],
         ["--default-user", ""],
         ["--default-permissions-read", "("],
-        ["--password-hashing", "argon2id"],
+        ["--password-hashing", "argon2i"],
         ["--http-path-prefix", "/a b"],
     ] {
         assert!(parse(&arguments).is_err(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_way_to_hash_goes_by_its_whole_name_or_the_end_of_it() {
+    for algorithm in Algorithm::ALL {
+        for name in [algorithm.name(), algorithm.name().rsplit('_').next().unwrap()] {
+            assert_eq!(
+                parse(&["--password-hashing", name]).unwrap().users.password_hashing,
+                algorithm,
+                "{name}"
+            );
+        }
     }
 }
 

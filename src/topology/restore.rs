@@ -66,7 +66,7 @@ impl Vhosts {
         let numbers = Arc::new(Numbers::new(shards));
         numbers.go_on_from(catalogue.next_uid);
         let is_said = catalogue.access.is_some();
-        let access = catalogue.access.clone().unwrap_or(access);
+        let access = catalogue.access.clone().map_or(access.clone(), |known| known.hashing_as(&access));
         let access = catalogue.vhosts.keys().fold(access, |access, vhost| access.open_vhost(vhost));
         let mut restored = Restored {
             queues: vec![Vec::new(); usize::from(shards)],
