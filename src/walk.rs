@@ -1,5 +1,6 @@
 //! One message taken through all stages, one call a line: the road that `src/` is laid out along.
 
+mod claims;
 mod durable;
 mod governed;
 mod hall;

@@ -4,7 +4,8 @@
 //!   client                                      server          state then
 //!   protocol header                        ->                   header -> starting
 //!                                          <-   start
-//!   start-ok (who I am, name, password)    ->                   starting -> tuning
+//!   start-ok (who I am, name, password)    ->                   starting -> tuning, or -> judging
+//!                      (a slow hash is made elsewhere)          judging -> tuning
 //!                                          <-   tune
 //!   tune-ok                                ->                   tuning -> opening
 //!   open (vhost)                           ->                   opening -> over
@@ -21,7 +22,7 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use crate::access::{self, Access, AuthFailure};
+use crate::access::{self, Access, AuthFailure, Claim, Verdict};
 use crate::amqp::frame::PROTOCOL_HEADER;
 use crate::amqp::{ConnectionError, LongStr, Method, ReplyCode, Table, TableWriter, Value};
 use crate::ids::{ChannelNumber, Name};
@@ -73,6 +74,8 @@ impl Default for HandshakeConfig {
 pub struct Handshake {
     config: HandshakeConfig,
     peer_is_loopback: bool,
+    /// The HTTP API has judged the password: what comes instead of it is the hash that it fits.
+    is_vouched: bool,
     state: State,
     frame_max: u32,
     refused_login: Option<RefusedLogin>,
@@ -82,7 +85,7 @@ pub struct Handshake {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefusedLogin {
     pub mechanism: Box<[u8]>,
-    pub user: Box<[u8]>,
+    pub user: Name,
     pub failure: AuthFailure,
 }
 
@@ -97,17 +100,19 @@ impl fmt::Display for RefusedLogin {
 enum State {
     Header,
     Starting,
+    /// A hash is being made that takes longer than a shard has. Nothing is read meanwhile.
+    Judging(Box<Login>),
     Tuning(Box<Login>),
     Opening(Box<Login>, Tuned),
     /// Opened or refused.
     Over,
 }
 
-/// What start-ok told us of a client whose password was right.
+/// What start-ok told us of a client.
 #[derive(Debug)]
 struct Login {
     user: Name,
-    mechanism: Box<str>,
+    mechanism: Box<[u8]>,
     capabilities: ClientCapabilities,
     connection_name: Option<Box<[u8]>>,
     client_properties: Box<[u8]>,
@@ -160,6 +165,8 @@ pub enum HeaderOutcome {
 pub enum Progress {
     /// The next step was written, if it is ours.
     Continue,
+    /// This is to be judged elsewhere, and then [`Handshake::on_verdict`] to be called; until then there is nothing to take.
+    Judge(Claim),
     /// If there is such a vhost, open-ok is to be written.
     Open(Session),
 }
@@ -189,15 +196,25 @@ impl Handshake {
         Handshake {
             config,
             peer_is_loopback,
+            is_vouched: false,
             state: State::Header,
             frame_max: FRAME_MAX_LOWEST,
             refused_login: None,
         }
     }
 
+    /// Of the HTTP API, which logs in as a user whose password it has judged, by the hash that it fits ([`Access::vouch`]).
+    pub fn vouched(config: HandshakeConfig, peer_is_loopback: bool) -> Handshake {
+        Handshake { is_vouched: true, ..Handshake::new(config, peer_is_loopback) }
+    }
+
     /// The limit for the client's next frame.
     pub fn frame_max(&self) -> u32 {
         self.frame_max
+    }
+
+    pub fn is_judging(&self) -> bool {
+        matches!(self.state, State::Judging(_))
     }
 
     pub fn refused_login(&self) -> Option<&RefusedLogin> {
@@ -229,9 +246,18 @@ impl Handshake {
                 State::Starting,
                 Method::ConnectionStartOk { client_properties, mechanism, response, locale: _ },
             ) => {
-                let login = self.log_in(client_properties, &mechanism, &response, access)?;
-                self.tune(login, out);
-                Ok(Progress::Continue)
+                let (login, password) = self.introduced(client_properties, &mechanism, &response)?;
+                if self.is_vouched {
+                    let verdict = access.vouch(&login.user, password);
+                    return self.log_in(login, &verdict, access, out);
+                }
+                let claim = access.claim(&login.user, password);
+                if claim.is_slow() {
+                    self.state = State::Judging(login);
+                    return Ok(Progress::Judge(claim));
+                }
+                // RabbitMQ's hashes take 0.3 us, less than the way to another thread.
+                self.log_in(login, &claim.judge(), access, out)
             }
             (State::Tuning(login), Method::ConnectionTuneOk { channel_max, frame_max, heartbeat }) => {
                 self.accept_tuning(login, Tuned { frame_max, channel_max, heartbeat_s: heartbeat })?;
@@ -244,37 +270,64 @@ impl Handshake {
         }
     }
 
-    fn log_in(
+    /// Takes what came of the claim. Call it once, after [`Progress::Judge`].
+    pub fn on_verdict(
         &mut self,
-        properties: Table<'_>,
-        mechanism: &[u8],
-        response: &[u8],
+        verdict: &Verdict,
         access: &Access,
-    ) -> Result<Box<Login>, Refusal> {
-        let (user, password) = sasl::credentials(mechanism, response, &self.config.mechanisms)
-            .map_err(|(code, text)| Refusal::CloseAfter3s(ConnectionError::new(code, text, START_OK)))?;
-        let capabilities = ClientCapabilities::of(properties);
-        let loopback_users = &self.config.loopback_users;
-        let user =
-            access.login(user, password, self.peer_is_loopback, loopback_users).map_err(|failure| {
-                self.refused_login =
-                    Some(RefusedLogin { mechanism: mechanism.into(), user: user.into(), failure });
-                refuse_login(capabilities, mechanism)
-            })?;
-        let connection_name = properties.find(b"connection_name").and_then(|name| name.as_str());
-        Ok(Box::new(Login {
-            user: user.name.clone(),
-            mechanism: String::from_utf8_lossy(mechanism).into(),
-            capabilities,
-            connection_name: connection_name.map(Box::from),
-            client_properties: properties.as_bytes().into(),
-        }))
+        out: &mut Vec<u8>,
+    ) -> Result<Progress, Refusal> {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Judging(login) => self.log_in(login, verdict, access, out),
+            State::Header | State::Starting | State::Tuning(_) | State::Opening(..) | State::Over => {
+                unreachable!("a verdict that nobody asked for")
+            }
+        }
     }
 
-    fn tune(&mut self, login: Box<Login>, out: &mut Vec<u8>) {
-        let HandshakeConfig { channel_max, frame_max, heartbeat_s: heartbeat, .. } = self.config;
-        Method::ConnectionTune { channel_max, frame_max, heartbeat }.encode(ChannelNumber(0), out);
-        self.state = State::Tuning(login);
+    /// Who it says to be, and the password.
+    fn introduced<'a>(
+        &self,
+        properties: Table<'_>,
+        mechanism: &[u8],
+        response: &'a [u8],
+    ) -> Result<(Box<Login>, &'a [u8]), Refusal> {
+        let (user, password) = sasl::credentials(mechanism, response, &self.config.mechanisms)
+            .map_err(|(code, text)| Refusal::CloseAfter3s(ConnectionError::new(code, text, START_OK)))?;
+        let connection_name = properties.find(b"connection_name").and_then(|name| name.as_str());
+        let login = Login {
+            user: user.into(),
+            mechanism: mechanism.into(),
+            capabilities: ClientCapabilities::of(properties),
+            connection_name: connection_name.map(Box::from),
+            client_properties: properties.as_bytes().into(),
+        };
+        Ok((Box::new(login), password))
+    }
+
+    fn log_in(
+        &mut self,
+        mut login: Box<Login>,
+        verdict: &Verdict,
+        access: &Access,
+        out: &mut Vec<u8>,
+    ) -> Result<Progress, Refusal> {
+        match access.admit(verdict, self.peer_is_loopback, &self.config.loopback_users) {
+            Ok(user) => {
+                // One copy of the name for all of its connections.
+                login.user = user.name.clone();
+                let HandshakeConfig { channel_max, frame_max, heartbeat_s: heartbeat, .. } = self.config;
+                Method::ConnectionTune { channel_max, frame_max, heartbeat }.encode(ChannelNumber(0), out);
+                self.state = State::Tuning(login);
+                Ok(Progress::Continue)
+            }
+            Err(failure) => {
+                let Login { user, mechanism, capabilities, .. } = *login;
+                let refusal = refuse_login(capabilities, &mechanism);
+                self.refused_login = Some(RefusedLogin { mechanism, user, failure });
+                Err(refusal)
+            }
+        }
     }
 
     /// The client may choose less than was offered, not more; 0 asks for no limit and so for more.
@@ -308,7 +361,7 @@ impl State {
     fn name(&self) -> &'static str {
         match self {
             State::Header => "pre_init",
-            State::Starting => "starting",
+            State::Starting | State::Judging(_) => "starting",
             State::Tuning(_) => "tuning",
             State::Opening(..) => "opening",
             State::Over => "closed",
@@ -320,7 +373,7 @@ impl State {
         let error = ConnectionError::new(ReplyCode::ChannelError, text, method.ids());
         match self {
             State::Tuning(_) | State::Opening(..) => Refusal::Close(error),
-            State::Header | State::Starting | State::Over => Refusal::CloseAfter3s(error),
+            State::Header | State::Starting | State::Judging(_) | State::Over => Refusal::CloseAfter3s(error),
         }
     }
 }
@@ -343,7 +396,7 @@ impl ClientCapabilities {
 fn session(login: Login, tuned: Tuned, vhost: &[u8]) -> Session {
     Session {
         user: login.user,
-        mechanism: login.mechanism,
+        mechanism: String::from_utf8_lossy(&login.mechanism).into(),
         vhost: vhost.into(),
         frame_max: tuned.frame_max,
         channel_max: tuned.channel_max,

@@ -130,6 +130,8 @@ pub enum Phase {
     /// A login was refused; the socket closes at this time.
     Refused {
         close_at: u64,
+        /// Later than for others, as many were wrong that came from there.
+        later: bool,
     },
 }
 

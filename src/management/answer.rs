@@ -64,6 +64,11 @@ pub async fn changed(common: &Common, changes: Vec<Change>) -> Result<(), Refusa
     }
 }
 
+/// Does what takes long on another thread, so that other requests go on.
+pub async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Unavailable)
+}
+
 /// 201 for what was not there, 204 for what was.
 pub fn put(existed: bool) -> Answer {
     Ok(if existed { StatusCode::NO_CONTENT } else { StatusCode::CREATED }.into_response())

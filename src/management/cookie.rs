@@ -45,7 +45,6 @@ struct Login {
     name: Name,
     /// As it was: with another one this ends.
     password: PasswordHash,
-    proof: Proof,
     until: Instant,
 }
 
@@ -65,7 +64,7 @@ impl Logins {
             logins.remove(&first);
         }
         let (name, password) = (user.user.name.clone(), user.user.password.clone());
-        logins.insert(token, Login { name, password, proof: user.proof.clone(), until: now + lasts });
+        logins.insert(token, Login { name, password, until: now + lasts });
         Ok(token)
     }
 
@@ -75,7 +74,7 @@ impl Logins {
         let login = logins.get(&token)?;
         let user = access.user(&login.name).filter(|user| user.password == login.password);
         match user.filter(|_| login.until > now) {
-            Some(user) => Some(User { user: user.clone(), proof: login.proof.clone(), access, peer }),
+            Some(user) => Some(User { user: user.clone(), proof: Proof::Password, access, peer }),
             None => {
                 logins.remove(&token);
                 None
@@ -184,8 +183,6 @@ const LOGINS_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use axum::http::HeaderValue;
 
@@ -195,7 +192,7 @@ mod tests {
     fn guest() -> User {
         let access = Access::guest();
         let user = access.user(access::GUEST).unwrap().clone();
-        User { user, access, proof: Proof::Password(Arc::from(*b"guest")), peer: PEER }
+        User { user, access, proof: Proof::Password, peer: PEER }
     }
 
     fn headers(given: &[(&'static str, &'static str)]) -> HeaderMap {

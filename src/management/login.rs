@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use base64ct::{Base64, Encoding};
 
 use super::answer::Refusal;
+use super::site::Api;
 use crate::access::{self, Access, Algorithm, INSIDER, PasswordHash, Tags};
 use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
@@ -23,9 +24,10 @@ pub struct User {
 }
 
 /// How it is known who asks: for what is done in the user's name over AMQP.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub enum Proof {
-    Password(Arc<[u8]>),
+    /// That of the user, as `user` has its hash.
+    Password,
     /// The request came over the socket in the data folder, and may do everything.
     Socket,
 }
@@ -71,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for User {
 /// What a request says of who sent it.
 pub struct Credentials {
     name: Box<[u8]>,
-    password: Arc<[u8]>,
+    password: Box<[u8]>,
     pub peer: SocketAddr,
 }
 
@@ -95,19 +97,20 @@ impl Credentials {
         Credentials { name: name.into(), password: password.into(), peer }
     }
 
-    pub async fn log_in(self, common: &Common) -> Result<User, Refusal> {
+    pub async fn log_in(self, api: &Api) -> Result<User, Refusal> {
         let Credentials { name, password, peer } = self;
-        let Some(Done::Access(access)) = common.ask(Order::Access).await else {
+        let Some(Done::Access(access)) = api.common.ask(Order::Access).await else {
             return Err(Refusal::Unavailable);
         };
         let is_loopback = access::is_loopback(peer.ip());
-        let loopback_users = common.config.users.loopback_users();
-        let user = access.login(&name, &password, is_loopback, &loopback_users);
+        let loopback_users = api.common.config.users.loopback_users();
+        let verdict = api.remembered.judge(access.claim(&name, &password)).await?;
+        let user = access.admit(&verdict, is_loopback, &loopback_users);
         let user = user.map_err(|_| Refusal::Unauthenticated { tried: true })?;
         if !user.tags.may_manage() {
             return Err(Refusal::NotAuthorised("Not management user".to_owned()));
         }
-        Ok(User { user, access, proof: Proof::Password(password), peer })
+        Ok(User { user, access, proof: Proof::Password, peer })
     }
 }
 

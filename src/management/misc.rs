@@ -11,7 +11,7 @@ use super::answer::{self, Answer, Refusal};
 use super::login::User;
 use super::site::Api;
 use super::users;
-use crate::access::{Algorithm, Change, PasswordHash};
+use crate::access::{Change, PasswordHash};
 use crate::ids::Name;
 use crate::shard::start::Common;
 
@@ -114,8 +114,9 @@ pub async fn auth_attempts(State(common): State<Common>) -> Answer {
 }
 
 /// The hash of a password, as a user's `password_hash` takes it.
-pub async fn hash_password(Path(password): Path<String>) -> Answer {
-    let hash = PasswordHash::new(Algorithm::default(), password.as_bytes(), users::salt()?);
+pub async fn hash_password(State(common): State<Common>, Path(password): Path<String>) -> Answer {
+    let (hashing, salt) = (common.config.users.password_hashing, users::salt()?);
+    let hash = answer::beside(move || PasswordHash::new(hashing, password.as_bytes(), salt)).await?;
     answer::body(json!({"ok": hash.text()}))
 }
 

@@ -21,6 +21,7 @@ mod permissions;
 mod policies;
 mod process;
 mod queues;
+mod remembered;
 mod routes;
 mod site;
 pub mod table;
@@ -40,6 +41,7 @@ use axum::http::StatusCode;
 use axum::serve::{ListenerExt, TapIo};
 use axum::{Json, Router};
 use login::User;
+use remembered::Remembered;
 use routes::{Need, Routes};
 use serde_json::json;
 use site::Api;
@@ -74,9 +76,11 @@ pub fn start(
         watch: Arc::default(),
         throttle: Arc::default(),
         logins: Arc::default(),
+        remembered: Arc::new(Remembered::new()?),
         site: Arc::new(site),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.thread_name(THREAD).max_blocking_threads(HASHING_THREADS).enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     if let Some(file) = load_definitions {
         let read = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -124,6 +128,9 @@ fn serve(runtime: Runtime, listeners: Listeners, api: Api) -> io::Result<()> {
     })?;
     Ok(())
 }
+
+/// Passwords are hashed beside the requests: argon2id takes some 20 MiB for each.
+const HASHING_THREADS: usize = 2;
 
 /// A panic in this thread costs one answer, not the broker.
 pub const THREAD: &str = "management";

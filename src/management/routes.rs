@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, RawPathParams, Request, State};
@@ -195,9 +194,9 @@ impl Claim {
 /// Who guesses waits.
 pub async fn log_in(credentials: Credentials, api: &Api) -> Result<User, Refusal> {
     let from = credentials.peer.ip();
-    let user = credentials.log_in(&api.common).await;
+    let user = credentials.log_in(api).await;
     if let Err(Refusal::Unauthenticated { .. }) = user {
-        tokio::time::sleep(api.throttle.failed(from, Instant::now())).await;
+        tokio::time::sleep(api.throttle.failed(from)).await;
     }
     user
 }

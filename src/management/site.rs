@@ -8,6 +8,7 @@ use std::time::Instant;
 use axum::extract::FromRef;
 
 use super::cookie::Logins;
+use super::remembered::Remembered;
 use super::throttle::Throttle;
 use super::watch::Watch;
 use crate::budget::Budget;
@@ -20,6 +21,7 @@ pub struct Api {
     pub watch: Arc<Watch>,
     pub throttle: Arc<Throttle>,
     pub logins: Arc<Logins>,
+    pub remembered: Arc<Remembered>,
     pub site: Arc<Site>,
 }
 

@@ -36,8 +36,9 @@ pub async fn put(
     body: Bytes,
 ) -> Answer {
     let hashing = common.config.users.password_hashing;
-    let user = user(&access, name.as_bytes(), answer::read(&body)?, hashing)?;
     let existed = access.user(name.as_bytes()).is_some();
+    let body = answer::read(&body)?;
+    let user = answer::beside(move || user(&access, name.as_bytes(), body, hashing)).await??;
     answer::changed(&common, vec![Change::UserPut(user)]).await?;
     answer::put(existed)
 }
@@ -62,7 +63,7 @@ pub async fn topic_permissions(User { access, .. }: User, Path(name): Path<Strin
     answer::body(shown_topics(&access, |topic| *topic.user() == user.name))
 }
 
-/// What a body asks for; `hashing` unless it says how. Without a new password the limits stay, and so does nothing else.
+/// What a body asks for; `hashing` unless it says how. A password in it may take long to hash. Without a new password the limits stay, and so does nothing else.
 fn user(access: &Access, name: &[u8], body: Body, hashing: Algorithm) -> Result<access::User, Refusal> {
     let Body { password, password_hash, hashing_algorithm, tags } = body;
     let tags = match tags {
@@ -73,10 +74,6 @@ fn user(access: &Access, name: &[u8], body: Body, hashing: Algorithm) -> Result<
     let is_named = hashing_algorithm.is_some();
     let algorithm = hashing_algorithm.as_deref().map_or(Ok(hashing), Algorithm::named);
     let algorithm = algorithm.map_err(Refusal::BadRequest)?;
-    if algorithm == Algorithm::Argon2id {
-        // Logins are judged on the shards, and it takes so long that everybody there would wait.
-        return Err(Refusal::BadRequest("argon2id cannot be used yet".to_owned()));
-    }
     let hash = match (password, password_hash) {
         (Some(password), _) => PasswordHash::new(algorithm, password.as_bytes(), salt()?),
         (None, Some(hash)) => {
@@ -93,17 +90,17 @@ fn user(access: &Access, name: &[u8], body: Body, hashing: Algorithm) -> Result<
     Ok(user)
 }
 
-/// A user of definitions, with its limits.
+/// A user of definitions, with its limits. A password in it may take long to hash.
 pub fn defined(
     access: &Access,
     name: &str,
-    item: &Value,
+    item: Value,
     hashing: Algorithm,
 ) -> Result<access::User, Refusal> {
-    let body =
-        serde_json::from_value(item.clone()).map_err(|error| Refusal::BadRequest(error.to_string()))?;
+    let limits = item.get("limits").cloned();
+    let body = serde_json::from_value(item).map_err(|error| Refusal::BadRequest(error.to_string()))?;
     let mut user = user(access, name.as_bytes(), body, hashing)?;
-    if let Some(limits) = item.get("limits") {
+    if let Some(limits) = limits {
         let limit =
             |name| limits.get(name).and_then(Value::as_u64).and_then(|limit| u32::try_from(limit).ok());
         user.limits =

@@ -59,7 +59,7 @@ impl Shard {
                     self.schedule(slot, at);
                 }
             }
-            Phase::Refused { close_at } => {
+            Phase::Refused { close_at, .. } => {
                 let at = *close_at;
                 self.rooms.outward.touch(slot);
                 if now < at {

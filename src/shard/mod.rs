@@ -13,6 +13,7 @@ mod answer;
 mod ask;
 mod binds;
 mod blocked;
+mod claims;
 mod command;
 mod confirm;
 mod control;
@@ -21,6 +22,7 @@ mod declaration;
 pub mod desk;
 mod dispatch;
 mod due;
+mod guesses;
 mod keep;
 mod ledger;
 mod lending;
@@ -73,9 +75,11 @@ use crate::queue::Timers;
 use crate::slots::Slots;
 use crate::stats::Counters;
 use crate::topology::Vhosts;
+use claims::Claims;
 use confirm::Confirming;
 use deadlines::Deadlines;
 use desk::Desk;
+use guesses::Guesses;
 use keep::Commits;
 use ledger::Ledger;
 use letters::SentLetters;
@@ -106,6 +110,8 @@ pub struct Shard {
     /// There too, if what is durable outlives the server.
     ledger: Option<Box<Ledger>>,
     desk: Desk,
+    claims: Claims,
+    guesses: Guesses,
     notes: Notes,
     /// Commands of this shard to itself.
     local: VecDeque<Command>,
@@ -252,6 +258,8 @@ impl Shard {
             memos: Vec::new(),
             vhosts: (id == ShardId::CONTROL).then(|| Box::new(Vhosts::new(shards, access))),
             desk: Desk::default(),
+            claims: Claims::default(),
+            guesses: Guesses::default(),
             notes: Notes::default(),
             ledger: None,
             local: VecDeque::new(),
@@ -380,7 +388,7 @@ impl Shard {
         match &connection.phase {
             Phase::Closing(closing) => closing.by == ClosedBy::Gone,
             Phase::Open => connection.leaving == Some(ClosedBy::Gone),
-            Phase::Refused { close_at } => self.now >= *close_at,
+            Phase::Refused { close_at, .. } => self.now >= *close_at,
             Phase::Header | Phase::Handshake(_) => false,
         }
     }

@@ -11,7 +11,7 @@ impl Shard {
     pub fn may_read(&mut self, slot: u32) -> bool {
         let (pressure, now) = (self.pressure(), self.now);
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return false };
-        if connection.held {
+        if connection.held || connection.is_judged() {
             return false;
         }
         if connection.is_overfull() {

@@ -9,7 +9,7 @@ use crate::amqp::refusal::{frame_error, method_error, unexpected_frame};
 use crate::amqp::reply::{ConnectionError, ReplyCode};
 use crate::connection::channel::{Blocked, ChannelState, CloseOk};
 use crate::connection::content::Assembly;
-use crate::connection::handshake::{HeaderOutcome, Progress, Refusal, no_vhost};
+use crate::connection::handshake::{Handshake, HeaderOutcome, Progress, Refusal, no_vhost};
 use crate::connection::publish::{self, Limits, Scan};
 use crate::connection::{ClosedBy, Connection, Failure, Partial, Phase};
 use crate::ids::ChannelNumber;
@@ -26,7 +26,7 @@ pub struct Received {
 /// What the bytes wait for that were not consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// The end of their frame, or the end of what holds the connection back.
+    /// The end of their frame, or the end of what holds the connection back, or a verdict.
     More,
     /// Output has piled up: flush, then hand them in at once.
     Flush,
@@ -121,6 +121,7 @@ impl Shard {
                 self.frame_step(slot, bytes)
             }
             Phase::Header => self.protocol_header(slot, bytes),
+            Phase::Handshake(_) if connection.is_judged() => Step::NeedMore,
             Phase::Handshake(_) | Phase::Closing(_) => self.frame_step(slot, bytes),
             Phase::Refused { .. } => Step::Took(bytes.len()),
         }
@@ -133,7 +134,7 @@ impl Shard {
         }
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return Step::NeedMore };
         if connection.internal {
-            // It has a password to give, whatever clients are offered.
+            // It has a secret to give, whatever clients are offered.
             config.mechanisms = "PLAIN".into();
         }
         let Some(header) = bytes.first_chunk::<8>() else {
@@ -145,7 +146,9 @@ impl Shard {
             };
         };
         let loopback = crate::access::is_loopback(connection.address.ip());
-        let mut handshake = Box::new(crate::connection::handshake::Handshake::new(config, loopback));
+        let vouches = connection.internal && !connection.trusted;
+        let start = if vouches { Handshake::vouched } else { Handshake::new };
+        let mut handshake = Box::new(start(config, loopback));
         let outcome = handshake.on_header(header, connection.outbox.buffer());
         self.rooms.outward.touch(slot);
         match outcome {
@@ -326,11 +329,12 @@ impl Shard {
         }
     }
 
-    fn handshake_progress(&mut self, slot: u32, progress: Result<Progress, Refusal>) {
+    pub(super) fn handshake_progress(&mut self, slot: u32, progress: Result<Progress, Refusal>) {
         let now = self.now;
         let Some(connection) = self.rooms.outward.connections.get_mut(slot) else { return };
         match progress {
             Ok(Progress::Continue) => {}
+            Ok(Progress::Judge(claim)) => self.claim(slot, claim),
             Ok(Progress::Open(session)) => {
                 let Some(router) = self.routers.enter(&session.vhost) else {
                     return self.fail(slot, ChannelNumber(0), no_vhost(&session.vhost).into());
@@ -379,16 +383,21 @@ impl Shard {
 
     /// The socket stays open for a while, so that guessing passwords is slow. `text`: why, if it was not the login.
     fn refuse(&mut self, slot: u32, text: String) {
+        let mut longer = 0;
         if let Some(connection) = self.rooms.outward.connections.get(slot)
             && let Phase::Handshake(handshake) = &connection.phase
         {
-            let text = handshake.refused_login().map_or(text, ToString::to_string);
+            let refused = handshake.refused_login();
+            if refused.is_some() && !connection.internal {
+                longer = self.guesses.failed(connection.address.ip(), self.now);
+            }
+            let text = refused.map_or(text, ToString::to_string);
             self.note_failure(slot, ChannelNumber(0), text);
         }
         self.rooms.outward.counters.logins_refused += 1;
-        let close_at = self.now + REFUSAL_DELAY_NS;
+        let close_at = self.now + REFUSAL_DELAY_NS + longer;
         if let Some(connection) = self.rooms.outward.connections.get_mut(slot) {
-            connection.phase = Phase::Refused { close_at };
+            connection.phase = Phase::Refused { close_at, later: longer > 0 };
         }
         self.rooms.outward.touch(slot);
         self.schedule(slot, close_at);

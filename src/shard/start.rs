@@ -14,6 +14,7 @@ mod board;
 mod counter;
 mod found;
 mod gate;
+mod hasher;
 mod inside;
 mod published;
 mod serve;
@@ -23,6 +24,7 @@ mod turns;
 
 pub use board::Board;
 pub use counter::Counter;
+pub use hasher::Hasher;
 pub use published::{Published, Snapshot};
 pub use store::{Store, wall_ns};
 
@@ -41,6 +43,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use store::Writers;
 
@@ -54,6 +57,7 @@ pub struct Common {
     pub stop: Arc<Stop>,
     /// What is for the log.
     pub board: Arc<Board>,
+    pub hasher: Arc<Hasher>,
     pub config: Arc<Config>,
 }
 
@@ -105,6 +109,7 @@ pub struct Shards {
     pub common: Common,
     threads: Vec<ExecutorJoinHandle<()>>,
     writers: Writers,
+    hashing: JoinHandle<()>,
 }
 
 /// glommio's registered buffers, in each of three rings, locked. They serve file I/O only; its default is 10 MiB.
@@ -146,9 +151,12 @@ impl Shards {
             published: (0..count).map(|_| Published::default()).collect(),
             stop: Arc::default(),
             board: Arc::default(),
+            hasher: Arc::new(Hasher::new(count)),
             config,
         };
         let writers = store.write(&common).map_err(|error| format!("a journal's thread: {error}"))?;
+        let hashing = Hasher::start(common.clone());
+        let hashing = hashing.map_err(|error| format!("the hashing thread: {error}"))?;
         let (up, ups) = channel();
         let spawn = |(index, make)| spawn(index, make, common.clone(), core(cores, index), up.clone());
         let threads = makers.into_iter().enumerate().map(spawn).collect::<Result<Vec<_>, _>>()?;
@@ -156,7 +164,7 @@ impl Shards {
         // A thread that dies without a word takes its sender with it.
         let heard: Vec<usize> = ups.iter().collect();
         if heard.len() == count {
-            Ok(Shards { common, threads, writers })
+            Ok(Shards { common, threads, writers, hashing })
         } else {
             Err(why_silent(threads, &heard))
         }
@@ -172,6 +180,9 @@ impl Shards {
             }
         }
         self.writers.stop();
+        self.common.hasher.wake();
+        // A panic has ended the process by now.
+        let _ = self.hashing.join();
     }
 }
 

@@ -141,7 +141,13 @@ impl Shard {
                 }
                 return;
             }
-            Phase::Header | Phase::Handshake(_) | Phase::Refused { .. } => self.unauthenticated -= 1,
+            Phase::Refused { later, .. } => {
+                self.unauthenticated -= 1;
+                if *later {
+                    self.guesses.gone(connection.address.ip());
+                }
+            }
+            Phase::Header | Phase::Handshake(_) => self.unauthenticated -= 1,
             Phase::Open if by != ClosedBy::Server && parked => {
                 connection.leaving = Some(by);
                 return;

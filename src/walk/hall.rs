@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use haremq::access::Access;
 use haremq::amqp::frame::{self, FrameKind, PROTOCOL_HEADER, encode_frame};
 use haremq::amqp::method::Method;
 use haremq::amqp::table::Table;
@@ -25,8 +26,14 @@ pub struct Hall {
 
 impl Hall {
     pub fn new(shards: u16) -> Hall {
+        Hall::of(shards, Access::guest())
+    }
+
+    /// With these users.
+    pub fn of(shards: u16, access: Access) -> Hall {
         let budget = Arc::new(Budget::new(usize::MAX));
         let config = ShardConfig {
+            access,
             connections_max: 9,
             unauthenticated_max: 9,
             secret: [7, 7],
@@ -48,9 +55,16 @@ impl Hall {
     /// The same for the server's own sessions, which are trusted.
     pub fn connect_as(&mut self, shard: usize, trusted: bool, response: &[u8]) -> usize {
         let local = "127.0.0.1:5672".parse().expect("an address");
-        let slot = self.shards[shard]
-            .open(Peer { address: local, local, internal: trusted, trusted }, 0)
-            .expect("there is room");
+        let peer = Peer { address: local, local, internal: trusted, trusted };
+        let connection = self.introduce(shard, peer, response);
+        self.expect(connection, "connection.tune");
+        self.go_in(connection);
+        connection
+    }
+
+    /// A connection that has said who it is.
+    pub fn introduce(&mut self, shard: usize, peer: Peer, response: &[u8]) -> usize {
+        let slot = self.shards[shard].open(peer, 0).expect("there is room");
         self.connections.push((shard, slot));
         self.received.push(Vec::new());
         let connection = self.connections.len() - 1;
@@ -61,14 +75,17 @@ impl Hall {
         let start_ok =
             Method::ConnectionStartOk { client_properties: Table::EMPTY, mechanism, response, locale };
         self.on_channel(connection, 0, &start_ok);
-        self.expect(connection, "connection.tune");
+        connection
+    }
+
+    /// From tune to an open channel.
+    pub fn go_in(&mut self, connection: usize) {
         let tune_ok = Method::ConnectionTuneOk { channel_max: 10, frame_max: 131_072, heartbeat: 0 };
         self.on_channel(connection, 0, &tune_ok);
         self.on_channel(connection, 0, &Method::ConnectionOpen { virtual_host: ShortStr::from("/") });
         self.expect(connection, "connection.open-ok");
         self.send(connection, &Method::ChannelOpen);
         self.expect(connection, "channel.open-ok");
-        connection
     }
 
     pub fn send(&mut self, connection: usize, method: &Method<'_>) {

@@ -80,11 +80,13 @@ async fn import_users(common: &Common, items: &[&Item]) -> Result<(), Refusal> {
         return Err(Refusal::Unavailable);
     };
     let hashing = common.config.users.password_hashing;
-    let user = |item: &&Item| {
-        let user = users::defined(&access, text(item, "name")?, &Value::Object((*item).clone()), hashing)?;
-        Ok(access::Change::UserPut(user))
+    let items: Vec<Item> = items.iter().map(|item| Item::clone(item)).collect();
+    let user = move |item: Item| {
+        let name = text(&item, "name")?.to_owned();
+        users::defined(&access, &name, Value::Object(item), hashing).map(access::Change::UserPut)
     };
-    answer::changed(common, items.iter().map(user).collect::<Result<_, Refusal>>()?).await
+    let users = answer::beside(move || items.into_iter().map(user).collect::<Result<_, Refusal>>());
+    answer::changed(common, users.await??).await
 }
 
 async fn import_permissions(common: &Common, plain: &[&Item], topics: &[&Item]) -> Result<(), Refusal> {

@@ -93,11 +93,12 @@ impl Session {
 
     async fn log_in(&mut self, user: &User, vhost: &str) -> Result<(), Failure> {
         self.reply().await?;
-        let (name, password): (&[u8], &[u8]) = match &user.proof {
-            Proof::Password(password) => (&user.user.name, password),
+        let hash = user.user.password.text();
+        let (name, proof): (&[u8], &[u8]) = match user.proof {
+            Proof::Password => (&user.user.name, hash.as_bytes()),
             Proof::Socket => (INSIDER, INSIDERS_PASSWORD),
         };
-        let response = [b"\0", name, b"\0", password].concat();
+        let response = [b"\0", name, b"\0", proof].concat();
         // Else a refusal would have to be waited for.
         let properties = TableWriter::new()
             .table("capabilities", |table| table.bool("authentication_failure_close", true))

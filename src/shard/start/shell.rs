@@ -92,6 +92,7 @@ impl Shell {
         let mut rooms = self.rooms.borrow_mut();
         let Rooms { shard, sockets } = &mut *rooms;
         let turn = sockets.turn(shard, slot, cx, now);
+        self.hand_in_claims(shard);
         self.continue_later(&rooms);
         self.busy.set(true);
         self.gate.worked();
@@ -109,6 +110,7 @@ impl Shell {
             take(accepted);
         }
         self.take_orders(now);
+        self.take_verdicts(now);
         if self.common.stop.requested() {
             return Poll::Ready(());
         }
@@ -129,6 +131,21 @@ impl Shell {
             self.ticket.set(ticket.wrapping_add(1));
             self.orders.borrow_mut().insert(ticket, answer);
             self.rooms.borrow_mut().shard.order(ticket, order, now);
+        }
+    }
+
+    /// What came of claims, and more of them for the room that this has made.
+    fn take_verdicts(&self, now: u64) {
+        while let Some((id, verdict)) = self.common.hasher.take(self.index) {
+            let shard = &mut self.rooms.borrow_mut().shard;
+            shard.take_verdict(id, &verdict, now);
+            self.hand_in_claims(shard);
+        }
+    }
+
+    fn hand_in_claims(&self, shard: &mut Shard) {
+        while let Some(claim) = shard.next_claim() {
+            self.common.hasher.hand_in(self.index, claim);
         }
     }
 
@@ -246,6 +263,6 @@ impl Shell {
     fn must_wake(&self) -> bool {
         let orders = &self.common.counters[self.index].orders;
         let told = self.common.stop.requested() || !self.inbox().arrived.is_empty() || !orders.is_empty();
-        told || self.rooms.borrow().shard.must_wake()
+        told || self.common.hasher.has(self.index) || self.rooms.borrow().shard.must_wake()
     }
 }

@@ -200,6 +200,55 @@ fn who_may_not_enter_is_told_so_and_users_outlive_the_server() {
     assert_eq!((code, &*body), (401, r#"{"error":"not_authorised","reason":"Not administrator user"}"#));
 }
 
+/// With a password in the path or in a body, as with one over AMQP, it is hashed beside what goes on.
+#[test]
+fn a_password_that_is_kept_by_argon2id_lets_in_and_outlives_the_server_and_moves_to_another() {
+    let mut broker = Broker::start_with(&["--shards", "2", "--password-hashing", "argon2id"]);
+    assert_eq!(put(&broker, "/api/users/ann", json!({"password": "secret", "tags": "management"})), 201);
+    let patterns = json!({"configure": ".*", "write": ".*", "read": ".*"});
+    assert_eq!(put(&broker, "/api/permissions/%2F/ann", patterns), 201);
+    let (_, hash) = ask(broker.http, "GET", "/api/auth/hash_password/word", Some(GUEST), "");
+    let hash: Value = serde_json::from_str(&hash).unwrap();
+    assert_eq!(put(&broker, "/api/users/bob", json!({"password_hash": hash["ok"], "tags": ""})), 201);
+    let is_let_in = |broker: &Broker, who: &str| {
+        logged_in(broker, who.as_bytes()).expect(0, "connection.tune");
+    };
+    let is_refused = |broker: &Broker, who: &str| {
+        let text = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.";
+        assert_eq!(logged_in(broker, who.as_bytes()).closed(), (403, text.to_owned()), "{who:?}");
+    };
+    let judges = |broker: &Broker| {
+        ann_inside(broker).call(1, declare("q"), "queue.declare-ok");
+        is_let_in(broker, "\0bob\0word");
+        for wrong in ["\0ann\0word", "\0nobody\0secret"] {
+            is_refused(broker, wrong);
+        }
+        for _ in 0..2 {
+            assert_eq!(ask(broker.http, "GET", "/api/whoami", Some(ANN), "").0, 200);
+        }
+        assert_eq!(ask(broker.http, "GET", "/api/whoami", Some("Basic YW5uOndvcmQ="), "").0, 401);
+        // Done in her name over AMQP.
+        assert_eq!(ask(broker.http, "DELETE", "/api/queues/%2F/q", Some(ANN), "").0, 204);
+    };
+    judges(&broker);
+    broker.kill();
+    broker.restart();
+    judges(&broker);
+
+    let (_, definitions) = ask(broker.http, "GET", "/api/definitions", Some(GUEST), "");
+    let of_ann: Value = serde_json::from_str(&definitions).unwrap();
+    let of_ann = of_ann["users"].as_array().unwrap().iter().find(|user| user["name"] == "ann").unwrap();
+    assert_eq!(of_ann["hashing_algorithm"], "haremq_password_hashing_argon2id");
+    let hash = of_ann["password_hash"].as_str().unwrap();
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    let other = Broker::start();
+    assert_eq!(ask(other.http, "POST", "/api/definitions", Some(GUEST), &definitions).0, 204);
+    judges(&other);
+    // What was remembered of the old password does not count.
+    assert_eq!(put(&other, "/api/users/ann", json!({"password": "other", "tags": "management"})), 204);
+    assert_eq!(ask(other.http, "GET", "/api/whoami", Some(ANN), "").0, 401);
+}
+
 #[test]
 fn users_are_told_with_the_hashes_that_rabbitmq_makes() {
     let broker = Broker::start();
