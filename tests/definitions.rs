@@ -35,9 +35,24 @@ fn definitions_go_to_haremq_and_back_to_rabbitmq() {
     let again = {
         let rabbit = Rabbit::start_managed(OTHER_PORT);
         import(rabbit.http(), &ours);
+        refuses_argon2id(&haremq, rabbit.http());
         export(rabbit.http())
     };
     assert_same(&first, &again);
+}
+
+/// As docs/configuration.md says; with HareMQ it goes round.
+fn refuses_argon2id(haremq: &Broker, rabbit: SocketAddr) {
+    let hash =
+        "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let user = json!({"name": "argon", "password_hash": hash, "tags": [], "limits": {},
+        "hashing_algorithm": "haremq_password_hashing_argon2id"});
+    let definitions = json!({"users": [user], "vhosts": [{"name": "behind"}]});
+    let answer = ask(rabbit, "POST", "/api/definitions", Some(GUEST), &definitions.to_string());
+    assert_eq!((answer.status, answer.json()["reason"][0].as_str()), (400, Some("not_base64")));
+    assert_eq!(ask(rabbit, "GET", "/api/vhosts/behind", Some(GUEST), "").status, 404);
+    import(haremq.http, &definitions);
+    assert!(export(haremq.http)["users"].as_array().unwrap().contains(&user));
 }
 
 #[test]
