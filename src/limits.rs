@@ -50,10 +50,10 @@ pub const CONNECTIONS_MAX: usize = 65_536;
 /// Connections of one server that have not logged in yet (reliability.md 4.4).
 pub const UNAUTHENTICATED_MAX: usize = 1_000;
 
-/// Sockets of one shard that are kept longer than `REFUSAL_DELAY_NS` after a refused login: of one address, and in all, which
-/// is a quarter of what two shards have for those that are not logged in.
+/// Sockets of one address that a shard keeps longer than `REFUSAL_DELAY_NS` after a refused login; and of all of them, as the
+/// share of those that may be there without a login.
 pub const KEPT_LONGER_OF_ADDRESS_MAX: usize = 16;
-pub const KEPT_LONGER_MAX: usize = 128;
+pub const KEPT_LONGER_SHARE: usize = 4;
 /// Claims of one shard that the hashing thread has: the next is there when it has done one, and what waits at the shard
 /// costs no hash if the client goes.
 pub const CLAIMS_OUT_MAX: usize = 4;

@@ -63,7 +63,8 @@ pub async fn topic_permissions(User { access, .. }: User, Path(name): Path<Strin
     answer::body(shown_topics(&access, |topic| *topic.user() == user.name))
 }
 
-/// What a body asks for; `hashing` unless it says how. A password in it may take long to hash. Without a new password the limits stay, and so does nothing else.
+/// What a body asks for; `hashing` unless it says how. A password in it may take long to hash. Without a new password the
+/// limits stay, and so does nothing else.
 fn user(access: &Access, name: &[u8], body: Body, hashing: Algorithm) -> Result<access::User, Refusal> {
     let Body { password, password_hash, hashing_algorithm, tags } = body;
     let tags = match tags {

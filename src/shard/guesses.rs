@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::access::{Throttle, origin};
-use crate::limits::{KEPT_LONGER_MAX, KEPT_LONGER_OF_ADDRESS_MAX};
+use crate::limits::{KEPT_LONGER_OF_ADDRESS_MAX, KEPT_LONGER_SHARE};
 
 /// Lives on: its shard, and speaks of the logins there.
 #[derive(Default)]
@@ -17,11 +17,15 @@ pub(super) struct Guesses {
 
 impl Guesses {
     /// A login was refused. Answers for how much longer its socket is kept, ns; unless that is 0, [`Guesses::gone`] is due.
-    pub fn failed(&mut self, from: IpAddr, now: u64) -> u64 {
+    /// `unauthenticated_max`: as many sockets may be there without a login.
+    pub fn failed(&mut self, from: IpAddr, now: u64, unauthenticated_max: usize) -> u64 {
         let longer = self.throttle.failed(from, now);
         let of_address = self.kept.get(&origin(from)).copied().unwrap_or_default();
         let all: usize = self.kept.values().sum();
-        if longer == 0 || of_address >= KEPT_LONGER_OF_ADDRESS_MAX || all >= KEPT_LONGER_MAX {
+        if longer == 0
+            || of_address >= KEPT_LONGER_OF_ADDRESS_MAX
+            || all >= unauthenticated_max / KEPT_LONGER_SHARE
+        {
             return 0;
         }
         *self.kept.entry(origin(from)).or_default() += 1;
@@ -50,16 +54,18 @@ mod tests {
     #[test]
     fn only_so_many_sockets_are_kept_longer_of_one_address_and_in_all() {
         let mut guesses = Guesses::default();
-        let address = |number: usize| IpAddr::V4((number as u32).into());
-        for number in 0..=KEPT_LONGER_MAX / KEPT_LONGER_OF_ADDRESS_MAX {
-            let kept = (0..10 + 2 * KEPT_LONGER_OF_ADDRESS_MAX)
-                .filter(|_| guesses.failed(address(number), 0) > 0)
-                .count();
-            let room = KEPT_LONGER_MAX - number * KEPT_LONGER_OF_ADDRESS_MAX;
-            assert_eq!(kept, KEPT_LONGER_OF_ADDRESS_MAX.min(room));
-        }
+        let max = KEPT_LONGER_SHARE * (2 * KEPT_LONGER_OF_ADDRESS_MAX + 1);
+        let address = |number: u32| IpAddr::V4(number.into());
+        let mut kept = |number| {
+            let guess = |_: &i32| guesses.failed(address(number), 0, max) > 0;
+            (0..100).filter(guess).count()
+        };
+        assert_eq!(
+            [0, 1, 2, 3].map(&mut kept),
+            [KEPT_LONGER_OF_ADDRESS_MAX, KEPT_LONGER_OF_ADDRESS_MAX, 1, 0]
+        );
         guesses.gone(address(0));
-        assert_eq!([1, 0, 0].map(|number| guesses.failed(address(number), 0) > 0), [false, true, false]);
+        assert_eq!([1, 0, 0].map(|number| guesses.failed(address(number), 0, max) > 0), [false, true, false]);
         (0..KEPT_LONGER_OF_ADDRESS_MAX).for_each(|_| guesses.gone(address(0)));
         assert!(!guesses.kept.contains_key(&address(0)));
     }

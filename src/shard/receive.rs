@@ -389,7 +389,8 @@ impl Shard {
         {
             let refused = handshake.refused_login();
             if refused.is_some() && !connection.internal {
-                longer = self.guesses.failed(connection.address.ip(), self.now);
+                let max = self.config.unauthenticated_max;
+                longer = self.guesses.failed(connection.address.ip(), self.now, max);
             }
             let text = refused.map_or(text, ToString::to_string);
             self.note_failure(slot, ChannelNumber(0), text);

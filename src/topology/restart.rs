@@ -5,7 +5,7 @@ use super::{
     Catalogue, DurableBinding, DurableEnd, DurableExchange, DurableQueue, Effect, KeptOut, Name, Outcome,
     Record, Request, Restored, Snapshot, Vhosts,
 };
-use crate::access::Access;
+use crate::access::{self, Access, Algorithm};
 use crate::amqp::TableWriter;
 use crate::exchange::ExchangeKind;
 use crate::exchange::model::{Dice, routed};
@@ -250,6 +250,20 @@ fn what_is_declared_otherwise_takes_the_place_of_the_former() {
         "{:?}",
         catalogue.records().collect::<Vec<_>>()
     );
+}
+
+/// How is a setting of this start, and in no log.
+#[test]
+fn after_a_restart_a_user_who_is_not_there_is_judged_like_one_who_is_made_now() {
+    let log = [Record::Access(access::Change::UserDeleted { user: name("u") })];
+    for algorithm in [Algorithm::Sha256, Algorithm::Argon2id] {
+        let access = Access::new(algorithm);
+        let (vhosts, restored) =
+            Vhosts::restore(read(&log), |_| None, SHARDS, Durability::None, access.clone());
+        for access in [vhosts.access(), &restored.access.expect("the log speaks of users")] {
+            assert_eq!(access.claim(b"u", b"p").is_slow(), algorithm.is_slow());
+        }
+    }
 }
 
 /// Records of all kinds with bytes changed: whatever comes of it, it can be restored.

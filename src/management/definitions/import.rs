@@ -80,7 +80,7 @@ async fn import_users(common: &Common, items: &[&Item]) -> Result<(), Refusal> {
         return Err(Refusal::Unavailable);
     };
     let hashing = common.config.users.password_hashing;
-    let items: Vec<Item> = items.iter().map(|item| Item::clone(item)).collect();
+    let items: Vec<Item> = items.iter().map(|&item| item.clone()).collect();
     let user = move |item: Item| {
         let name = text(&item, "name")?.to_owned();
         users::defined(&access, &name, Value::Object(item), hashing).map(access::Change::UserPut)
