@@ -219,6 +219,16 @@ fn a_password_that_is_kept_by_argon2id_lets_in_and_outlives_the_server_and_moves
     };
     let judges = |broker: &Broker| {
         ann_inside(broker).call(1, declare("q"), "queue.declare-ok");
+        // What comes while the password is judged is read when it was.
+        let mut at_once = Wire::connect(broker.amqp);
+        at_once.bytes(&PROTOCOL_HEADER);
+        at_once.login("PLAIN", ANN_PLAIN, true);
+        let Tune { channel_max, frame_max, heartbeat } = Tune::default();
+        at_once.send(0, Method::ConnectionTuneOk { channel_max, frame_max, heartbeat });
+        at_once.send(0, Method::ConnectionOpen { virtual_host: short("/") });
+        for name in ["connection.start", "connection.tune", "connection.open-ok"] {
+            at_once.expect(0, name);
+        }
         is_let_in(broker, "\0bob\0word");
         for wrong in ["\0ann\0word", "\0nobody\0secret"] {
             is_refused(broker, wrong);
