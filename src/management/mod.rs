@@ -91,8 +91,10 @@ pub fn start(
     serve(runtime, listeners, api).map_err(|error| error.to_string())
 }
 
+type AtOnce = TapIo<tokio::net::TcpListener, fn(&mut TcpStream)>;
+
 /// An answer is sent in pieces, none of which waits for the ack of the one before.
-fn at_once(listener: TcpListener) -> io::Result<TapIo<tokio::net::TcpListener, fn(&mut TcpStream)>> {
+fn at_once(listener: TcpListener) -> io::Result<AtOnce> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     // A socket that refuses is slower, and as good.
     Ok(listener.tap_io(|socket| _ = socket.set_nodelay(true)))
