@@ -318,7 +318,7 @@ impl World {
 
     /// Hears what makes sense now of each connection; false if there is nothing. A message to a consumer or for a get that
     /// makes none must make it behind the others. With `wait`, what a channel was given and gave back within the step comes before the same
-    /// message is given to another.
+    /// message is given to another. Without, only one is heard: of two that wait for each other.
     fn hear_what_makes_sense(&mut self, streams: &mut [Stream], wait: bool) -> Verdict<bool> {
         let mut heard = false;
         for at in 0..streams.len() {
@@ -329,6 +329,9 @@ impl World {
                     Ok(()) => {
                         heard = true;
                         self.pass_on(connection, unit);
+                        if !wait {
+                            return Ok(true);
+                        }
                     }
                     Err(_) if early || self.oracle.is_yet_to_come(connection, &unit) => {
                         streams[at].1.push_front(unit);

@@ -27,10 +27,22 @@ impl Oracle {
                 violation(format!("{} is dead and cannot have died there", what()))
             };
         };
-        let may_have = REASONS.iter().zip(copy.may_have).any(|(of, may)| *of == reason && may);
-        if self.publications[message].doubled || may_have {
+        if self.publications[message].doubled || copy.may_have_died_by(reason) {
             return Ok(());
         }
+        self.may_die_now(message, queue, copy, reason)
+    }
+
+    /// The same of one that is known, without what may have been before the end of a server.
+    pub(super) fn may_die_now(
+        &self,
+        message: PublicationIx,
+        queue: QueueIx,
+        copy: &Copy,
+        reason: Reason,
+    ) -> Verdict {
+        let (record, publication) = (&self.queues[queue], &self.publications[message]);
+        let what = || format!("message {message} of {} ({})", self.name(queue), reason.name());
         if copy.letter.is_some() {
             return violation(format!("{} has died before", what()));
         }
@@ -199,6 +211,13 @@ impl Oracle {
                 && self.may_reach(message, queue)
                 && self.may_be_too_many(message, queue, self.publications[message].at)
         })
+    }
+}
+
+impl Copy {
+    /// Before the end of a server, which did not remember it.
+    pub(super) fn may_have_died_by(&self, reason: Reason) -> bool {
+        REASONS.iter().zip(self.may_have).any(|(of, may)| *of == reason && may)
     }
 }
 

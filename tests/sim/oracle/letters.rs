@@ -116,13 +116,21 @@ impl Oracle {
     fn make_from(&mut self, parent: PublicationIx, queue: QueueIx, reason: Reason) -> Verdict<PublicationIx> {
         self.may_die(parent, queue, reason)?;
         let before = self.queues[queue].copies.get(&parent).cloned();
+        let dies_now =
+            before.as_ref().is_some_and(|copy| self.may_die_now(parent, queue, copy, reason).is_ok());
         let Some(letter) = self.bury(parent, queue, reason) else {
             return violation(format!("a letter of {}, whose dead go nowhere", self.name(queue)));
         };
         // The letter was safe when the server ended, and that its parent was done with may not have been.
-        let from_before = |copy: &Copy| copy.state == CopyState::Ready && copy.since <= self.crashed_at;
+        let from_before = |copy: &Copy| match copy.state {
+            CopyState::Ready if copy.since <= self.crashed_at => true,
+            CopyState::Ready | CopyState::Held(_) | CopyState::Acking(_) => copy.may_have_died_by(reason),
+            CopyState::Gone => false,
+        };
         if let Some(before) = before.filter(from_before) {
-            let copy = Copy { sure: false, maybe_gone: true, letter: Some(letter), ..before };
+            let sure = before.sure && !dies_now;
+            let maybe_gone = before.maybe_gone || dies_now;
+            let copy = Copy { sure, maybe_gone, letter: Some(letter), ..before };
             self.queues[queue].copies.insert(parent, copy);
         }
         Ok(letter)
