@@ -15,7 +15,7 @@ use super::answer::{self, Answer, Refusal};
 use super::list::{Asked, Row};
 use super::login::User;
 use super::site::{Api, Site};
-use super::watch::{self, Rates, message_stats, number_with_rate};
+use super::watch::{self, Rates, message_stats, number_with_rate, time_text};
 use super::{table, vhosts};
 use crate::amqp::Table;
 use crate::connection::HeldBecause;
@@ -380,7 +380,7 @@ impl Row for ShownChannel {
     fn render(&self) -> Value {
         let ShownChannel { of, channel } = self;
         let rates = of.rates.channel(of.report.id, channel.number);
-        json!({
+        let mut shown = json!({
             "name": self.name(),
             "number": channel.number,
             "node": of.site.node,
@@ -404,7 +404,11 @@ impl Row for ShownChannel {
                 "peer_host": host(of.name.peer),
                 "peer_port": of.name.peer.port(),
             },
-        })
+        });
+        if let Some(since) = of.rates.channel_idle_since(of.report.id, channel) {
+            shown["idle_since"] = json!(time_text(since));
+        }
+        shown
     }
 }
 

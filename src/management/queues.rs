@@ -13,7 +13,7 @@ use super::login::User;
 use super::site::{Api, Site};
 use super::table;
 use super::vhosts;
-use super::watch::{self, Rates, message_stats};
+use super::watch::{self, Rates, message_stats, time_text};
 use crate::amqp::Table;
 use crate::queue_args::QueueKind;
 use crate::shard::report::QueueReport;
@@ -108,6 +108,9 @@ impl Row for Shown {
         put("arguments", table::shown(Table::from_checked(&spec.arguments)));
         put("node", json!(self.site.node));
         put("state", json!(if *paused { "paused" } else { "running" }));
+        if let Some(since) = self.rates.queue_idle_since(&self.report) {
+            put("idle_since", json!(time_text(since)));
+        }
         put("policy", json!(policies.policy.as_ref().map(|policy| lossy(&policy.name))));
         put("operator_policy", json!(policies.operator.as_ref().map(|policy| lossy(&policy.name))));
         put("effective_policy_definition", Value::Object(policies.definition()));

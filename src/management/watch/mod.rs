@@ -8,10 +8,12 @@
 #![allow(clippy::disallowed_types, reason = "it is the HTTP thread's own: no shard waits for it")]
 
 mod history;
+mod idle;
 mod rates;
 mod sample;
 
 pub use history::{Point, Span};
+pub use idle::time_text;
 pub use rates::{Rates, message_stats, number_with_rate};
 pub use sample::{Sample, VhostTotals};
 

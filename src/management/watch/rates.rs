@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::sample::{QueueCounts, Sample, VhostTotals};
+use super::idle::{idle_since, keep_since};
+use super::sample::{ChannelCounts, QueueCounts, Sample, VhostTotals};
 use crate::connection::Octets;
 use crate::exchange::Passed;
 use crate::ids::{ConnectionId, Name, QueueId};
+use crate::shard::report::{ChannelReport, QueueReport};
 use crate::stats::Traffic;
 
 /// The last two samples.
@@ -21,7 +23,11 @@ pub struct Rates {
 pub type PerSecond<T> = (T, f64);
 
 impl Rates {
-    pub fn followed_by(&self, sample: Sample) -> Rates {
+    pub fn followed_by(&self, mut sample: Sample) -> Rates {
+        if let Some(last) = &self.last {
+            keep_since(&mut sample.queues, &last.queues);
+            keep_since(&mut sample.channels, &last.channels);
+        }
         Rates { before: self.last.clone(), last: Some(Arc::new(sample)) }
     }
 
@@ -38,10 +44,10 @@ impl Rates {
 
     /// Of the messages of a queue: ready, unacked, and what passed.
     pub fn queue(&self, id: QueueId) -> QueueRates {
-        let both = self.both(|sample| sample.queues.get(&id).copied());
+        let both = self.both(|sample| Some(sample.queues.get(&id)?.counts));
         let Some((before, last, seconds)) = both else { return QueueRates::default() };
         let per_second = |before: u64, last: u64| (last as f64 - before as f64) / seconds;
-        let QueueCounts { ready, unacked, traffic } = last;
+        let QueueCounts { ready, unacked, traffic, .. } = last;
         QueueRates {
             ready: per_second(before.ready, ready),
             unacked: per_second(before.unacked, unacked),
@@ -50,8 +56,21 @@ impl Rates {
     }
 
     pub fn channel(&self, connection: ConnectionId, channel: u16) -> PerSecond<Traffic> {
-        let both = self.both(|sample| sample.channels.get(&(connection, channel)).copied());
+        let both = self.both(|sample| Some(sample.channels.get(&(connection, channel))?.counts.traffic));
         both.map_or((Traffic::default(), 1.0), |(before, last, seconds)| (last.since(&before), seconds))
+    }
+
+    /// Since when a queue counts what it counts now, ms since 1970; none if it has just changed.
+    pub fn queue_idle_since(&self, queue: &QueueReport) -> Option<u64> {
+        let last = self.last()?;
+        idle_since(last.queues.get(&queue.id)?, &QueueCounts::from(queue), last.at_ms)
+    }
+
+    /// The same of a channel.
+    pub fn channel_idle_since(&self, connection: ConnectionId, channel: &ChannelReport) -> Option<u64> {
+        let last = self.last()?;
+        let seen = last.channels.get(&(connection, channel.number))?;
+        idle_since(seen, &ChannelCounts::from(channel), last.at_ms)
     }
 
     /// Octets received and sent, per second.

@@ -8,6 +8,7 @@ use super::{connections, departed, exchanges, queues};
 use crate::connection::Octets;
 use crate::exchange::Passed;
 use crate::ids::{ConnectionId, Name, QueueId};
+use crate::shard::report::{ChannelReport, QueueReport};
 use crate::shard::start::Common;
 use crate::stats::Traffic;
 
@@ -15,8 +16,8 @@ pub struct Sample {
     pub at: Instant,
     /// ms since 1970.
     pub at_ms: u64,
-    pub queues: HashMap<QueueId, QueueCounts>,
-    pub channels: HashMap<(ConnectionId, u16), Traffic>,
+    pub queues: HashMap<QueueId, Steady<QueueCounts>>,
+    pub channels: HashMap<(ConnectionId, u16), Steady<ChannelCounts>>,
     pub connections: HashMap<ConnectionId, Octets>,
     pub exchanges: HashMap<(Name, Name), Passed>,
     pub vhosts: HashMap<Name, VhostTotals>,
@@ -25,10 +26,25 @@ pub struct Sample {
     pub churn: [(&'static str, u64); 7],
 }
 
-#[derive(Clone, Copy, Default, Debug)]
+/// What was counted, and which sample was the first to find it so, ms since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Steady<T> {
+    pub counts: T,
+    pub since_ms: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct QueueCounts {
     pub ready: u64,
     pub unacked: u64,
+    pub consumers: u64,
+    pub traffic: Traffic,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ChannelCounts {
+    pub unacked: u64,
+    pub consumers: u64,
     pub traffic: Traffic,
 }
 
@@ -65,19 +81,37 @@ impl VhostTotals {
     }
 }
 
+impl From<&QueueReport> for QueueCounts {
+    fn from(queue: &QueueReport) -> QueueCounts {
+        let QueueReport { ready, unacked, consumers, traffic, .. } = *queue;
+        QueueCounts { ready, unacked, consumers, traffic }
+    }
+}
+
+impl From<&ChannelReport> for ChannelCounts {
+    fn from(channel: &ChannelReport) -> ChannelCounts {
+        let ChannelReport { unacked, consumers, traffic, .. } = *channel;
+        ChannelCounts { unacked, consumers, traffic }
+    }
+}
+
 impl Sample {
-    pub async fn take(common: &Common) -> Result<Sample, Refusal> {
-        let mut sample = Sample {
-            at: Instant::now(),
-            at_ms: now_ms(),
+    pub fn empty(at: Instant, at_ms: u64) -> Sample {
+        Sample {
+            at,
+            at_ms,
             queues: HashMap::new(),
             channels: HashMap::new(),
             connections: HashMap::new(),
             exchanges: HashMap::new(),
             vhosts: HashMap::new(),
             total: VhostTotals::default(),
-            churn: common.churn(),
-        };
+            churn: [("", 0); 7],
+        }
+    }
+
+    pub async fn take(common: &Common) -> Result<Sample, Refusal> {
+        let mut sample = Sample { churn: common.churn(), ..Sample::empty(Instant::now(), now_ms()) };
         for (vhost, traffic) in departed(common).await? {
             sample.count(&vhost, |totals| totals.traffic.add(&traffic));
         }
@@ -92,13 +126,13 @@ impl Sample {
 
     async fn take_queues(&mut self, common: &Common) -> Result<(), Refusal> {
         for queue in queues(common).await? {
-            let (ready, unacked) = (queue.ready, queue.unacked);
-            self.queues.insert(queue.id, QueueCounts { ready, unacked, traffic: queue.traffic });
+            let counts = QueueCounts::from(&queue);
+            self.queues.insert(queue.id, Steady { counts, since_ms: self.at_ms });
             self.count(&queue.spec.vhost, |totals| {
-                totals.ready += ready;
-                totals.unacked += unacked;
+                totals.ready += counts.ready;
+                totals.unacked += counts.unacked;
                 totals.queues += 1;
-                totals.consumers += queue.consumers;
+                totals.consumers += counts.consumers;
             });
         }
         Ok(())
@@ -111,7 +145,8 @@ impl Sample {
             let (mut traffic, mut publishers) = (Traffic::default(), 0);
             for channel in &connection.channels {
                 publishers += u64::from(channel.traffic.publish > 0);
-                self.channels.insert((connection.id, channel.number), channel.traffic);
+                let counts = Steady { counts: ChannelCounts::from(channel), since_ms: self.at_ms };
+                self.channels.insert((connection.id, channel.number), counts);
                 traffic.add(&channel.traffic);
             }
             self.count(&Name::from(&*session.vhost), |totals| {

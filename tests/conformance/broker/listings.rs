@@ -114,6 +114,29 @@ fn what_passed_is_counted_where_it_passed() {
     assert_eq!(queue["message_stats"]["deliver_get"], 5);
 }
 
+/// As RabbitMQ: it is there while nothing happens, and the state stays what it is.
+#[test]
+fn who_is_idle_is_shown_since_when_until_something_happens() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    wire.call(1, declare("q"), "queue.declare-ok");
+    wire.publish(1, "", "q", false, b"x");
+    let is_idle = |listed: &Value| listed[0]["idle_since"].is_string();
+    let queue = &eventually(&broker, "/api/queues", is_idle)[0];
+    let channel = &eventually(&broker, "/api/channels", is_idle)[0];
+    for idle in [queue, channel] {
+        let since = idle["idle_since"].as_str().expect("a time");
+        assert!(since.starts_with("20") && since.len() == 29 && since.ends_with("+00:00"), "{since}");
+        assert_eq!(idle["state"], "running");
+    }
+    assert_eq!(get(&broker, "/api/queues/%2F/q")["idle_since"], queue["idle_since"]);
+    wire.publish(1, "", "q", false, b"x");
+    let queue = eventually(&broker, "/api/queues/%2F/q", |queue| queue["messages"] == 2);
+    assert_eq!(queue.get("idle_since"), None);
+    assert_eq!(get(&broker, "/api/channels")[0].get("idle_since"), None);
+}
+
 #[test]
 fn lists_are_paged_and_what_is_the_api_s_own_is_not_in_them() {
     let broker = Broker::start();
