@@ -15,7 +15,7 @@ use super::answer::{self, Answer, Refusal};
 use super::list::{Asked, Row};
 use super::login::User;
 use super::site::{Api, Site};
-use super::watch::{self, Rates, message_stats, number_with_rate, time_text};
+use super::watch::{self, Ages, Rates, Subject, message_stats, number_with_rate, time_text};
 use super::{table, vhosts};
 use crate::amqp::Table;
 use crate::connection::HeldBecause;
@@ -83,8 +83,12 @@ pub async fn one(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(asked): Query<Asked>,
+    ages: Ages,
 ) -> Answer {
-    asked.one(named(&api, &user, &name).await?.render())
+    let connection = named(&api, &user, &name).await?;
+    let mut shown = connection.render();
+    ages.add_samples(&api.watch, Subject::Connection(connection.report.id), &mut shown);
+    asked.one(shown)
 }
 
 /// The client is told why.
@@ -151,10 +155,13 @@ pub async fn channel(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(asked): Query<Asked>,
+    ages: Ages,
 ) -> Answer {
     let channels = visible_channels(visible(&api, &user).await?);
     let channel = channels.into_iter().find(|channel| channel.name() == name).ok_or(Refusal::NotFound)?;
     let mut shown = channel.render();
+    let subject = Subject::Channel(channel.of.report.id, channel.channel.number);
+    ages.add_samples(&api.watch, subject, &mut shown);
     if let Value::Object(shown) = &mut shown {
         let number = channel.channel.number;
         let own = consumers_in(&api, [channel.of.clone()]).await?.into_iter();

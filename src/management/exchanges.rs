@@ -10,7 +10,7 @@ use super::answer::{Answer, Refusal};
 use super::list::{Asked, Row};
 use super::login::User;
 use super::site::Api;
-use super::watch::{self, Rates, number_with_rate};
+use super::watch::{self, Ages, Rates, Subject, number_with_rate};
 use super::{parameters, table, vhosts};
 use crate::amqp::Table;
 use crate::exchange::{ExchangeSpec, Passed};
@@ -50,13 +50,16 @@ pub async fn one(
     State(api): State<Api>,
     Path((vhost, name)): Path<(String, String)>,
     Query(asked): Query<Asked>,
+    ages: Ages,
 ) -> Answer {
     vhosts::check(&api.common, &vhost).await?;
     let name = if name == "amq.default" { "" } else { &name };
     let mut all = all(&api).await?.into_iter();
     let is_meant = |spec: &ExchangeSpec| *spec.vhost == *vhost.as_bytes() && *spec.name == *name.as_bytes();
-    let shown = all.find(|exchange| is_meant(&exchange.spec)).ok_or(Refusal::NotFound)?;
-    let mut shown = shown.render();
+    let found = all.find(|exchange| is_meant(&exchange.spec)).ok_or(Refusal::NotFound)?;
+    let mut shown = found.render();
+    let subject = Subject::Exchange(found.spec.vhost.clone(), found.spec.name.clone());
+    ages.add_samples(&api.watch, subject, &mut shown);
     if let Value::Object(shown) = &mut shown {
         // RabbitMQ has these for rates_mode detailed.
         shown.insert("incoming".to_owned(), json!([]));

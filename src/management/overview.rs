@@ -1,9 +1,6 @@
 //! `/api/overview`
 
-use std::sync::Arc;
-
 use axum::extract::{Query, State};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
@@ -11,24 +8,9 @@ use super::list::Asked;
 use super::login::User;
 use super::parameters;
 use super::site::{Api, Site};
-use super::watch::{Span, VhostTotals, Watch, message_stats, number_with_rate};
-use crate::stats::Traffic;
+use super::watch::{Ages, VhostTotals, message_stats, number_with_rate};
 
-/// For which charts samples are asked for: how old, and how far apart, s.
-#[derive(Deserialize, Default)]
-pub struct Ages {
-    lengths_age: Option<u64>,
-    lengths_incr: Option<u64>,
-    msg_rates_age: Option<u64>,
-    msg_rates_incr: Option<u64>,
-}
-
-pub async fn show(
-    user: User,
-    State(api): State<Api>,
-    Query(asked): Query<Asked>,
-    Query(ages): Query<Ages>,
-) -> Answer {
+pub async fn show(user: User, State(api): State<Api>, Query(asked): Query<Asked>, ages: Ages) -> Answer {
     let mut shown = about(&api.site, &parameters::cluster_name_of(&api).await?);
     totals(&user, &api, &ages, &mut shown);
     asked.one(Value::Object(shown))
@@ -101,44 +83,14 @@ fn totals(user: &User, api: &Api, ages: &Ages, shown: &mut Map<String, Value>) {
     number_with_rate(&mut lengths, "messages_unacknowledged", now.unacked, totals.unacked);
     let mut stats = message_stats(&now.traffic, totals.traffic);
     if sees_all {
-        describe_lengths(&api.watch, ages, &mut lengths);
-        describe_stats(&api.watch, ages, &mut stats);
+        api.watch.over_time(|history| {
+            ages.add_lengths(history, &mut lengths);
+            ages.add_stats(history, &mut stats);
+        });
     }
     shown.insert("queue_totals".to_owned(), Value::Object(lengths));
     shown.insert("message_stats".to_owned(), stats);
     shown.insert("churn_rates".to_owned(), churn(api));
-}
-
-fn describe_lengths(watch: &Arc<Watch>, ages: &Ages, lengths: &mut Map<String, Value>) {
-    let Some(span) = span(ages.lengths_age, ages.lengths_incr) else { return };
-    watch.over_time(|history| {
-        let mut describe = |name: &str, read: fn(&super::watch::Point) -> u64| {
-            if let Some(Value::Object(details)) = lengths.get_mut(name) {
-                history.describe(span, details, read);
-            }
-        };
-        describe("messages_details", |point| point.ready + point.unacked);
-        describe("messages_ready_details", |point| point.ready);
-        describe("messages_unacknowledged_details", |point| point.unacked);
-    });
-}
-
-fn describe_stats(watch: &Arc<Watch>, ages: &Ages, stats: &mut Value) {
-    let Some(span) = span(ages.msg_rates_age, ages.msg_rates_incr) else { return };
-    watch.over_time(|history| {
-        for (index, name) in Traffic::NAMES.iter().enumerate() {
-            if let Some(Value::Object(details)) = stats.get_mut(format!("{name}_details")) {
-                history.describe(span, details, |point| point.traffic.values()[index]);
-            }
-        }
-        if let Some(Value::Object(details)) = stats.get_mut("deliver_get_details") {
-            history.describe(span, details, |point| point.traffic.delivered());
-        }
-    });
-}
-
-fn span(age_s: Option<u64>, every_s: Option<u64>) -> Option<Span> {
-    Some(Span { age_s: age_s?, every_s: every_s?.max(1) })
 }
 
 /// What came and went, with rates since the last samples.

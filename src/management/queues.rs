@@ -13,7 +13,7 @@ use super::login::User;
 use super::site::{Api, Site};
 use super::table;
 use super::vhosts;
-use super::watch::{self, Rates, message_stats, time_text};
+use super::watch::{self, Ages, Rates, Subject, message_stats, time_text};
 use crate::amqp::Table;
 use crate::queue_args::QueueKind;
 use crate::shard::report::QueueReport;
@@ -50,10 +50,12 @@ pub async fn one(
     State(api): State<Api>,
     Path((vhost, name)): Path<(String, String)>,
     Query(asked): Query<Asked>,
+    ages: Ages,
 ) -> Answer {
     vhosts::check(&api.common, &vhost).await?;
     let queue = find(&api, &vhost, &name).await?;
     let mut shown = queue.render();
+    ages.add_samples(&api.watch, Subject::Queue(queue.report.id), &mut shown);
     let consumers = connections::consumers_of(&api, &queue.report).await?;
     if let Value::Object(shown) = &mut shown {
         shown.insert("consumer_details".to_owned(), consumers);

@@ -1,13 +1,16 @@
 //! `/api/vhosts`
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Refusal};
+use super::list::Asked;
 use super::login::User;
+use super::site::Api;
 use super::users::named;
+use super::watch::{Ages, Rates, Subject, message_stats, number_with_rate};
 use crate::access::{self, Access, Change, Permission};
 use crate::ids::Name;
 use crate::machine;
@@ -55,14 +58,35 @@ impl Tags {
 }
 
 /// Those that the user may enter, unless it may see all.
-pub async fn list(User { user, access, .. }: User, State(common): State<Common>) -> Answer {
-    let mut all = all(&common).await?;
+pub async fn list(User { user, access, .. }: User, State(api): State<Api>) -> Answer {
+    let mut all = all(&api.common).await?;
     all.retain(|vhost| may_see(&user, &access, vhost));
+    let rates = api.watch.rates();
+    all.iter_mut().for_each(|vhost| add_counts(&rates, vhost));
     answer::body(all)
 }
 
-pub async fn one(State(common): State<Common>, Path(name): Path<String>) -> Answer {
-    answer::body(check(&common, &name).await?)
+pub async fn one(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+    ages: Ages,
+) -> Answer {
+    let mut shown = check(&api.common, &name).await?;
+    add_counts(&api.watch.rates(), &mut shown);
+    ages.add_samples(&api.watch, Subject::Vhost(named(&name)), &mut shown);
+    asked.one(shown)
+}
+
+/// What was in a vhost and passed it when all was looked at last.
+fn add_counts(rates: &Rates, vhost: &mut Value) {
+    let Value::Object(shown) = vhost else { return };
+    let totals = rates.totals(shown["name"].as_str().map(str::as_bytes));
+    let now = totals.now;
+    number_with_rate(shown, "messages", now.ready + now.unacked, totals.ready + totals.unacked);
+    number_with_rate(shown, "messages_ready", now.ready, totals.ready);
+    number_with_rate(shown, "messages_unacknowledged", now.unacked, totals.unacked);
+    shown.insert("message_stats".to_owned(), message_stats(&now.traffic, totals.traffic));
 }
 
 /// The vhost of that name, as it is shown.

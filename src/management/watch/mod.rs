@@ -1,24 +1,28 @@
 //! What the API knows of the shards: it looks every few seconds, so that there are rates, and again when somebody asks.
 //!
 //! ```text
-//! every 5 s: Look at all shards -> Sample -> (the one before, the last) -> rates, history of the totals
+//! every 5 s: Look at all shards -> Sample -> (the one before, the last) -> rates, history of the totals and of what is
+//!                                                                             asked for
 //! ```
 //! Lives on: the HTTP thread.
 
 #![allow(clippy::disallowed_types, reason = "it is the HTTP thread's own: no shard waits for it")]
 
+mod ages;
+mod followed;
 mod history;
 mod idle;
 mod rates;
 mod sample;
 
-pub use history::{Point, Span};
+pub use ages::Ages;
+pub use followed::Subject;
 pub use idle::time_text;
 pub use rates::{Rates, message_stats, number_with_rate};
 pub use sample::{Sample, VhostTotals};
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answer::Refusal;
 use crate::exchange::{ExchangeSpec, Passed};
@@ -27,6 +31,7 @@ use crate::shard::desk::{Done, Order};
 use crate::shard::report::{ConnectionReport, Look, QueueReport, Report, Sought};
 use crate::shard::start::Common;
 use crate::stats::Traffic;
+use followed::Followed;
 use history::History;
 
 #[derive(Default)]
@@ -40,6 +45,7 @@ struct Seen {
     /// The last sample and the one before it.
     rates: Arc<Rates>,
     history: History,
+    followed: Followed,
 }
 
 impl Watch {
@@ -51,6 +57,13 @@ impl Watch {
     /// How the totals changed over time.
     pub fn over_time<T>(&self, read: impl FnOnce(&History) -> T) -> T {
         read(&self.lock().history)
+    }
+
+    /// The same of a single object, which is followed from now on.
+    pub fn of_one<T>(&self, of: Subject, read: impl FnOnce(&History) -> T) -> T {
+        let mut seen = self.lock();
+        let rates = seen.rates.clone();
+        read(seen.followed.ask(of, &rates, Instant::now()))
     }
 
     /// Forgets what was.
@@ -66,7 +79,8 @@ impl Watch {
             clock.tick().await;
             if let Ok(sample) = Sample::take(common).await {
                 let mut seen = self.lock();
-                seen.history.add(&sample);
+                seen.history.add(sample.total.point(sample.at_ms));
+                seen.followed.add(&sample, Instant::now());
                 seen.rates = Arc::new(seen.rates.followed_by(sample));
             }
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::Subject;
+use super::history::Point;
 use super::idle::{idle_since, keep_since};
 use super::sample::{ChannelCounts, QueueCounts, Sample, VhostTotals};
 use crate::connection::Octets;
@@ -33,6 +35,11 @@ impl Rates {
 
     pub fn last(&self) -> Option<&Sample> {
         self.last.as_deref()
+    }
+
+    /// What one thing counted, first and last.
+    pub fn points(&self, of: &Subject) -> impl Iterator<Item = Point> {
+        [&self.before, &self.last].into_iter().flatten().filter_map(move |sample| sample.point(of))
     }
 
     /// What one thing counted in both samples, and the seconds between them. A thing that is new began at nothing.

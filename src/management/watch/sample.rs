@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::super::answer::Refusal;
-use super::{connections, departed, exchanges, queues};
+use super::history::Point;
+use super::{Subject, connections, departed, exchanges, queues};
 use crate::connection::Octets;
 use crate::exchange::Passed;
 use crate::ids::{ConnectionId, Name, QueueId};
@@ -66,6 +67,11 @@ pub struct VhostTotals {
 }
 
 impl VhostTotals {
+    pub fn point(&self, at_ms: u64) -> Point {
+        let VhostTotals { ready, unacked, traffic, .. } = *self;
+        Point { at_ms, ready, unacked, traffic, ..Point::default() }
+    }
+
     pub fn add(&mut self, other: &VhostTotals) {
         self.ready += other.ready;
         self.unacked += other.unacked;
@@ -96,6 +102,28 @@ impl From<&ChannelReport> for ChannelCounts {
 }
 
 impl Sample {
+    /// What one thing counts, if it was there.
+    pub fn point(&self, of: &Subject) -> Option<Point> {
+        let nothing = Point { at_ms: self.at_ms, ..Point::default() };
+        Some(match of {
+            Subject::Queue(id) => {
+                let QueueCounts { ready, unacked, traffic, .. } = self.queues.get(id)?.counts;
+                Point { ready, unacked, traffic, ..nothing }
+            }
+            Subject::Channel(connection, number) => {
+                Point { traffic: self.channels.get(&(*connection, *number))?.counts.traffic, ..nothing }
+            }
+            Subject::Connection(id) => {
+                let Octets { received, sent, .. } = *self.connections.get(id)?;
+                Point { received_octets: received, sent_octets: sent, ..nothing }
+            }
+            Subject::Exchange(vhost, name) => {
+                Point { passed: *self.exchanges.get(&(vhost.clone(), name.clone()))?, ..nothing }
+            }
+            Subject::Vhost(name) => self.vhosts.get(name)?.point(self.at_ms),
+        })
+    }
+
     pub fn empty(at: Instant, at_ms: u64) -> Sample {
         Sample {
             at,
