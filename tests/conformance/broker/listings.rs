@@ -137,6 +137,29 @@ fn who_is_idle_is_shown_since_when_until_something_happens() {
     assert_eq!(get(&broker, "/api/channels")[0].get("idle_since"), None);
 }
 
+/// RabbitMQ tells them with rates_mode detailed alone.
+#[test]
+fn by_whom_and_to_whom_messages_pass_is_an_empty_list() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    wire.call(1, declare("q"), "queue.declare-ok");
+    wire.call(1, bind("q", "amq.direct", "k"), "queue.bind-ok");
+    wire.publish(1, "amq.direct", "k", false, b"x");
+    wire.call(1, consume("q", "tag", false), "basic.consume-ok");
+    let queue = eventually(&broker, "/api/queues/%2F/q", |queue| queue["message_stats"]["deliver"] == 1);
+    let exchange = get(&broker, "/api/exchanges/%2F/amq.direct");
+    let name = get(&broker, "/api/channels")[0]["name"].as_str().expect("a name").replace(' ', "%20");
+    let channel = get(&broker, &format!("/api/channels/{}", name.replace('>', "%3E")));
+    for (one, lists) in [
+        (queue, ["incoming", "deliveries"]),
+        (exchange, ["incoming", "outgoing"]),
+        (channel, ["publishes", "deliveries"]),
+    ] {
+        assert_eq!(lists.map(|list| &one[list]), [&json!([]), &json!([])], "{one}");
+    }
+}
+
 #[test]
 fn who_asks_for_a_single_object_over_time_gets_its_samples() {
     let broker = Broker::start();
