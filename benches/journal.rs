@@ -3,6 +3,7 @@
 //! The files are made below `target/`, which has to lie on the disk that is meant.
 
 use divan::counter::BytesCount;
+use haremq::budget::DiskFloor;
 use haremq::journal::layout::{GROUP_HEADER_BYTES, GROUPS_AT, begin_record, end_record, padded, seal};
 use haremq::journal::{Flusher, FlusherConfig, Group, Link, OsDisk, Position, read_journal};
 use std::fs;
@@ -59,8 +60,12 @@ impl Bench {
         let root = format!("{}/target/bench-journal/{folder}", env!("CARGO_MANIFEST_DIR"));
         let _ = fs::remove_dir_all(&root);
         let link = Arc::new(Link::new(Position::NONE));
-        let config =
-            FlusherConfig { dir: "j".to_owned(), journal: 7, segment_bytes: SEGMENT_BYTES, disk_free_min: 0 };
+        let config = FlusherConfig {
+            dir: "j".to_owned(),
+            journal: 7,
+            segment_bytes: SEGMENT_BYTES,
+            disk_free_min: DiskFloor::default(),
+        };
         let flusher = Flusher::new(OsDisk::new(root).expect("a folder to write in"), config, 1, link.clone());
         Bench { link, flusher, next: Position::new(1, GROUPS_AT), now: 0 }
     }

@@ -2,7 +2,7 @@
 
 use futures_lite::future::block_on;
 use haremq::access::Salt;
-use haremq::budget::Budget;
+use haremq::budget::{Budget, DiskFloor};
 use haremq::config::{self, Command, Config, Listen, Start, Tcp, Unfit};
 use haremq::connection::handshake::HandshakeConfig;
 use haremq::ctl;
@@ -140,13 +140,13 @@ fn run(config: Arc<Config>, settings: Vec<String>) -> Result<(), Failure> {
     let amqp = amqp.collect::<Result<Vec<_>, _>>()?;
     let (http, http_address) = bind(config.http_listen, &tcp, "HTTP")?;
     let prometheus = bind_prometheus(&config, &tcp)?;
-    let budget = memory_budget(&config);
-    let shards = start_shards(&config, shards, &cores, &budget).map_err(unfit)?;
+    let (budget, disk_free_min) = (memory_budget(&config), disk_free_min(&config));
+    let shards = start_shards(&config, shards, &cores, &budget, &disk_free_min).map_err(unfit)?;
     let common = &shards.common;
     let node = config.node_name(&machine::host_name());
     let scribe = Scribe::start(common.board.clone(), node).map_err(thread_failed)?;
     let amqp_addresses: Vec<_> = amqp.iter().map(|(_, address)| *address).collect();
-    let mut site = site(&config, &amqp_addresses, http_address, budget, began);
+    let mut site = site(&config, &amqp_addresses, http_address, (budget, disk_free_min), began);
     site.settings = settings;
     site.listening
         .extend(prometheus.as_ref().map(|(_, address)| *address).map(management::Listening::prometheus));
@@ -202,7 +202,7 @@ fn site(
     config: &Config,
     amqp: &[SocketAddr],
     http: SocketAddr,
-    budget: Arc<Budget>,
+    (budget, disk_free_min): (Arc<Budget>, DiskFloor),
     started: Instant,
 ) -> management::Site {
     let listening = |protocol, address| management::Listening { protocol, address };
@@ -212,7 +212,7 @@ fn site(
         cluster: config.cluster_name.clone(),
         listening: amqp.chain([listening("http", http)]).collect(),
         data_dir: config.data_dir.clone(),
-        disk_free_min: disk_free_min(config),
+        disk_free_min,
         budget,
         product_version: config.product_version.clone(),
         started,
@@ -220,8 +220,8 @@ fn site(
     }
 }
 
-fn disk_free_min(config: &Config) -> u64 {
-    config.disk_free_min.resolve(config.memory_bytes(machine::memory_bytes()))
+fn disk_free_min(config: &Config) -> DiskFloor {
+    DiskFloor::new(config.disk_free_min.resolve(config.memory_bytes(machine::memory_bytes())))
 }
 
 fn memory_budget(config: &Config) -> Arc<Budget> {
@@ -236,6 +236,7 @@ fn start_shards(
     shards: u16,
     cores: &[usize],
     budget: &Arc<Budget>,
+    disk_free_min: &DiskFloor,
 ) -> Result<Shards, String> {
     let random = || getrandom::u64().map_err(|error| format!("no random numbers: {error}"));
     let mut salt = [0; 16];
@@ -256,7 +257,7 @@ fn start_shards(
     let journals = JournalConfig {
         segment_bytes: config.segment_bytes,
         topology_segment_bytes: config.segment_bytes.min(TOPOLOGY_SEGMENT_BYTES),
-        disk_free_min: disk_free_min(config),
+        disk_free_min: disk_free_min.clone(),
         durability: config.durability,
     };
     let (store, starts) =

@@ -29,7 +29,7 @@ use crate::ctl;
 use crate::inspect::Action;
 use crate::limits::JOURNAL_SEGMENT_BYTES;
 use crate::queue_args::Durability;
-pub use amounts::{Bound, DiskFreeMin, MemoryHigh};
+pub use amounts::{Bound, DiskFreeMin, MemoryHigh, bytes};
 pub use amqp::{Amqp, Mechanism, Tcp};
 use clap::{Parser, Subcommand, ValueEnum};
 pub use listen::{Listen, MaybeListen};

@@ -11,6 +11,7 @@ mod permissions;
 mod policies;
 mod print;
 mod queues;
+mod running;
 mod server;
 mod users;
 mod vhosts;
@@ -89,6 +90,8 @@ enum Command {
     Lists(lists::Command),
     #[command(flatten)]
     Queues(queues::Command),
+    #[command(flatten)]
+    Running(running::Command),
 }
 
 /// Where the server is, as its configuration says.
@@ -162,6 +165,7 @@ impl Command {
             Command::Policies(command) => command.run(ctl).await,
             Command::Lists(command) => command.run(ctl).await,
             Command::Queues(command) => command.run(ctl).await,
+            Command::Running(command) => command.run(ctl).await,
         }
     }
 }

@@ -25,6 +25,7 @@ use super::disk::Disk;
 use super::layout::{self, GROUPS_AT, STAMP_AT, Stamp};
 use super::link::{Group, Link};
 use super::position::Position;
+use crate::budget::DiskFloor;
 use crate::limits::{
     JOURNAL_SPACE_LOOK_NS, JOURNAL_STAMP_AFTER_NS, JOURNAL_WRITE_BYTES, JOURNAL_ZERO_AHEAD_BYTES,
     JOURNAL_ZERO_BYTES, JOURNAL_ZERO_WORTH_BYTES,
@@ -39,7 +40,7 @@ pub struct FlusherConfig {
     /// Size of a segment; one group that needs more gets a segment of its own size.
     pub segment_bytes: u32,
     /// Free bytes of the disk below which `low_on_disk` is set; it is cleared at 10 % above.
-    pub disk_free_min: u64,
+    pub disk_free_min: DiskFloor,
 }
 
 /// What could not be done. Nothing is written after it.
@@ -54,7 +55,7 @@ pub struct Failure {
 pub struct Flusher<D: Disk> {
     folder: Folder<D>,
     link: Arc<Link>,
-    disk_free_min: u64,
+    disk_free_min: DiskFloor,
     current: Option<Current<D::File>>,
     /// Taken from the ring and not yet written.
     taken: VecDeque<Group>,
@@ -322,8 +323,9 @@ impl<D: Disk> Flusher<D> {
         self.look_at = now + JOURNAL_SPACE_LOOK_NS;
         // Who cannot say how much is free still finds out when a segment cannot be made.
         if let Ok(free) = self.folder.disk.free_bytes() {
-            let margin = if self.low { self.disk_free_min / 10 } else { 0 };
-            let enough = self.disk_free_min.saturating_add(margin);
+            let least = self.disk_free_min.bytes();
+            let margin = if self.low { least / 10 } else { 0 };
+            let enough = least.saturating_add(margin);
             self.set_low(free < enough || self.no_room_until.is_some());
         } else if self.no_room_until.is_some() {
             self.set_low(true);

@@ -10,17 +10,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::{Extension, Router};
+use serde::Deserialize;
 use signal_hook::consts::SIGTERM;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::answer::{self, Answer, Refusal};
 use super::login::OverSocket;
 use super::site::Api;
+use crate::config::{self, DiskFreeMin, MemoryHigh};
 use crate::limits::CTL_SOCKET;
+use crate::machine;
 
 /// The file of the socket, which goes with this value.
 pub struct Door {
@@ -62,6 +66,73 @@ pub async fn serve(listener: UnixListener, routes: Router) -> io::Result<()> {
 /// Ends the server as SIGTERM does.
 pub async fn stop() -> Answer {
     signal_hook::low_level::raise(SIGTERM).map_err(|_| Refusal::Unavailable)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Limits that count from now until the server ends. What is absent stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    memory_high: Option<Amount>,
+    disk_free_min: Option<Amount>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Amount {
+    /// Times the machine's memory.
+    Relative(f64),
+    Absolute(Size),
+}
+
+/// A number, or text with a unit: 2GiB.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+impl Size {
+    fn bytes(&self) -> Result<u64, Refusal> {
+        match self {
+            Size::Bytes(bytes) => Ok(*bytes),
+            Size::Text(text) => config::bytes(text).map_err(Refusal::BadRequest),
+        }
+    }
+}
+
+/// Unlike what is set in a file, a fraction of memory may be 0: it holds all publishers back.
+pub async fn set_limits(State(api): State<Api>, body: Bytes) -> Answer {
+    let limits: Limits = answer::read(&body)?;
+    let memory_bytes = api.common.config.memory_bytes(machine::memory_bytes());
+    let memory_high = limits.memory_high.map(|amount| match amount {
+        Amount::Relative(share) if (0.0..=1.0).contains(&share) => Ok(MemoryHigh::Fraction(share)),
+        Amount::Relative(_) => Err(Refusal::BadRequest("a fraction lies in [0, 1]".to_owned())),
+        Amount::Absolute(size) => size.bytes().map(MemoryHigh::Bytes),
+    });
+    let disk_free_min = limits.disk_free_min.map(|amount| match amount {
+        Amount::Relative(times) if times >= 0.0 => Ok(DiskFreeMin::OfMemory(times)),
+        Amount::Relative(_) => Err(Refusal::BadRequest("a multiple is not negative".to_owned())),
+        Amount::Absolute(size) => size.bytes().map(DiskFreeMin::Bytes),
+    });
+    let (memory_high, disk_free_min) = (memory_high.transpose()?, disk_free_min.transpose()?);
+    if let Some(high) = memory_high {
+        let bytes = high.resolve(memory_bytes);
+        tracing::info!(
+            memory_high_bytes = bytes,
+            "from here on publishers are held back, until the next start"
+        );
+        api.site.budget.set_limit(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+    if let Some(min) = disk_free_min {
+        let bytes = min.resolve(memory_bytes);
+        tracing::info!(
+            disk_free_min_bytes = bytes,
+            "with less room publishers are held back, until the next start"
+        );
+        api.site.disk_free_min.set(bytes);
+    }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

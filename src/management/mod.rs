@@ -248,6 +248,7 @@ fn routes(api: Api) -> Routes {
         .post("/api/all-configuration", Administrator, definitions::put)
         .get("/api/definitions/{vhost}", Administrator, definitions::show_vhost)
         .post("/api/definitions/{vhost}", Administrator, definitions::put_vhost)
+        .put("/api/haremq/limits", Administrator, door::set_limits)
         .get("/api/haremq/settings", Administrator, door::settings)
         .post("/api/haremq/stop", Administrator, door::stop)
         .get("/api/cluster-name", Management, parameters::cluster_name)

@@ -84,7 +84,7 @@ fn shown(api: &Api) -> Value {
     put("mem_limit", json!(site.budget.limit_bytes()));
     put("mem_alarm", json!(site.budget.alarm()));
     put("mem_calculation_strategy", json!("rss"));
-    put("disk_free_limit", json!(site.disk_free_min));
+    put("disk_free_limit", json!(site.disk_free_min.bytes()));
     put("disk_free_alarm", json!(site.is_low_on_disk()));
     put("rates_mode", json!("basic"));
     put("uptime", json!(site.started.elapsed().as_millis() as u64));

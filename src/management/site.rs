@@ -11,7 +11,7 @@ use super::cookie::Logins;
 use super::remembered::Remembered;
 use super::throttle::Throttle;
 use super::watch::Watch;
-use crate::budget::Budget;
+use crate::budget::{Budget, DiskFloor};
 use crate::shard::start::Common;
 
 /// What every handler may ask for.
@@ -33,7 +33,7 @@ pub struct Site {
     pub listening: Vec<Listening>,
     pub data_dir: PathBuf,
     /// With less room on the disk publishers are held back.
-    pub disk_free_min: u64,
+    pub disk_free_min: DiskFloor,
     pub budget: Arc<Budget>,
     /// What clients are told.
     pub product_version: String,
@@ -81,6 +81,6 @@ impl Site {
     }
 
     pub fn is_low_on_disk(&self) -> bool {
-        self.disk_free().is_some_and(|free| free < self.disk_free_min)
+        self.disk_free().is_some_and(|free| free < self.disk_free_min.bytes())
     }
 }

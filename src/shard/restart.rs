@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use crate::access::Access;
+use crate::budget::DiskFloor;
 use crate::ids::{QueueUid, ShardId};
 use crate::journal::disk::Disk;
 use crate::journal::layout::{ASIDE, segment_of};
@@ -27,13 +28,13 @@ pub use crate::topology::Restored;
 use crate::topology::{Catalogue, KeptOut, Vhosts};
 
 /// What is set for all journals.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct JournalConfig {
     pub segment_bytes: u32,
     /// The same of the journal of the topology.
     pub topology_segment_bytes: u32,
     /// Free bytes of the disk below which publishers wait.
-    pub disk_free_min: u64,
+    pub disk_free_min: DiskFloor,
     /// What confirms of queues mean that do not say so themselves.
     pub durability: Durability,
 }
@@ -128,7 +129,8 @@ pub fn start<D: Disk + Clone>(
     let scan = read_journal(disk, TOPOLOGY, &mut |_, kind, body| catalogue.apply(kind, body))
         .map_err(|error| Failure::new("read", TOPOLOGY, error))?;
     let mut makers = Makers { disk, config, random: &mut random, reports: Vec::new(), flushers: Vec::new() };
-    let topology_journal = makers.journal(ShardId::CONTROL, TOPOLOGY, config.topology_segment_bytes, &scan);
+    let segment_bytes = makers.config.topology_segment_bytes;
+    let topology_journal = makers.journal(ShardId::CONTROL, TOPOLOGY, segment_bytes, &scan);
     // Queues that are not known may have been forgotten by damage: their messages stay.
     let damaged = !scan.damage.is_empty();
     let log_bytes = scan.segments.iter().map(|segment| segment.bytes).sum();
@@ -145,7 +147,7 @@ pub fn start<D: Disk + Clone>(
         homes.extend(recovered.occupied().map(|uid| (uid, shard)));
     }
     let home = |uid| homes.get(&uid).copied();
-    let (vhosts, mut restored) = Vhosts::restore(catalogue, home, shards, config.durability, access);
+    let (vhosts, mut restored) = Vhosts::restore(catalogue, home, shards, makers.config.durability, access);
     if damaged {
         let (what, why) = ("some exchange, queue or binding".to_owned(), "damage in the journal".to_owned());
         restored.kept_out.push(KeptOut { uid: None, what, why });
@@ -217,7 +219,7 @@ impl<D: Disk + Clone> Makers<'_, D> {
             dir: dir.to_owned(),
             journal: scan.journal.unwrap_or_else(|| (self.random)()),
             segment_bytes,
-            disk_free_min: self.config.disk_free_min,
+            disk_free_min: self.config.disk_free_min.clone(),
         };
         let flusher = Flusher::new(self.disk.clone(), config, scan.next_segment, link.clone());
         self.flushers.push((shard, flusher, link.clone()));

@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::Arc;
 
-use haremq::budget::Budget;
+use haremq::budget::{Budget, DiskFloor};
 use haremq::ids::ShardId;
 use haremq::journal::record::{Place, Record};
 use haremq::journal::{Failure, Flusher, Link, read_journal};
@@ -100,7 +100,7 @@ impl Store {
         let config = JournalConfig {
             segment_bytes: weather.segment_bytes,
             topology_segment_bytes: 64 * 1_024,
-            disk_free_min: 0,
+            disk_free_min: DiskFloor::default(),
             durability: Durability::Fsync,
         };
         Store {
@@ -130,7 +130,9 @@ impl Store {
         let logs = (0..shards).map(ShardId).map(read).collect::<io::Result<Vec<_>>>()?;
         let dice = &mut self.dice;
         let started =
-            restart::start(&self.disk, self.config, haremq::access::Access::guest(), logs, || dice.next());
+            restart::start(&self.disk, self.config.clone(), haremq::access::Access::guest(), logs, || {
+                dice.next()
+            });
         let Start { shards, flushers, reports, restored } = started.map_err(io::Error::other)?;
         self.disk.set_reading(false);
         for report in &reports {

@@ -151,8 +151,9 @@ fn a_low_disk_is_said_with_some_slack() {
         dir: "journal-0".to_owned(),
         journal: 1,
         segment_bytes: SEGMENT_BYTES,
-        disk_free_min: 1000,
+        disk_free_min: DiskFloor::new(1000),
     };
+    let floor = config.disk_free_min.clone();
     let mut flusher = Flusher::new(disk.clone(), config, 1, link.clone());
     for (second, (room, low)) in
         [(1000, false), (999, true), (1099, true), (1100, false)].into_iter().enumerate()
@@ -161,6 +162,9 @@ fn a_low_disk_is_said_with_some_slack() {
         flusher.step(second as u64 * JOURNAL_SPACE_LOOK_NS).unwrap();
         assert_eq!(link.low_on_disk(), low, "{room} bytes free");
     }
+    floor.set(1101);
+    flusher.step(4 * JOURNAL_SPACE_LOOK_NS).unwrap();
+    assert!(link.low_on_disk(), "a new limit counts at the next look");
 }
 
 #[test]
@@ -258,8 +262,12 @@ fn the_thread_ends_when_told_with_all_synced() {
     let _ = std::fs::remove_dir_all(&root);
     let disk = crate::journal::OsDisk::new(&root).unwrap();
     let link = Arc::new(Link::new(Position::NONE));
-    let config =
-        FlusherConfig { dir: "j".to_owned(), journal: 7, segment_bytes: SEGMENT_BYTES, disk_free_min: 0 };
+    let config = FlusherConfig {
+        dir: "j".to_owned(),
+        journal: 7,
+        segment_bytes: SEGMENT_BYTES,
+        disk_free_min: DiskFloor::default(),
+    };
     let flusher = Flusher::new(disk.clone(), config, 1, link.clone());
     let (shard, told) = (thread::current(), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
     let counter = told.clone();

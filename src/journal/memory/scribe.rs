@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{DIR, Dice, JOURNAL, MemoryDisk, SEGMENT_BYTES};
+use crate::budget::DiskFloor;
 use crate::journal::layout::{GROUP_HEADER_BYTES, GROUPS_AT, begin_record, end_record, padded, segment_name};
 use crate::journal::reader::{Scan, read_journal};
 use crate::journal::{Failure, Flusher, FlusherConfig, Group, Link, Position};
@@ -46,7 +47,7 @@ impl Scribe {
             dir: DIR.to_owned(),
             journal: scan.journal.unwrap_or(JOURNAL),
             segment_bytes,
-            disk_free_min: 0,
+            disk_free_min: DiskFloor::default(),
         };
         Scribe {
             flusher: Flusher::new(disk.clone(), config, scan.next_segment, link.clone()),

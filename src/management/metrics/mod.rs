@@ -215,7 +215,7 @@ fn machine(Api { common, site, .. }: &Api, text: &mut Text) {
         "disk_space_available_limit_bytes",
         Kind::Gauge,
         "Free disk space low watermark in bytes",
-        site.disk_free_min,
+        site.disk_free_min.bytes(),
     );
     text.one(
         "alarms_memory_used_watermark",

@@ -10,7 +10,7 @@ use haremq::amqp::Method;
 use serde_json::{Value, json};
 
 use crate::common::http::{self, ask};
-use crate::common::wire::{Wire, declare, look_at};
+use crate::common::wire::{Next, Wire, declare, look_at};
 use crate::common::{Broker, haremq, scratch_folder};
 
 /// A broker whose folder is known, and goes at the end.
@@ -290,6 +290,62 @@ fn definitions_go_out_and_come_in() {
     assert_eq!(house.json(&["list_vhosts"]), json!([{"name": "/"}, {"name": "exported"}]));
     fs::write(&file, "{").expect("our own file");
     assert_eq!(house.ctl(&["import_definitions", name]).code, Some(65));
+}
+
+#[test]
+fn limits_that_are_set_count_at_once_and_until_the_server_ends() {
+    let mut house = House::start();
+    let mut wire = Wire::open(house.broker().amqp);
+    wire.channel(1);
+    wire.call(1, declare("q"), "queue.declare-ok");
+    let node = |house: &House| {
+        ask(house.broker().http, "GET", "/api/nodes", Some(http::GUEST), "").json()[0].clone()
+    };
+    let before = node(&house);
+
+    let none = house.out(&["set_vm_memory_high_watermark", "0"]);
+    assert_eq!(none, "Setting memory threshold on the server to 0 ...\n");
+    wire.publish(1, "", "q", false, b"waits");
+    wire.expect(0, "connection.blocked");
+    assert_eq!((&node(&house)["mem_limit"], &node(&house)["mem_alarm"]), (&json!(0), &json!(true)));
+    house.out(&["set_vm_memory_high_watermark", "absolute", "100MiB"]);
+    wire.expect(0, "connection.unblocked");
+    let status = house.json(&["status"]);
+    assert_eq!((&status["vm_memory_limit"], &status["alarms"]), (&json!(100 << 20), &json!([])));
+
+    house.out(&["set_disk_free_limit", "1000TiB"]);
+    assert_eq!(node(&house)["disk_free_limit"], json!(1000_u64 << 40));
+    // The journal looks once a second, and whoever publishes then is told.
+    wire.set_patience(Duration::from_millis(100));
+    while !matches!(wire.next(), Next::Frame(reply) if reply.name() == "connection.blocked") {
+        wire.publish(1, "", "q", false, b"more");
+    }
+    wire.set_patience(TIME_TO_STOP);
+    house.out(&["set_disk_free_limit", "mem_relative", "0"]);
+    wire.expect(0, "connection.unblocked");
+
+    for (wrong, code, why) in [
+        (
+            &["set_vm_memory_high_watermark", "1.5"][..],
+            65,
+            ": The threshold should be a fraction between 0.0 and 1.0",
+        ),
+        (&["set_vm_memory_high_watermark", "absolute", "much"], 65, "."),
+        (&["set_vm_memory_high_watermark", "absolute"], 64, "not enough arguments"),
+        (&["set_disk_free_limit", "1.5"], 65, "."),
+        (&["set_disk_free_limit", "mem_relative"], 64, "not enough arguments"),
+    ] {
+        let refused = house.ctl(wrong);
+        assert!(refused.code == Some(code) && refused.err.contains(why), "{wrong:?}: {refused:?}");
+    }
+    let broker = house.broker.as_mut().expect("it was started");
+    broker.kill();
+    broker.restart();
+    let after = node(&house);
+    assert_eq!(
+        ["mem_limit", "disk_free_limit"].map(|it| &after[it]),
+        ["mem_limit", "disk_free_limit"].map(|it| &before[it])
+    );
 }
 
 #[test]
