@@ -217,3 +217,5 @@ pub const PEEK_REQUEST_MESSAGES: u64 = 20_000;
 
 /// The socket of `haremq ctl`, in the data folder.
 pub const CTL_SOCKET: &str = "ctl.sock";
+/// What a refusal is called over it while the application is stopped.
+pub const APP_STOPPED: &str = "app_stopped";

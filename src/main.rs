@@ -14,6 +14,7 @@ use haremq::machine;
 use haremq::management::{self, Door};
 use haremq::mesh;
 use haremq::net::listener::{self, HeldTo, Listener};
+use haremq::net::valve::Valve;
 use haremq::shard::restart::JournalConfig;
 use haremq::shard::start::{Shards, Store, wall_ns};
 use haremq::shard::{self, Shard, ShardConfig};
@@ -136,7 +137,10 @@ fn run(config: Arc<Config>, settings: Vec<String>) -> Result<(), Failure> {
     let shards = config.shard_count(cores.len());
     machine::preflight(shards).map_err(unfit)?;
     let tcp = config.amqp.tcp;
-    let amqp = config.amqp_listen().map(|listen| bind(listen, &tcp, "AMQP"));
+    let amqp = config.amqp_listen().map(|listen| {
+        let (socket, address) = bind(listen, &tcp, "AMQP")?;
+        Ok(Arc::new(Valve::new(socket, address, tcp.backlog)))
+    });
     let amqp = amqp.collect::<Result<Vec<_>, _>>()?;
     let (http, http_address) = bind(config.http_listen, &tcp, "HTTP")?;
     let prometheus = bind_prometheus(&config, &tcp)?;
@@ -145,8 +149,7 @@ fn run(config: Arc<Config>, settings: Vec<String>) -> Result<(), Failure> {
     let common = &shards.common;
     let node = config.node_name(&machine::host_name());
     let scribe = Scribe::start(common.board.clone(), node).map_err(thread_failed)?;
-    let amqp_addresses: Vec<_> = amqp.iter().map(|(_, address)| *address).collect();
-    let mut site = site(&config, &amqp_addresses, http_address, (budget, disk_free_min), began);
+    let mut site = site(&config, &amqp, http_address, (budget, disk_free_min), began);
     site.settings = settings;
     site.listening
         .extend(prometheus.as_ref().map(|(_, address)| *address).map(management::Listening::prometheus));
@@ -158,13 +161,13 @@ fn run(config: Arc<Config>, settings: Vec<String>) -> Result<(), Failure> {
     };
     let load_definitions = config.load_definitions.as_deref();
     management::start(listeners, common.clone(), site, load_definitions).map_err(unfit)?;
-    let listeners = amqp.into_iter().map(|(socket, _)| {
+    let listeners = amqp.iter().cloned().map(|valve| {
         let held_to = HeldTo { tcp, connections_max: config.amqp.connections_max };
         let bells = common.bells.clone();
-        Listener::start(socket, held_to, common.inboxes.clone(), move |shard| bells[shard].ring())
+        Listener::start(valve, held_to, common.inboxes.clone(), move |shard| bells[shard].ring())
     });
     let listeners = listeners.collect::<Result<Vec<_>, _>>().map_err(thread_failed)?;
-    announce(&amqp_addresses, http_address, shards.common.published.len(), began);
+    announce(&amqp, http_address, shards.common.published.len(), began);
     let signal = signals.forever().next().unwrap_or_default();
     tracing::info!(signal, "stopping");
     exit_at_the_next(signals);
@@ -200,20 +203,21 @@ fn bind_prometheus(config: &Config, tcp: &Tcp) -> Result<Option<(Socket, SocketA
 /// What the API tells of the server.
 fn site(
     config: &Config,
-    amqp: &[SocketAddr],
+    amqp: &[Arc<Valve>],
     http: SocketAddr,
     (budget, disk_free_min): (Arc<Budget>, DiskFloor),
     started: Instant,
 ) -> management::Site {
     let listening = |protocol, address| management::Listening { protocol, address };
-    let amqp = amqp.iter().map(|&address| listening("amqp", address));
+    let listens = amqp.iter().map(|valve| listening("amqp", valve.address()));
     management::Site {
         node: config.node_name(&machine::host_name()),
         cluster: config.cluster_name.clone(),
-        listening: amqp.chain([listening("http", http)]).collect(),
+        listening: listens.chain([listening("http", http)]).collect(),
         data_dir: config.data_dir.clone(),
         disk_free_min,
         budget,
+        app: management::App::new(amqp.to_vec()),
         product_version: config.product_version.clone(),
         started,
         settings: Vec::new(),
@@ -310,9 +314,9 @@ fn thread_failed(error: io::Error) -> Failure {
     unfit(format!("a thread could not be started: {error}"))
 }
 
-fn announce(amqp: &[SocketAddr], http: SocketAddr, shards: usize, began: Instant) {
+fn announce(amqp: &[Arc<Valve>], http: SocketAddr, shards: usize, began: Instant) {
     let took_ms = began.elapsed().as_millis();
-    let amqp: String = amqp.iter().map(|address| format!("amqp {address}, ")).collect();
+    let amqp: String = amqp.iter().map(|valve| format!("amqp {}, ", valve.address())).collect();
     let line = format!("Server startup complete; {amqp}http {http}, {shards} shards, {took_ms} ms");
     tracing::info!("{line}");
     // Whoever started us may have closed our standard output.

@@ -190,6 +190,15 @@ impl Ctl {
         }
     }
 
+    /// Yes or no, and how people say it.
+    fn answer(&self, yes: bool, text: &str) {
+        if self.is_json() {
+            print::line(&serde_json::json!({"result": yes, "message": text}).to_string());
+        } else {
+            print::line(text);
+        }
+    }
+
     fn print(&self, table: &print::Table) {
         let headers = !self.options.silent && !self.options.no_table_headers;
         print::text(&table.format(self.options.formatter, headers));

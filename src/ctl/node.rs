@@ -32,8 +32,11 @@ pub enum Command {
         pid: Option<u32>,
     },
     /// Ends well if the server is ready
-    #[command(alias = "is_running")]
     CheckRunning,
+    /// Tells whether the server is ready
+    IsRunning,
+    /// Tells whether the server is about to be ready: here it is when it answers
+    IsBooting,
     /// Ends well if no alarm of memory or disk holds publishers back
     #[command(alias = "check_alarms")]
     CheckLocalAlarms,
@@ -111,7 +114,23 @@ impl Command {
             Command::AwaitStartup | Command::Wait { .. } => await_startup(ctl).await,
             Command::CheckRunning => {
                 ctl.say("Checking if RabbitMQ is running ...");
-                check(ctl, "is-in-service", "RabbitMQ is fully booted and running").await
+                if !is_ready(ctl).await? {
+                    return Err(Failure { code: UNAVAILABLE, text: NOT_RUNNING.to_owned() });
+                }
+                ctl.tell(RUNNING);
+                Ok(())
+            }
+            Command::IsRunning => {
+                ctl.say("Asking the server for its status ...");
+                let ready = is_ready(ctl).await?;
+                ctl.answer(ready, if ready { RUNNING } else { NOT_RUNNING });
+                Ok(())
+            }
+            Command::IsBooting => {
+                ctl.say("Asking the server for its boot status ...");
+                ctl.server.get("/api/haremq/app").await?;
+                ctl.answer(false, "RabbitMQ is fully booted (check with is_running), stopped or has not started booting yet");
+                Ok(())
             }
             Command::CheckLocalAlarms => {
                 ctl.say("Asking the server to report any local resource alarms ...");
@@ -185,21 +204,25 @@ async fn node(ctl: &Ctl) -> Result<Value, Failure> {
 
 async fn ping(ctl: &Ctl) -> Result<(), Failure> {
     ctl.say("Will ping the server.");
-    ctl.server.get("/api/whoami").await?;
+    ctl.server.get("/api/haremq/app").await?;
     ctl.tell("Ping succeeded");
     Ok(())
 }
 
 /// For as long as somebody waits.
 async fn await_startup(ctl: &Ctl) -> Result<(), Failure> {
-    loop {
-        let ready = ctl.server.ask(Method::GET, "/health/ready", With::default()).await;
-        if ready.is_ok_and(|answer| answer.status == 200) {
-            return Ok(());
-        }
+    while !is_ready(ctl).await.unwrap_or(false) {
         sleep(POLL).await;
     }
+    Ok(())
 }
+
+async fn is_ready(ctl: &Ctl) -> Result<bool, Failure> {
+    Ok(ctl.server.ask(Method::GET, "/health/ready", With::default()).await?.status == 200)
+}
+
+const RUNNING: &str = "RabbitMQ is fully booted and running";
+const NOT_RUNNING: &str = "RabbitMQ is not running or has not fully booted yet (check with is_booting)";
 
 async fn check(ctl: &Ctl, what: &str, sound: &str) -> Result<(), Failure> {
     check_at(ctl, &format!("/api/health/checks/{what}"), sound).await

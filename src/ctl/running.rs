@@ -1,4 +1,4 @@
-//! What is changed of a server that runs, until it ends: its limits.
+//! What is changed of a server that runs, until it ends: its limits, and whether clients may come in.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -21,6 +21,14 @@ pub enum Command {
         #[arg(num_args = 1..=2, required = true)]
         limit: Vec<String>,
     },
+    /// Ends all connections and lets nobody in; the process, queues and messages stay
+    StopApp,
+    /// Lets connections in again
+    StartApp,
+    /// Refuses new connections; those that are there stay
+    SuspendListeners,
+    /// Takes new connections again
+    ResumeListeners,
 }
 
 impl Command {
@@ -46,6 +54,27 @@ impl Command {
                 ctl.say(&format!("Setting disk free limit on the server to {told} ..."));
                 set(ctl, "disk_free_min", limit).await
             }
+            Command::StopApp => {
+                ctl.say("Stopping rabbit application on the server ...");
+                put(ctl, "app", json!({"running": false})).await
+            }
+            Command::StartApp => {
+                ctl.say("Starting the server ...");
+                put(ctl, "app", json!({"running": true})).await
+            }
+            Command::SuspendListeners => {
+                ctl.say(
+                    "Will suspend client connection listeners on the server. The node will no longer accept client \
+                     connections!",
+                );
+                put(ctl, "listeners", json!({"open": false})).await
+            }
+            Command::ResumeListeners => {
+                ctl.say(
+                    "Will resume client connection listeners on the server. The node will now accept client connections",
+                );
+                put(ctl, "listeners", json!({"open": true})).await
+            }
         }
     }
 }
@@ -53,6 +82,10 @@ impl Command {
 async fn set(ctl: &Ctl, name: &str, limit: Value) -> Result<(), Failure> {
     let set = ctl.server.put("/api/haremq/limits", &json!({name: limit})).await?;
     if set.status == 400 { Err(bad("")) } else { set.sound().map(drop) }
+}
+
+async fn put(ctl: &Ctl, what: &str, body: Value) -> Result<(), Failure> {
+    ctl.server.put(&format!("/api/haremq/{what}"), &body).await?.sound().map(drop)
 }
 
 /// The parser has seen to it that there is one.

@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
-use super::{SOFTWARE, UNAVAILABLE};
-use crate::limits::CTL_SOCKET;
+use super::{SOFTWARE, UNAVAILABLE, USAGE};
+use crate::limits::{APP_STOPPED, CTL_SOCKET};
 
 pub struct Server {
     socket: PathBuf,
@@ -137,7 +137,9 @@ impl Answer {
     }
 
     fn failure(&self) -> Failure {
-        Failure { code: UNAVAILABLE, text: self.reason() }
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let code = if body["error"] == APP_STOPPED { USAGE } else { UNAVAILABLE };
+        Failure { code, text: self.reason() }
     }
 }
 

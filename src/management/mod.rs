@@ -1,6 +1,7 @@
 //! The HTTP side, on a thread of its own: it reads what the shards publish, and asks at their desks for the rest.
 
 mod answer;
+mod app;
 mod bindings;
 mod connections;
 mod cookie;
@@ -30,6 +31,7 @@ mod users;
 mod vhosts;
 mod watch;
 
+pub use app::App;
 pub use door::Door;
 pub use site::{Listening, Site};
 
@@ -38,6 +40,7 @@ use crate::text::lossy;
 use answer::Answer;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::serve::{ListenerExt, TapIo};
 use axum::{Json, Router};
 use login::User;
@@ -114,11 +117,11 @@ fn serve(runtime: Runtime, listeners: Listeners, api: Api) -> io::Result<()> {
             tokio::spawn(async move { axum::serve(prometheus, metrics).await });
         }
         if let Some(ctl) = ctl {
-            let routes = routes(api.clone()).finish();
+            let routes = guarded(&api);
             tokio::spawn(async move { door::serve(ctl, routes).await });
         }
         let config = api.common.config.clone();
-        let router = routes(api).finish().layer(DefaultBodyLimit::max(config.http_body_bytes_max));
+        let router = guarded(&api).layer(DefaultBodyLimit::max(config.http_body_bytes_max));
         let router = under(&config.http_path_prefix, router);
         let routes = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, routes).await
@@ -140,6 +143,10 @@ pub const THREAD: &str = "management";
 /// What is asked for outside of the prefix is not there.
 fn under(prefix: &str, router: Router) -> Router {
     if prefix.is_empty() { router } else { Router::new().nest_service(prefix, router) }
+}
+
+fn guarded(api: &Api) -> Router {
+    routes(api.clone()).finish().layer(from_fn_with_state(api.clone(), app::guard))
 }
 
 fn routes(api: Api) -> Routes {
@@ -248,6 +255,9 @@ fn routes(api: Api) -> Routes {
         .post("/api/all-configuration", Administrator, definitions::put)
         .get("/api/definitions/{vhost}", Administrator, definitions::show_vhost)
         .post("/api/definitions/{vhost}", Administrator, definitions::put_vhost)
+        .get("/api/haremq/app", Administrator, app::show)
+        .put("/api/haremq/app", Administrator, app::set)
+        .put("/api/haremq/listeners", Administrator, app::set_listeners)
         .put("/api/haremq/limits", Administrator, door::set_limits)
         .get("/api/haremq/settings", Administrator, door::settings)
         .post("/api/haremq/stop", Administrator, door::stop)
@@ -314,9 +324,9 @@ async fn whoami(User { user, .. }: User) -> Answer {
     answer::body(json!({"name": lossy(&user.name), "tags": user.tags.names().collect::<Vec<_>>()}))
 }
 
-/// 200 while every shard is up.
-async fn ready(State(common): State<Common>) -> (StatusCode, &'static str) {
-    if common.published.iter().all(|shard| shard.is_up()) {
+/// 200 while every shard is up, and its application runs.
+async fn ready(State(Api { common, site, .. }): State<Api>) -> (StatusCode, &'static str) {
+    if site.app.is_running() && common.published.iter().all(|shard| shard.is_up()) {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use axum::extract::FromRef;
 
+use super::app::App;
 use super::cookie::Logins;
 use super::remembered::Remembered;
 use super::throttle::Throttle;
@@ -35,6 +36,7 @@ pub struct Site {
     /// With less room on the disk publishers are held back.
     pub disk_free_min: DiskFloor,
     pub budget: Arc<Budget>,
+    pub app: App,
     /// What clients are told.
     pub product_version: String,
     pub started: Instant,

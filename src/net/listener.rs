@@ -3,12 +3,13 @@
 //! One acceptor spreads evenly where SO_REUSEPORT spreads by hash, by which few connections can all meet on
 //! one shard.
 
+use super::valve::Valve;
 use crate::config::{Listen, Tcp};
 use crossbeam_queue::ArrayQueue;
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
@@ -41,7 +42,8 @@ impl Default for Inbox {
 /// More than a shard takes in a turn; beyond it the listener waits, and the kernel's backlog after it.
 const ARRIVED_MAX: usize = 1024;
 
-/// How long to wait when descriptors or kernel memory have run out, until some connection has gone.
+/// How long to wait when descriptors or kernel memory have run out, until some connection has gone; and until a valve that
+/// is shut is looked at again.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Binds and listens; answers the address with the port that was taken.
@@ -87,7 +89,7 @@ pub struct HeldTo {
 
 /// The accepting thread.
 pub struct Listener {
-    socket: Arc<Socket>,
+    valve: Arc<Valve>,
     stopping: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -95,15 +97,14 @@ pub struct Listener {
 impl Listener {
     /// `wake` tells a shard, by its index, to look into its inbox.
     pub fn start(
-        socket: Socket,
+        valve: Arc<Valve>,
         held_to: HeldTo,
         inboxes: Arc<[Inbox]>,
         wake: impl Fn(usize) + Send + 'static,
     ) -> io::Result<Self> {
-        let socket = Arc::new(socket);
         let stopping = Arc::new(AtomicBool::new(false));
         let mut accepting = Accepting {
-            socket: socket.clone(),
+            valve: valve.clone(),
             stopping: stopping.clone(),
             held_to,
             inboxes,
@@ -112,20 +113,19 @@ impl Listener {
             exhausted: false,
         };
         let thread = thread::Builder::new().name("listener".into()).spawn(move || accepting.run())?;
-        Ok(Listener { socket, stopping, thread })
+        Ok(Listener { valve, stopping, thread })
     }
 
     /// No connection is accepted after this.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // Ends a waiting accept(2) with EINVAL, on Linux.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        self.valve.shut();
         let _ = self.thread.join();
     }
 }
 
 struct Accepting<W> {
-    socket: Arc<Socket>,
+    valve: Arc<Valve>,
     stopping: Arc<AtomicBool>,
     held_to: HeldTo,
     inboxes: Arc<[Inbox]>,
@@ -139,7 +139,7 @@ struct Accepting<W> {
 impl<W: Fn(usize)> Accepting<W> {
     fn run(&mut self) {
         while !self.stopping.load(Ordering::SeqCst) {
-            match self.socket.accept() {
+            match self.valve.socket.accept() {
                 Ok((socket, peer)) => {
                     self.exhausted = false;
                     self.take(socket, peer.as_socket());
@@ -183,6 +183,10 @@ impl<W: Fn(usize)> Accepting<W> {
         if self.stopping.load(Ordering::SeqCst) {
             return;
         }
+        if self.valve.is_shut() {
+            // When it opens, the kernel takes connections meanwhile.
+            return thread::sleep(EXHAUSTED_PAUSE);
+        }
         let aborted = [Errno::CONNABORTED, Errno::INTR, Errno::PROTO].map(|errno| errno.raw_os_error());
         if error.raw_os_error().is_some_and(|errno| aborted.contains(&errno)) {
             return;
@@ -210,11 +214,17 @@ fn least_loaded(counts: impl ExactSizeIterator<Item = u32>, from: usize) -> usiz
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
     use crate::config::Config;
 
     fn held_to() -> HeldTo {
         HeldTo { tcp: Config::default().amqp.tcp, connections_max: 1_000 }
+    }
+
+    fn valve(socket: Socket, address: SocketAddr) -> Arc<Valve> {
+        Arc::new(Valve::new(socket, address, 16))
     }
 
     #[test]
@@ -232,7 +242,8 @@ mod tests {
         let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), fallback: None };
         let held_to = held_to();
         let (socket, address) = bind(listen, &held_to.tcp).unwrap();
-        let listener = Listener::start(socket, held_to, inboxes.clone(), |_| ()).unwrap();
+        let valve = valve(socket, address);
+        let listener = Listener::start(valve, held_to, inboxes.clone(), |_| ()).unwrap();
         let clients: Vec<_> = (0..30).map(|_| TcpStream::connect(address).unwrap()).collect();
         while inboxes.iter().map(|inbox| inbox.arrived.len()).sum::<usize>() < clients.len() {
             thread::yield_now();
@@ -246,11 +257,41 @@ mod tests {
     }
 
     #[test]
+    fn a_valve_that_is_shut_refuses_and_opens_again_on_its_port() {
+        let inboxes: Arc<[Inbox]> = [Inbox::default()].into();
+        // A port that the kernel chose, and one that was asked for, are not the same to it.
+        let (_, free) = bind("127.0.0.1:0".parse().unwrap(), &held_to().tcp).unwrap();
+        for listen in ["127.0.0.1:0".to_owned(), free.to_string()] {
+            let (socket, address) = bind(listen.parse().unwrap(), &held_to().tcp).unwrap();
+            let valve = valve(socket, address);
+            let listener = Listener::start(valve.clone(), held_to(), inboxes.clone(), |_| ()).unwrap();
+            for _ in 0..3 {
+                valve.shut();
+                valve.shut();
+                assert!(TcpStream::connect(address).is_err());
+                valve.open().unwrap();
+                let client = TcpStream::connect(address).unwrap();
+                let taken = loop {
+                    if let Some(taken) = inboxes[0].arrived.pop() {
+                        break taken;
+                    }
+                    thread::yield_now();
+                };
+                assert_eq!(taken.peer, client.local_addr().unwrap());
+                (&taken.stream).write_all(b"x").unwrap();
+                (&client).read_exact(&mut [0]).unwrap();
+            }
+            listener.stop();
+        }
+    }
+
+    #[test]
     fn beyond_the_most_that_there_may_be_a_connection_is_closed() {
         let inboxes: Arc<[Inbox]> = (0..2).map(|_| Inbox::default()).collect();
         let held_to = HeldTo { connections_max: 3, ..held_to() };
         let (socket, address) = bind("127.0.0.1:0".parse().unwrap(), &held_to.tcp).unwrap();
-        let listener = Listener::start(socket, held_to, inboxes.clone(), |_| ()).unwrap();
+        let valve = valve(socket, address);
+        let listener = Listener::start(valve, held_to, inboxes.clone(), |_| ()).unwrap();
         let _within: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
         let mut beyond = TcpStream::connect(address).unwrap();
         assert_eq!(std::io::Read::read(&mut beyond, &mut [0]).unwrap(), 0);

@@ -4,6 +4,7 @@ pub mod listener;
 mod receive;
 mod socket;
 mod sockets;
+pub mod valve;
 
 pub use socket::Socket;
 pub use sockets::{IoCounts, Leave, Sockets, Turn};

@@ -54,6 +54,8 @@ pub enum Order {
         connection: ConnectionId,
         reason: String,
     },
+    /// Lets connections in, or ends those that are there and lets nobody in.
+    LetIn(bool),
     /// Declares something in a vhost, whoever may do that.
     Declare {
         vhost: Name,
@@ -104,7 +106,7 @@ pub enum Done {
     Access(Access),
     Bindings(Piece),
     Parameters(Parameters),
-    /// Users and permissions, or parameters: every shard goes by them.
+    /// Every shard goes by users and permissions, or parameters, or this one by what it was told.
     Changed,
 }
 
@@ -165,6 +167,13 @@ impl Shard {
                 let done = if self.close_for(connection, reason) { Done::Closed } else { Done::NotFound };
                 self.desk.done.push((ticket, done));
             }
+            Order::LetIn(everybody) => {
+                self.barred = !everybody;
+                if self.barred {
+                    self.close_all();
+                }
+                self.desk.done.push((ticket, Done::Changed));
+            }
             order => self.order_control(ticket, order),
         }
         self.end_batch();
@@ -180,7 +189,8 @@ impl Shard {
             | Order::Exchange { .. }
             | Order::Latency
             | Order::OfQueue(..)
-            | Order::CloseConnection { .. } => unreachable!("every shard does it"),
+            | Order::CloseConnection { .. }
+            | Order::LetIn(_) => unreachable!("every shard does it"),
             Order::Vhosts => {
                 let open = vhosts.all().iter().filter(|(_, topology)| topology.is_open());
                 let all = open.map(|(name, topology)| (name.clone(), topology.about().clone()));

@@ -150,7 +150,8 @@ pub struct Shard {
     proof: Proof,
     /// Messages that the running batch has given back.
     requeued: usize,
-    shutting_down: bool,
+    /// Nobody is let in.
+    barred: bool,
     now: u64,
     /// The wall clock, seconds since 1970, as the shell last told.
     wall_s: u64,
@@ -284,7 +285,7 @@ impl Shard {
             behind: false,
             proof: Proof::default(),
             requeued: 0,
-            shutting_down: false,
+            barred: false,
             now: 0,
             wall_s: 0,
             wall_offset_ns: 0,
@@ -295,14 +296,14 @@ impl Shard {
         self.id
     }
 
-    /// A socket was accepted. None: a cap is reached, or the server is stopping; close it.
+    /// A socket was accepted. None: a cap is reached, or nobody is let in; close it.
     pub fn open(&mut self, peer: Peer, now: u64) -> Option<u32> {
         self.begin(now);
         assert!(peer.internal || !peer.trusted, "a client has to log in");
         let Outward { connections, .. } = &mut self.rooms.outward;
         let full = connections.len() >= self.config.connections_max
             || self.unauthenticated >= self.config.unauthenticated_max;
-        if self.shutting_down || full && !peer.internal {
+        if self.barred || full && !peer.internal {
             return None;
         }
         let shard = self.id;
@@ -460,7 +461,7 @@ impl Shard {
     /// Sends connection.close 320 to everybody; nobody new is let in.
     pub fn shutdown(&mut self, now: u64) {
         self.begin(now);
-        self.shutting_down = true;
+        self.barred = true;
         self.close_all();
         self.end_batch();
     }

@@ -116,7 +116,7 @@ impl Shard {
             Some(Phase::Header | Phase::Handshake(_)) => "starting",
             Some(Phase::Closing(_) | Phase::Refused { .. }) | None => return,
         };
-        if !self.shutting_down {
+        if !self.barred {
             self.note(slot, What::Failed { state, channel, text });
         }
     }

@@ -43,7 +43,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("log", &["config", "shard"]),
     ("machine", &[]),
     ("net", &["shard", "config", "machine"]),
-    ("management", &["shard", "exchange", "connection", "queue", "config", "machine"]),
+    ("management", &["shard", "exchange", "connection", "queue", "config", "machine", "net"]),
     ("lib", &[]),
     ("main", &[]),
 ];

@@ -1,16 +1,17 @@
 //! `haremq ctl`, and the names of RabbitMQ's tools for it, on a server that runs and on one that does not.
 
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haremq::amqp::Method;
 use serde_json::{Value, json};
 
 use crate::common::http::{self, ask};
-use crate::common::wire::{Next, Wire, declare, look_at};
+use crate::common::wire::{Next, Wire, consume, declare, declare_exclusive, look_at};
 use crate::common::{Broker, haremq, scratch_folder};
 
 /// A broker whose folder is known, and goes at the end.
@@ -346,6 +347,71 @@ fn limits_that_are_set_count_at_once_and_until_the_server_ends() {
         ["mem_limit", "disk_free_limit"].map(|it| &after[it]),
         ["mem_limit", "disk_free_limit"].map(|it| &before[it])
     );
+}
+
+#[test]
+fn a_stopped_application_lets_nobody_in_until_it_is_started() {
+    let house = House::start();
+    let (amqp, http) = (house.broker().amqp, house.broker().http);
+    let mut wire = Wire::open(amqp);
+    wire.channel(1);
+    wire.call(1, declare("q"), "queue.declare-ok");
+    wire.call(1, declare_exclusive("mine"), "queue.declare-ok");
+    wire.publish(1, "", "q", false, b"stays");
+    let mut silent = Wire::open(amqp);
+    let stopping = "Stopping rabbit application on the server ...\n";
+    let started = Instant::now();
+    assert_eq!(house.out(&["stop_app"]), stopping);
+    assert!(started.elapsed() >= Duration::from_secs(1), "one of them does not answer the close");
+    let text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'";
+    assert_eq!(wire.closed(), (320, text.to_owned()));
+    assert_eq!(silent.closed().0, 320);
+    assert!(TcpStream::connect(amqp).is_err());
+    assert_eq!(house.out(&["stop_app"]), stopping, "it is stopped already");
+
+    let needs = "Error:\nthis command requires the 'rabbit' app to be running on the target node. Start it with \
+                 'rabbitmqctl start_app'.\n";
+    for command in ["list_queues", "status", "list_users", "check_local_alarms", "check_port_connectivity"] {
+        let refused = house.ctl(&[command]);
+        assert_eq!((refused.code, &*refused.err), (Some(64), needs), "{command}");
+    }
+    assert_eq!(house.ctl(&["check_running"]).code, Some(69));
+    assert_eq!(house.json(&["is_running"])["result"], false);
+    assert_eq!(house.ctl(&["await_startup", "-t", "1"]).code, Some(75));
+    for command in ["ping", "environment", "is_booting"] {
+        house.out(&[command]);
+    }
+    for path in ["/health/ready", "/api/health/checks/is-in-service", "/api/overview"] {
+        assert_eq!(ask(http, "GET", path, Some(http::GUEST), "").status, 503, "{path}");
+    }
+    assert_eq!(ask(http, "GET", "/metrics", None, "").status, 200);
+
+    assert_eq!(house.out(&["start_app"]), "Starting the server ...\n");
+    house.out(&["check_running"]);
+    house.out(&["start_app"]);
+    assert_eq!(house.json(&["list_queues"]), json!([{"name": "q", "messages": 1}]));
+    let mut again = Wire::open(amqp);
+    again.channel(1);
+    again.call(1, consume("q", "c", true), "basic.consume-ok");
+    again.expect(1, "basic.deliver");
+    assert_eq!(again.content().1, b"stays");
+    house.out(&["stop_app"]);
+    house.out(&["stop"]);
+}
+
+#[test]
+fn suspended_listeners_refuse_whoever_is_new() {
+    let house = House::start();
+    let amqp = house.broker().amqp;
+    let mut wire = Wire::open(amqp);
+    house.out(&["suspend_listeners"]);
+    house.out(&["-q", "suspend_listeners"]);
+    assert!(TcpStream::connect(amqp).is_err());
+    assert_eq!(house.ctl(&["check_port_connectivity"]).code, Some(69));
+    wire.channel(1);
+    house.out(&["resume_listeners"]);
+    Wire::open(amqp).channel(1);
+    house.out(&["check_port_connectivity"]);
 }
 
 #[test]
