@@ -203,8 +203,6 @@ const _: () = assert!(BODY_BYTES_MAX < JOURNAL_SEGMENT_BYTES_MAX / 2, "the large
 
 /// Queues of a piece that is told to who looks: some 100 us.
 pub const LOOK_QUEUES: usize = 500;
-/// Messages that are read for it.
-pub const LOOK_MESSAGES: usize = 1_000;
 /// Connections, channels and consumers of such a piece.
 pub const LOOK_CHANNELS: usize = 250;
 pub const LOOK_EXCHANGES: usize = 500;

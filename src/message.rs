@@ -54,6 +54,13 @@ impl<'a> Message<'a> {
         self.route.len() + self.content.len()
     }
 
+    /// What of its stored record is no body.
+    #[inline]
+    pub fn overhead_bytes(&self) -> usize {
+        let record = self.record_bytes();
+        record - self.body_bytes().min(record as u64) as usize
+    }
+
     /// What the message takes from a consumer's window: about its size on the wire.
     pub fn window_bytes(&self) -> u32 {
         (self.record_bytes() + DELIVER_OVERHEAD) as u32

@@ -4,7 +4,8 @@
 //! slab (64 MB, huge pages) = page | page | ... ; page (256 KB) = record | record | ... | free
 //! ```
 //! A page counts its live references without atomics: it never leaves its shard. A message above
-//! `PAGED_BYTES_MAX` is a shared buffer of its own under the same handle.
+//! `PAGED_BYTES_MAX`, or with more than `OVERHEAD_BYTES_MAX` beside its body, is a shared buffer of its own under the same
+//! handle.
 
 use std::sync::Arc;
 
@@ -19,8 +20,23 @@ use crate::message::Message;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MessageRef {
     page: u32,
-    offset: u32,
+    /// Of a record in a page where it begins, and above `OFFSET_BITS` what of it is no body; of a large one only the latter.
+    place: u32,
     len: u32,
+}
+
+impl MessageRef {
+    /// Without a look at the message, which may be far away.
+    #[inline]
+    pub fn body_bytes(self) -> u64 {
+        let shift = if self.page & LARGE != 0 { 0 } else { OFFSET_BITS };
+        u64::from(self.len - (self.place >> shift))
+    }
+
+    #[inline]
+    fn offset(self) -> usize {
+        self.place as usize & (PAGE_BYTES - 1)
+    }
 }
 
 /// Lives on: the shard whose queues store in it.
@@ -50,8 +66,8 @@ impl Pages {
 
     /// Copies the message into the current page; the result holds one reference.
     pub fn store(&mut self, message: &Message<'_>) -> MessageRef {
-        let len = message.record_bytes();
-        if len > PAGED_BYTES_MAX {
+        let (len, overhead) = (message.record_bytes(), message.overhead_bytes());
+        if len > PAGED_BYTES_MAX || overhead > OVERHEAD_BYTES_MAX {
             let mut record = Vec::with_capacity(len);
             record.extend_from_slice(message.route);
             record.extend_from_slice(message.content);
@@ -62,12 +78,14 @@ impl Pages {
         let (route, content) = record.split_at_mut(message.route.len());
         route.copy_from_slice(message.route);
         content.copy_from_slice(message.content);
-        MessageRef { page, offset: offset as u32, len: len as u32 }
+        let place = offset | overhead << OFFSET_BITS;
+        MessageRef { page, place: place as u32, len: len as u32 }
     }
 
     /// Keeps a record that is already a buffer of its own, without a copy.
     pub fn store_large(&mut self, record: Bytes) -> MessageRef {
         let len = record.len() as u32;
+        let overhead = Message::from_record(&record).overhead_bytes();
         self.budget.add(record.len());
         let large = Some(Large { record, live: 1 });
         let slot = match self.large_free.pop() {
@@ -80,7 +98,7 @@ impl Pages {
                 (self.large.len() - 1) as u32
             }
         };
-        MessageRef { page: slot | LARGE, offset: 0, len }
+        MessageRef { page: slot | LARGE, place: overhead as u32, len }
     }
 
     pub fn read(&self, at: MessageRef) -> Message<'_> {
@@ -156,7 +174,7 @@ impl Pages {
         if at.page & LARGE != 0 {
             return &self.large_at(at).record;
         }
-        let start = page_start(at.page) + at.offset as usize;
+        let start = page_start(at.page) + at.offset();
         &self.slabs[slab_of(at.page)][start..start + at.len as usize]
     }
 
@@ -239,6 +257,10 @@ struct Large {
 
 /// Marks the page number of a handle as an index into the large messages.
 const LARGE: u32 = 1 << 31;
+const OFFSET_BITS: u32 = PAGE_BYTES.ilog2();
+const _: () = assert!(PAGE_BYTES.is_power_of_two());
+/// What is left beside the offset: 16 KB of headers and frames.
+const OVERHEAD_BYTES_MAX: usize = (1 << (u32::BITS - OFFSET_BITS)) - 1;
 const PAGES_PER_SLAB: u32 = (SLAB_BYTES / PAGE_BYTES) as u32;
 
 fn slab_of(page: u32) -> usize {
@@ -252,6 +274,8 @@ fn page_start(page: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amqp::frame::{FrameKind, encode_frame};
+    use crate::ids::ChannelNumber;
 
     fn pages() -> Pages {
         Pages::new(Arc::new(Budget::new(usize::MAX)))
@@ -271,6 +295,23 @@ mod tests {
         assert_eq!(pages.read(small).routing_key(), b"k");
         assert_eq!(pages.read(large).content, body);
         assert!(pages.large(large).is_some() && pages.large(small).is_none());
+    }
+
+    #[test]
+    fn the_size_of_a_body_is_known_without_a_look_at_it() {
+        let mut pages = pages();
+        for (header, body) in [(14, 0), (14, 5), (14, PAGED_BYTES_MAX), (OVERHEAD_BYTES_MAX, 9), (60_000, 4)]
+        {
+            let mut content = Vec::new();
+            encode_frame(&mut content, FrameKind::Header, ChannelNumber(1), |out| {
+                out.extend_from_slice(&[0, 60, 0, 0]);
+                out.extend_from_slice(&(body as u64).to_be_bytes());
+                out.resize(out.len() + header - 12, 0);
+            });
+            encode_frame(&mut content, FrameKind::Body, ChannelNumber(1), |out| out.extend(vec![7; body]));
+            let at = pages.store(&message(&content));
+            assert_eq!((at.body_bytes(), pages.read(at).content), (body as u64, &content[..]));
+        }
     }
 
     #[test]

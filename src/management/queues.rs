@@ -93,7 +93,7 @@ impl Row for Shown {
 
     fn render(&self) -> Value {
         let QueueReport { id, spec, ready, unacked, consumers, paused, capacity, .. } = &self.report;
-        let QueueReport { sample, traffic, policies, .. } = &self.report;
+        let QueueReport { ready_bodies, unacked_bodies, traffic, policies, .. } = &self.report;
         let rates = self.rates.queue(*id);
         let kind = match spec.rules.kind {
             QueueKind::Classic => "classic",
@@ -129,17 +129,14 @@ impl Row for Shown {
         put("messages_ready_ram", json!(ready));
         put("messages_unacknowledged_ram", json!(unacked));
         put("messages_paged_out", json!(0));
-        let of_mean = |bytes: u64, messages: u64| {
-            let mean = u128::from(bytes) * u128::from(messages) / u128::from(sample.messages.max(1));
-            json!(mean as u64)
-        };
-        put("message_bytes", of_mean(sample.bytes, ready + unacked));
-        put("message_bytes_ready", of_mean(sample.bytes, *ready));
-        put("message_bytes_unacknowledged", of_mean(sample.bytes, *unacked));
-        put("message_bytes_ram", of_mean(sample.bytes, ready + unacked));
-        put("message_bytes_persistent", of_mean(sample.persistent_bytes, ready + unacked));
-        put("messages_persistent", of_mean(sample.persistent, ready + unacked));
-        put("memory", of_mean(sample.bytes, ready + unacked));
+        let bytes = ready_bodies.bytes + unacked_bodies.bytes;
+        put("message_bytes", json!(bytes));
+        put("message_bytes_ready", json!(ready_bodies.bytes));
+        put("message_bytes_unacknowledged", json!(unacked_bodies.bytes));
+        put("message_bytes_ram", json!(bytes));
+        put("message_bytes_persistent", json!(ready_bodies.kept_bytes + unacked_bodies.kept_bytes));
+        put("messages_persistent", json!(ready_bodies.kept + unacked_bodies.kept));
+        put("memory", json!(bytes));
         put("message_stats", message_stats(traffic, rates.traffic));
         put("durability", json!(if spec.durable { spec.durability.name() } else { "none" }));
         put("shard", json!(id.shard.0));

@@ -1,5 +1,6 @@
 //! The table of a queue's unacked messages, by number, in chunks: what is settled in order gives its memory back in order.
 
+use super::ready::Bodies;
 use super::unacked::Unacked;
 
 /// Numbers are used again once their message is settled.
@@ -9,6 +10,7 @@ pub(super) struct Held {
     /// Chunks with free places, the one that is used next last. Those that are not there are among them.
     open: Vec<u32>,
     len: usize,
+    bodies: Bodies,
 }
 
 struct Chunk {
@@ -39,7 +41,9 @@ impl Held {
             self.open.pop();
         }
         let number = at * CHUNK_ENTRIES as u32 + place as u32;
-        let unacked = Some(make(number));
+        let unacked = make(number);
+        self.bodies.add(&unacked.entry);
+        let unacked = Some(unacked);
         match chunk.entries.get_mut(place) {
             Some(free) => *free = unacked,
             None => chunk.entries.push(unacked),
@@ -57,6 +61,7 @@ impl Held {
         chunk.live -= 1;
         chunk.free[place / 64] |= 1 << (place % 64);
         self.len -= 1;
+        self.bodies.subtract(&removed.entry);
         if was_full {
             self.open_up(at);
         } else if chunk.live == 0 && self.open.last() != Some(&(at as u32)) {
@@ -78,6 +83,10 @@ impl Held {
     pub fn get_mut(&mut self, number: u32) -> Option<&mut Unacked> {
         let (at, place) = split(number);
         self.chunks.get_mut(at)?.as_mut()?.entries.get_mut(place)?.as_mut()
+    }
+
+    pub fn bodies(&self) -> Bodies {
+        self.bodies
     }
 
     pub fn len(&self) -> usize {

@@ -22,7 +22,7 @@ mod unacked;
 
 pub use consumer::{Consumer, ConsumerAt, NO_LIMIT, Terms};
 pub use look::Spot;
-pub use ready::Entry;
+pub use ready::{Bodies, Entry};
 pub use rules::{Dead, Graveyard, Marks};
 pub use timers::{Due, Timers};
 pub use turns::Direct;
@@ -369,13 +369,21 @@ impl Queue {
         self.ready.len()
     }
 
+    pub fn ready_bodies(&self) -> Bodies {
+        self.ready.bodies()
+    }
+
+    pub fn unacked_bodies(&self) -> Bodies {
+        self.unacked.bodies()
+    }
+
     pub fn unacked_count(&self) -> usize {
         self.unacked.len()
     }
 
     /// `available` holds exactly the consumers with room, by priority, `lacking` those that want but credit and have not
     /// asked for it, each once; no consumer exceeds its prefetch; at most one is active where only one may be; no more is
-    /// ready than the queue's limits allow.
+    /// ready than the queue's limits allow; the sums of bodies are those of the messages.
     pub fn invariants(&self, pages: &Pages) {
         for (at, consumer) in self.consumers.iter() {
             let times = |line: &VecDeque<u32>| line.iter().filter(|&&other| other == at).count();
@@ -391,6 +399,8 @@ impl Queue {
             self.available.iter().map(|&at| self.consumers.get(at).map_or(0, |it| it.priority)).collect();
         assert!(priorities.is_sorted_by(|one, next| one >= next));
         self.ready.invariants();
+        let unacked = self.unacked.iter().map(|(_, unacked)| &unacked.entry);
+        assert_eq!(self.unacked.bodies(), Bodies::of(unacked));
         self.check_rules(pages);
     }
 

@@ -77,12 +77,50 @@ const REDELIVERED: u8 = 1;
 const LETTER: u8 = 2;
 const HOLE: u8 = 4;
 
+/// Of the messages of a line or a table: how much their bodies are, and what of them is to outlive the server.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Bodies {
+    pub bytes: u64,
+    pub kept: u64,
+    pub kept_bytes: u64,
+}
+
+impl Bodies {
+    #[inline]
+    pub fn add(&mut self, entry: &Entry) {
+        let bytes = entry.message.body_bytes();
+        self.bytes += bytes;
+        if !entry.kept.is_none() {
+            self.kept += 1;
+            self.kept_bytes += bytes;
+        }
+    }
+
+    #[inline]
+    pub fn subtract(&mut self, entry: &Entry) {
+        let bytes = entry.message.body_bytes();
+        self.bytes -= bytes;
+        if !entry.kept.is_none() {
+            self.kept -= 1;
+            self.kept_bytes -= bytes;
+        }
+    }
+
+    pub fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Bodies {
+        entries.fold(Bodies::default(), |mut sum, entry| {
+            sum.add(entry);
+            sum
+        })
+    }
+}
+
 /// A plain queue has one line; one with priorities has more as long as they hold something.
 #[derive(Default)]
 pub struct Ready {
     /// Those of priority 0.
     lowest: Line,
     higher: Option<Box<Levels>>,
+    bodies: Bodies,
 }
 
 /// The lines of priorities above 0.
@@ -100,6 +138,7 @@ struct Levels {
 impl Ready {
     #[inline]
     pub fn push(&mut self, entry: Entry) {
+        self.bodies.add(&entry);
         self.line(entry.priority).push(entry);
     }
 
@@ -114,6 +153,7 @@ impl Ready {
 
     /// Puts it back to its place.
     pub fn put_back(&mut self, entry: Entry) {
+        self.bodies.add(&entry);
         self.line(entry.priority).insert(entry);
     }
 
@@ -127,18 +167,26 @@ impl Ready {
 
     #[inline]
     pub fn pop(&mut self) -> Option<Entry> {
-        match &mut self.higher {
+        let entry = match &mut self.higher {
             Some(levels) if levels.len > 0 => levels.pop(),
             _ => self.lowest.pop(),
+        };
+        if let Some(entry) = &entry {
+            self.bodies.subtract(entry);
         }
+        entry
     }
 
     /// Takes one out from wherever it stands.
     pub fn remove(&mut self, priority: u8, sequence: u64) -> Option<Entry> {
-        match &mut self.higher {
+        let entry = match &mut self.higher {
             Some(levels) if priority > 0 => levels.remove(priority, sequence),
             _ => self.lowest.remove(sequence),
+        };
+        if let Some(entry) = &entry {
+            self.bodies.subtract(entry);
         }
+        entry
     }
 
     /// Whatever its priority: a sequence occurs once.
@@ -159,6 +207,10 @@ impl Ready {
         let higher = self.higher.iter().flat_map(|levels| levels.lines.iter().flatten());
         let lines = std::iter::once(&self.lowest).chain(higher.map(|line| &**line));
         lines.filter_map(|line| line.first()).map(|entry| entry.sequence).min()
+    }
+
+    pub fn bodies(&self) -> Bodies {
+        self.bodies
     }
 
     pub fn len(&self) -> usize {
@@ -190,6 +242,7 @@ impl Ready {
     }
 
     pub fn invariants(&self) {
+        assert_eq!(self.bodies, Bodies::of(self.iter()));
         self.lowest.invariants();
         let Some(levels) = &self.higher else { return };
         for (priority, line) in levels.lines.iter().enumerate() {

@@ -13,9 +13,9 @@ use crate::connection::handshake::Session;
 use crate::connection::{Asked, Connection, HeldBecause, Octets, Phase};
 use crate::exchange::{ExchangeSpec, Passed, QueueSpec};
 use crate::ids::{ConnectionId, Name, QueueId, ShardId};
-use crate::limits::{LOOK_CHANNELS, LOOK_EXCHANGES, LOOK_MESSAGES, LOOK_QUEUES};
+use crate::limits::{LOOK_CHANNELS, LOOK_EXCHANGES, LOOK_QUEUES};
 use crate::parameters::Applied;
-use crate::queue::{ConsumerAt, Queue};
+use crate::queue::{Bodies, ConsumerAt, Queue};
 use crate::stats::Traffic;
 
 /// What to look at.
@@ -60,19 +60,10 @@ pub struct QueueReport {
     pub waiting: Vec<ConsumerAt>,
     /// Share of the consumers that could be sent something at once.
     pub capacity: f64,
-    /// Bytes of bodies, of the first messages and of how many; the others are taken to be like them.
-    pub sample: Sample,
+    pub ready_bodies: Bodies,
+    pub unacked_bodies: Bodies,
     pub traffic: Traffic,
     pub policies: Applied,
-}
-
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Sample {
-    pub messages: u64,
-    pub bytes: u64,
-    /// Of those, persistent ones.
-    pub persistent: u64,
-    pub persistent_bytes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -154,14 +145,12 @@ impl Shard {
 
     fn look_at_queues(&self, from: u32) -> (Vec<QueueReport>, Option<u32>) {
         let mut queues = self.rooms.queues.iter_from(from);
-        let (mut reports, mut messages) = (Vec::new(), 0);
+        let mut reports = Vec::new();
         for (slot, queue) in queues.by_ref() {
-            if reports.len() >= LOOK_QUEUES || messages >= LOOK_MESSAGES {
+            if reports.len() >= LOOK_QUEUES {
                 return (reports, Some(slot));
             }
-            let report = self.queue_report(queue);
-            messages += report.as_ref().map_or(0, |report| report.sample.messages as usize);
-            reports.extend(report);
+            reports.extend(self.queue_report(queue));
         }
         (reports, None)
     }
@@ -169,17 +158,6 @@ impl Shard {
     /// None: it is not known by its name, not yet or no more.
     fn queue_report(&self, queue: &Queue) -> Option<QueueReport> {
         let route = self.routers.of(&queue.vhost)?.queue(&queue.name)?;
-        let mut sample = Sample::default();
-        for entry in queue.entries().take(SAMPLE_MESSAGES) {
-            let message = self.rooms.pages.read(entry.message);
-            let bytes = message.body_bytes();
-            sample.messages += 1;
-            sample.bytes += bytes;
-            if message.is_persistent() {
-                sample.persistent += 1;
-                sample.persistent_bytes += bytes;
-            }
-        }
         (route.id == queue.id && !queue.dying).then(|| QueueReport {
             id: queue.id,
             spec: route.spec.clone(),
@@ -189,7 +167,8 @@ impl Shard {
             paused: queue.is_paused(),
             waiting: queue.waiting().collect(),
             capacity: queue.capacity(),
-            sample,
+            ready_bodies: queue.ready_bodies(),
+            unacked_bodies: queue.unacked_bodies(),
             traffic: queue.traffic,
             policies: queue.applied().clone(),
         })
@@ -309,6 +288,3 @@ fn channel_report(channel: &Channel) -> ChannelReport {
         traffic: channel.traffic,
     }
 }
-
-/// Of a queue: enough for a mean, and each of them may cost a wait for memory.
-const SAMPLE_MESSAGES: usize = 16;

@@ -100,12 +100,35 @@ fn write_queues(wanted: &Wanted, queues: &[QueueReport], text: &mut Text) {
         put(&[("queue_consumers", Kind::Gauge, "Consumers on a queue", |it| it.consumers)]);
     }
     if wanted.wants("queue_metrics") {
-        put(&[(
-            "queue_messages_published_total",
-            Kind::Counter,
-            "Total number of messages published to queues",
-            |it| it.traffic.publish,
-        )]);
+        put(&[
+            (
+                "queue_messages_bytes",
+                Kind::Gauge,
+                "Size in bytes of ready and unacknowledged messages",
+                |it| it.ready_bodies.bytes + it.unacked_bodies.bytes,
+            ),
+            ("queue_messages_ready_bytes", Kind::Gauge, "Size in bytes of ready messages", |it| {
+                it.ready_bodies.bytes
+            }),
+            (
+                "queue_messages_unacked_bytes",
+                Kind::Gauge,
+                "Size in bytes of all unacknowledged messages",
+                |it| it.unacked_bodies.bytes,
+            ),
+            ("queue_messages_persistent", Kind::Gauge, "Persistent messages", |it| {
+                it.ready_bodies.kept + it.unacked_bodies.kept
+            }),
+            ("queue_messages_persistent_bytes", Kind::Gauge, "Size in bytes of persistent messages", |it| {
+                it.ready_bodies.kept_bytes + it.unacked_bodies.kept_bytes
+            }),
+            (
+                "queue_messages_published_total",
+                Kind::Counter,
+                "Total number of messages published to queues",
+                |it| it.traffic.publish,
+            ),
+        ]);
     }
     if wanted.wants("queue_delivery_metrics") {
         put(&[

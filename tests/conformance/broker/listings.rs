@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use haremq::amqp::Method;
+use haremq::amqp::{Method, Properties};
 use serde_json::{Value, json};
 
 use crate::common::Broker;
 use crate::common::http::{GUEST, ask};
-use crate::common::wire::{Wire, bind, consume, declare, declare_durable, declare_exchange};
+use crate::common::wire::{
+    Wire, bind, consume, declare, declare_durable, declare_exchange, publication_with, short,
+};
 
 fn call(broker: &Broker, verb: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -69,6 +71,48 @@ fn a_connection_is_listed_the_moment_it_opens_and_closed_on_demand() {
     drop(wire);
     eventually(&broker, "/api/connections", |listed| *listed == json!([]));
     assert_eq!(call(&broker, "DELETE", &one, &Value::Null).0, 404);
+}
+
+#[test]
+fn the_bytes_of_a_queue_are_those_of_its_messages_ready_or_not() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    wire.call(1, declare_durable("q", Default::default()), "queue.declare-ok");
+    // Larger ones behind many small ones, and two that have memory of their own.
+    for bytes in [1; 40].into_iter().chain([1_000, 100_000, 3_000]) {
+        wire.publish(1, "", "q", false, &vec![7; bytes]);
+    }
+    let properties = Properties::decode(&[0x10, 0, 2]).expect("a delivery mode");
+    wire.bytes(&publication_with(1, "", "q", false, properties, &[7; 500]));
+    let bytes = |queue: &Value| {
+        ["", "_ready", "_unacknowledged", "_persistent"].map(|of| queue[format!("message_bytes{of}")].clone())
+    };
+    let queue = eventually(&broker, "/api/queues/%2F/q", |queue| queue["messages"] == 44);
+    assert_eq!(bytes(&queue), [104_540, 104_540, 0, 500].map(Value::from));
+    assert_eq!(queue["messages_persistent"], 1);
+
+    wire.call(1, Method::BasicQos { prefetch_size: 0, prefetch_count: 42, global: false }, "basic.qos-ok");
+    wire.call(1, consume("q", "tag", false), "basic.consume-ok");
+    for _ in 0..42 {
+        wire.expect(1, "basic.deliver");
+        wire.content();
+    }
+    let queue = get(&broker, "/api/queues/%2F/q");
+    assert_eq!(bytes(&queue), [104_540, 3_500, 101_040, 500].map(Value::from));
+    // The last goes back to its place, the others are gone.
+    wire.call(1, Method::BasicCancel { consumer_tag: short("tag"), nowait: false }, "basic.cancel-ok");
+    wire.send(1, Method::BasicReject { delivery_tag: 42, requeue: true });
+    wire.send(1, Method::BasicAck { delivery_tag: 41, multiple: true });
+    let queue = eventually(&broker, "/api/queues/%2F/q", |queue| queue["messages"] == 3);
+    assert_eq!(bytes(&queue), [103_500, 103_500, 0, 500].map(Value::from));
+    let scraped = ask(broker.http, "GET", "/metrics/per-object", None, "").body;
+    assert!(
+        scraped.contains("rabbitmq_queue_messages_ready_bytes{vhost=\"/\",queue=\"q\"} 103500\n"),
+        "{scraped}"
+    );
+    wire.call(1, Method::QueuePurge { queue: short("q"), nowait: false }, "queue.purge-ok");
+    assert_eq!(bytes(&get(&broker, "/api/queues/%2F/q")), [0; 4].map(Value::from));
 }
 
 #[test]
