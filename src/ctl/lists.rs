@@ -31,7 +31,7 @@ pub enum Command {
 }
 
 /// Of one server, either all or none.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Default, Debug)]
 pub struct Which {
     /// All are
     #[arg(long)]

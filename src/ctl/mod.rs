@@ -5,6 +5,7 @@
 //! ```
 //! There are no users here: whoever may open the socket is an administrator.
 
+mod diagnostics;
 mod lists;
 mod node;
 mod permissions;
@@ -92,6 +93,8 @@ enum Command {
     Queues(queues::Command),
     #[command(flatten)]
     Running(running::Command),
+    #[command(flatten)]
+    Diagnostics(diagnostics::Command),
 }
 
 /// Where the server is, as its configuration says.
@@ -101,6 +104,7 @@ pub struct Place {
 }
 
 /// What commands work with.
+#[derive(Clone)]
 struct Ctl {
     server: Server,
     options: Options,
@@ -166,11 +170,19 @@ impl Command {
             Command::Lists(command) => command.run(ctl).await,
             Command::Queues(command) => command.run(ctl).await,
             Command::Running(command) => command.run(ctl).await,
+            Command::Diagnostics(command) => command.run(ctl).await,
         }
     }
 }
 
 impl Ctl {
+    /// The same for another vhost.
+    fn of_vhost(&self, vhost: &str) -> Ctl {
+        let mut ctl = self.clone();
+        vhost.clone_into(&mut ctl.options.vhost);
+        ctl
+    }
+
     fn vhost(&self) -> &str {
         &self.options.vhost
     }

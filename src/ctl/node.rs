@@ -56,6 +56,8 @@ pub enum Command {
     EnableFeatureFlag { flag: String },
     /// Tells of the cluster, which is this one server
     ClusterStatus,
+    /// Sets the name of the cluster, which clients are told
+    SetClusterName { name: String },
     /// Prints the settings that the server goes by, and where it has them from
     Environment,
     /// Ends the server, as SIGTERM does, and waits for its end
@@ -171,6 +173,10 @@ impl Command {
                 ctl.server.put(&path, &json!({})).await?.sound().map(drop)
             }
             Command::ClusterStatus => cluster_status(ctl).await,
+            Command::SetClusterName { name } => {
+                ctl.say(&format!("Setting cluster name to {name} ..."));
+                ctl.server.put("/api/cluster-name", &json!({"name": name})).await?.sound().map(drop)
+            }
             Command::Environment => {
                 let settings = ctl.server.get("/api/haremq/settings").await?;
                 items(&settings).iter().filter_map(Value::as_str).for_each(print::line);
@@ -198,7 +204,7 @@ fn items(list: &Value) -> &[Value] {
 }
 
 /// The one node that there is.
-async fn node(ctl: &Ctl) -> Result<Value, Failure> {
+pub async fn node(ctl: &Ctl) -> Result<Value, Failure> {
     Ok(at(&json!({"first": ctl.server.get("/api/nodes").await?.get(0)}), "first"))
 }
 
@@ -210,7 +216,7 @@ async fn ping(ctl: &Ctl) -> Result<(), Failure> {
 }
 
 /// For as long as somebody waits.
-async fn await_startup(ctl: &Ctl) -> Result<(), Failure> {
+pub async fn await_startup(ctl: &Ctl) -> Result<(), Failure> {
     while !is_ready(ctl).await.unwrap_or(false) {
         sleep(POLL).await;
     }
@@ -224,13 +230,17 @@ async fn is_ready(ctl: &Ctl) -> Result<bool, Failure> {
 const RUNNING: &str = "RabbitMQ is fully booted and running";
 const NOT_RUNNING: &str = "RabbitMQ is not running or has not fully booted yet (check with is_booting)";
 
-async fn check(ctl: &Ctl, what: &str, sound: &str) -> Result<(), Failure> {
+pub async fn check(ctl: &Ctl, what: &str, sound: &str) -> Result<(), Failure> {
     check_at(ctl, &format!("/api/health/checks/{what}"), sound).await
 }
 
-async fn check_at(ctl: &Ctl, path: &str, sound: &str) -> Result<(), Failure> {
+pub async fn check_at(ctl: &Ctl, path: &str, sound: &str) -> Result<(), Failure> {
     ctl.server.ask(Method::GET, path, With::default()).await?.sound()?;
-    ctl.tell(sound);
+    if ctl.is_json() {
+        print::line(&json!({"result": "ok"}).to_string());
+    } else {
+        ctl.tell(sound);
+    }
     Ok(())
 }
 
@@ -377,7 +387,7 @@ fn gigabytes(bytes: &Value) -> String {
     format!("{:.4}", bytes.as_f64().unwrap_or(0.0) / 1e9)
 }
 
-fn alarms(node: &Value) -> Vec<&'static str> {
+pub fn alarms(node: &Value) -> Vec<&'static str> {
     let alarms = [("mem_alarm", "memory"), ("disk_free_alarm", "disk")];
     alarms.into_iter().filter(|(name, _)| node[*name] == true).map(|(_, alarm)| alarm).collect()
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::http::Method;
 use clap::Subcommand;
@@ -34,10 +35,15 @@ pub enum Command {
         reason: String,
         #[arg(long)]
         global: bool,
+        /// How long to wait after each, ms
+        #[arg(long = "per-connection-delay", default_value_t = 0)]
+        delay_ms: u64,
         /// At most so many; 0 is all
         #[arg(long, default_value_t = 0)]
         limit: usize,
     },
+    /// Closes the connections of a user
+    CloseAllUserConnections { username: String, reason: String },
     /// Writes all definitions as JSON into a file, or to standard output
     ExportDefinitions {
         #[arg(default_value = "-")]
@@ -69,8 +75,14 @@ impl Command {
                 ctl.say(&format!("Closing connection {connection}, reason: {reason}..."));
                 close(ctl, &connection, &reason).await
             }
-            Command::CloseAllConnections { reason, global, limit } => {
-                close_all(ctl, &reason, global, limit).await
+            Command::CloseAllConnections { reason, global, limit, delay_ms } => {
+                close_all(ctl, &reason, if global { None } else { Some(vhost) }, limit, delay_ms).await
+            }
+            Command::CloseAllUserConnections { username, reason } => {
+                ctl.say(&format!("Closing connections of user {username}, reason: {reason}..."));
+                let with = With { reason: Some(&reason), ..With::default() };
+                let path = path(&["connections", "username", &username]);
+                ctl.server.ask(Method::DELETE, &path, with).await?.sound().map(drop)
             }
             Command::ExportDefinitions { file } => export(ctl, &file).await,
             Command::ImportDefinitions { file } => import(ctl, &file).await,
@@ -85,17 +97,25 @@ async fn close(ctl: &Ctl, connection: &str, reason: &str) -> Result<(), Failure>
     if closed.status == 404 { Ok(()) } else { closed.sound().map(drop) }
 }
 
-async fn close_all(ctl: &Ctl, reason: &str, global: bool, limit: usize) -> Result<(), Failure> {
-    let vhost = ctl.vhost();
-    let of = if global { "in all vhosts".to_owned() } else { format!("in vhost {vhost}") };
+/// Of one vhost, or of all.
+async fn close_all(
+    ctl: &Ctl,
+    reason: &str,
+    vhost: Option<&str>,
+    limit: usize,
+    delay_ms: u64,
+) -> Result<(), Failure> {
+    let of = vhost.map_or_else(|| "in all vhosts".to_owned(), |vhost| format!("in vhost {vhost}"));
     ctl.say(&format!("Closing all connections {of}, reason: {reason}..."));
     let connections = ctl.server.get("/api/connections").await?;
     let connections = connections.as_array().map(Vec::as_slice).unwrap_or_default();
-    let wanted = connections.iter().filter(|connection| global || connection["vhost"] == vhost);
+    let wanted =
+        connections.iter().filter(|connection| vhost.is_none_or(|vhost| connection["vhost"] == vhost));
     let names = wanted.filter_map(|connection| connection["name"].as_str());
     let names: Vec<_> = names.take(if limit == 0 { usize::MAX } else { limit }).collect();
     for name in &names {
         close(ctl, name, reason).await?;
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     }
     ctl.tell(&format!("Closed {} connections", names.len()));
     Ok(())

@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use super::{SOFTWARE, UNAVAILABLE, USAGE};
 use crate::limits::{APP_STOPPED, CTL_SOCKET};
 
+#[derive(Clone)]
 pub struct Server {
     socket: PathBuf,
 }

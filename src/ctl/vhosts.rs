@@ -1,7 +1,7 @@
 //! Vhosts and their limits.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::permissions::no_vhost;
 use super::print::{self, Table, at};
@@ -27,6 +27,8 @@ pub enum Command {
         #[arg(long = "default-queue-type")]
         default_queue_type: Option<String>,
     },
+    /// Sets the tags of a vhost, instead of those it has
+    SetVhostTags { name: String, tags: Vec<String> },
     /// Deletes a vhost and all that is in it
     DeleteVhost { name: String },
     /// Sets limits of the vhost, as JSON: {"max-connections": 10, "max-queues": 100}
@@ -58,6 +60,7 @@ impl Command {
                 }
                 ctl.server.put(&path, &body).await?.sound().map(drop)
             }
+            Command::SetVhostTags { name, tags } => set_tags(ctl, &name, tags).await,
             Command::DeleteVhost { name } => {
                 ctl.say(&format!("Deleting vhost \"{name}\" ..."));
                 let deleted = ctl.server.delete(&path(&["vhosts", &name])).await?;
@@ -94,6 +97,19 @@ async fn list(ctl: &Ctl, columns: Vec<String>) -> Result<(), Failure> {
     let columns: Vec<_> = columns.iter().map(|column| (&**column, &**column)).collect();
     ctl.print(&Table::of(&columns, vhosts.as_array().map(Vec::as_slice).unwrap_or_default()));
     Ok(())
+}
+
+async fn set_tags(ctl: &Ctl, name: &str, tags: Vec<String>) -> Result<(), Failure> {
+    ctl.say(&format!("Setting tags for virtual host \"{name}\" to [{}] ...", tags.join(", ")));
+    let path = path(&["vhosts", name]);
+    let found = ctl.server.find(&path).await?;
+    let missing = || Failure { code: DATA, text: format!("Virtual host \"{name}\" does not exist") };
+    let vhost = found.ok_or_else(missing)?;
+    let kept = ["description", "default_queue_type", "tracing", "protected_from_deletion"];
+    let mut body: Map<_, _> = kept.into_iter().map(|field| (field.to_owned(), at(&vhost, field))).collect();
+    body.retain(|_, value| !value.is_null());
+    body.insert("tags".to_owned(), json!(tags));
+    ctl.server.put(&path, &Value::Object(body)).await?.sound().map(drop)
 }
 
 async fn check(ctl: &Ctl) -> Result<(), Failure> {

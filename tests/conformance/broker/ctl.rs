@@ -415,6 +415,58 @@ fn suspended_listeners_refuse_whoever_is_new() {
 }
 
 #[test]
+fn what_scripts_ask_of_a_node_is_answered_for_the_server() {
+    let house = House::start();
+    assert_eq!(house.out(&["-q", "server_version"]), "3.13.7\n");
+    assert_eq!(house.json(&["server_version"]), json!({"result": "ok", "value": "3.13.7"}));
+    assert_eq!(house.json(&["alarms"])["alarms"], json!([]));
+    assert_eq!(house.json(&["check_local_alarms"]), json!({"result": "ok"}));
+    house.out(&["set_vm_memory_high_watermark", "0"]);
+    assert_eq!(house.out(&["-q", "alarms"]), "memory alarm\n");
+    assert_eq!(house.ctl(&["check_local_alarms"]).code, Some(69));
+    assert_eq!(house.ctl(&["node_health_check"]).code, Some(69));
+    house.out(&["set_vm_memory_high_watermark", "0.5"]);
+    assert!(house.out(&["node_health_check"]).ends_with("Health check passed\n"));
+    for command in [
+        &["check_certificate_expiration", "--within", "2", "--unit", "weeks"][..],
+        &["check_if_node_is_mirror_sync_critical"],
+        &["check_if_node_is_quorum_critical"],
+        &["await_online_nodes", "1"],
+        &["restart_vhost"],
+        &["force_gc"],
+        &["erlang_version"],
+    ] {
+        house.out(command);
+    }
+    assert_eq!(house.ctl(&["await_online_nodes", "2"]).code, Some(70));
+    assert_eq!(house.ctl(&["restart_vhost", "-p", "nope"]).code, Some(70));
+    let refused = house.ctl(&["eval", "rabbit:status()."]);
+    assert!(refused.code == Some(69) && refused.err.contains("not written in Erlang"), "{refused:?}");
+    assert_eq!(house.json(&["list_unresponsive_queues"]), json!([]));
+    assert_eq!(house.ctl(&["list_unresponsive_queues", "-p", "nope"]).code, Some(69));
+    assert!(house.json(&["memory_breakdown"])["other_system"]["bytes"].as_u64() > Some(0));
+    assert!(house.out(&["-q", "hash_password", "secret"]).trim().len() > 40);
+
+    house.out(&["set_cluster_name", "mine"]);
+    assert_eq!(house.json(&["cluster_status"])["cluster_name"], "mine");
+    house.out(&["add_vhost", "v", "--description", "a shop"]);
+    house.out(&["set_vhost_tags", "v", "a", "b"]);
+    let vhost = json!({"name": "v", "description": "a shop", "tags": ["a", "b"]});
+    assert_eq!(house.json(&["list_vhosts", "name", "description", "tags"])[1], vhost);
+    assert_eq!(house.ctl(&["set_vhost_tags", "nope", "a"]).code, Some(65));
+    let report = house.out(&["report"]);
+    for part in ["Status of node", "Cluster name: mine", "Listing queues for vhost v", "amq.topic"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+
+    let mut wire = Wire::open(house.broker().amqp);
+    house.out(&["close_all_user_connections", "nobody", "bye"]);
+    wire.channel(1);
+    house.out(&["close_all_user_connections", "guest", "bye"]);
+    assert_eq!(wire.closed(), (320, "CONNECTION_FORCED - bye".to_owned()));
+}
+
+#[test]
 fn only_the_owner_of_the_folder_may_open_the_socket_and_a_user_may_stop_the_server_over_http() {
     let mut house = House::start();
     let socket = house.data().join("ctl.sock");
