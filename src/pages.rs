@@ -22,15 +22,21 @@ pub struct MessageRef {
     page: u32,
     /// Of a record in a page where it begins, and above `OFFSET_BITS` what of it is no body; of a large one only the latter.
     place: u32,
-    len: u32,
+    body: u32,
 }
 
 impl MessageRef {
     /// Without a look at the message, which may be far away.
     #[inline]
     pub fn body_bytes(self) -> u64 {
+        u64::from(self.body)
+    }
+
+    /// Of the record.
+    #[inline]
+    fn len(self) -> usize {
         let shift = if self.page & LARGE != 0 { 0 } else { OFFSET_BITS };
-        u64::from(self.len - (self.place >> shift))
+        (self.body + (self.place >> shift)) as usize
     }
 
     #[inline]
@@ -79,12 +85,12 @@ impl Pages {
         route.copy_from_slice(message.route);
         content.copy_from_slice(message.content);
         let place = offset | overhead << OFFSET_BITS;
-        MessageRef { page, place: place as u32, len: len as u32 }
+        MessageRef { page, place: place as u32, body: (len - overhead) as u32 }
     }
 
     /// Keeps a record that is already a buffer of its own, without a copy.
     pub fn store_large(&mut self, record: Bytes) -> MessageRef {
-        let len = record.len() as u32;
+        let len = record.len();
         let overhead = Message::from_record(&record).overhead_bytes();
         self.budget.add(record.len());
         let large = Some(Large { record, live: 1 });
@@ -98,7 +104,7 @@ impl Pages {
                 (self.large.len() - 1) as u32
             }
         };
-        MessageRef { page: slot | LARGE, place: overhead as u32, len }
+        MessageRef { page: slot | LARGE, place: overhead as u32, body: (len - overhead) as u32 }
     }
 
     pub fn read(&self, at: MessageRef) -> Message<'_> {
@@ -175,7 +181,7 @@ impl Pages {
             return &self.large_at(at).record;
         }
         let start = page_start(at.page) + at.offset();
-        &self.slabs[slab_of(at.page)][start..start + at.len as usize]
+        &self.slabs[slab_of(at.page)][start..start + at.len()]
     }
 
     fn release_large(&mut self, at: MessageRef) {
@@ -185,7 +191,7 @@ impl Pages {
             let slot = at.page & !LARGE;
             self.large[slot as usize] = None;
             self.large_free.push(slot);
-            self.budget.subtract(at.len as usize);
+            self.budget.subtract(at.len());
         }
     }
 
