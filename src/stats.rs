@@ -45,6 +45,8 @@ counters! {
     size_sum,
     /// Messages accepted by this shard's queues, one per queue.
     queued,
+    /// Of those, messages that a consumer took at once.
+    straight,
     /// basic.deliver and basic.get-ok encoded for this shard's connections.
     delivered,
     /// Messages that no queue took.

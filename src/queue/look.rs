@@ -108,7 +108,7 @@ mod tests {
         let mut bench = Bench::new();
         bench.consume(1, true, 0, 1000);
         bench.queue.set_paused(true);
-        assert!(bench.queue.direct(1, &mut bench.timers).is_none() && bench.queue.sole_taker().is_none());
+        assert!(bench.queue.direct(1).is_none() && bench.queue.sole_taker().is_none());
         bench.publish(0);
         assert!(!bench.queue.can_serve());
         assert!(bench.queue.next(&bench.pages, &mut bench.timers).is_none());
@@ -116,6 +116,6 @@ mod tests {
         bench.queue.set_paused(false);
         assert!(bench.queue.can_serve());
         assert_eq!(bench.serve().len(), 1);
-        assert!(bench.queue.direct(1, &mut bench.timers).is_some());
+        assert!(bench.queue.direct(1).is_some());
     }
 }

@@ -83,7 +83,8 @@ pub struct Queue {
     joined: u64,
     next_sequence: u64,
     pub traffic: Traffic,
-    pub latency: QueueLatency,
+    /// Without those that went straight through.
+    latency: QueueLatency,
     /// When the sequences came that are ready.
     arrivals: Timeline,
 }
@@ -155,13 +156,11 @@ impl Queue {
 
     /// The consumer that a message of `bytes` may go to without being stored, if it needs no ack.
     #[inline]
-    pub fn direct(&mut self, bytes: u32, timers: &mut Timers) -> Option<Direct> {
+    pub fn direct(&mut self, bytes: u32) -> Option<Direct> {
         if !self.ready.is_empty() || self.paused {
             return None;
         }
-        let direct = self.take_consumer(bytes)?;
-        self.count_waits(0, 1, timers);
-        Some(direct)
+        self.take_consumer(bytes)
     }
 
     /// The consumer that takes whatever comes next, if it is the only one in line, needs no ack and no credit, and nothing
@@ -182,8 +181,7 @@ impl Queue {
     }
 
     /// The sole taker has taken a run of so many messages: without room it leaves the line.
-    pub fn run_ended(&mut self, count: u64, timers: &mut Timers) {
-        self.count_waits(0, count, timers);
+    pub fn run_ended(&mut self, count: u64) {
         self.traffic.publish += count;
         self.traffic.deliver_no_ack += count;
         if let Some(&at) = self.available.front()
@@ -354,6 +352,19 @@ impl Queue {
         Doomed { ready: self.ready, unacked: self.unacked, at: 0, journaled: self.journaled }
     }
 
+    pub fn latency(&self) -> QueueLatency {
+        let mut latency = self.latency.clone();
+        let first = self.traffic.delivered().saturating_sub(self.traffic.redeliver);
+        let straight = first.saturating_sub(latency.waited.histogram().len());
+        latency.waited.record(0, straight);
+        latency
+    }
+
+    /// As safe as the queue promises, so many messages at once.
+    pub fn count_kept(&mut self, took_ns: u64, count: u64) {
+        self.latency.kept.record(took_ns, count);
+    }
+
     /// How long the oldest of the ready messages is here; of one that came back, at least.
     pub fn oldest_ready_ns(&self, timers: &Timers) -> Option<u64> {
         let came = self.arrivals.at(self.ready.oldest()?)?;
@@ -437,13 +448,9 @@ impl Queue {
             _ => self.arrivals.pass(entry.sequence),
         };
         let now = timers.now as i64;
-        self.count_waits((now - came.unwrap_or(now)).max(0) as u64, 1, timers);
-    }
-
-    #[inline]
-    fn count_waits(&mut self, ns: u64, times: u64, timers: &mut Timers) {
-        self.latency.waited.record(ns, times);
-        timers.latency.waited.record(ns, times);
+        let waited_ns = (now - came.unwrap_or(now)).max(0) as u64;
+        self.latency.waited.record(waited_ns, 1);
+        timers.latency.waited.record(waited_ns, 1);
     }
 
     fn put_back(

@@ -193,7 +193,7 @@ fn it_is_counted_how_long_messages_waited_and_how_long_their_consumers_took() {
     for served in &served[1..] {
         bench.ack(served.3);
     }
-    let QueueLatency { waited, acked, .. } = &bench.queue.latency;
+    let QueueLatency { waited, acked, .. } = bench.queue.latency();
     let waited = waited.histogram();
     assert_eq!((waited.len(), waited.count_at(9_000), waited.count_at(4_000)), (4, 3, 1), "once each");
     assert_eq!(acked.histogram().count_at(3_000), 3);
@@ -204,9 +204,9 @@ fn it_is_counted_how_long_messages_waited_and_how_long_their_consumers_took() {
 fn what_went_straight_through_did_not_wait() {
     let mut bench = Bench::new();
     bench.consume(1, true, 0, 1000);
-    assert!(bench.queue.direct(1, &mut bench.timers).is_some());
-    bench.queue.run_ended(7, &mut bench.timers);
-    assert_eq!(bench.queue.latency.waited.histogram().count_at(0), 8);
+    assert!(bench.queue.direct(1).is_some());
+    bench.queue.run_ended(7);
+    assert_eq!(bench.queue.latency().waited.histogram().count_at(0), 8);
 }
 
 #[test]

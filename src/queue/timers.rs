@@ -9,7 +9,7 @@ pub struct Timers {
     wheel: Wheel<Due>,
     /// The shard's clock, ns.
     pub now: u64,
-    /// Of all the queues that there are and were.
+    /// Of all the queues that there are and were, without the messages that went straight through.
     pub latency: QueueLatency,
 }
 

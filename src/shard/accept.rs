@@ -40,7 +40,7 @@ impl Rooms {
             return self.accept_by_rules(id, message, buffer, stored);
         }
         let mut marks = Marks::default();
-        match queue.direct(message.window_bytes(), &mut self.timers) {
+        match queue.direct(message.window_bytes()) {
             Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks)),
             None if queue.journaled.is_none() => {
                 let message = store(&mut self.pages, message, buffer, stored);
@@ -71,7 +71,7 @@ impl Rooms {
             return None;
         }
         let mut marks = queue.marks(message.priority(), message.expiration_ms(), letter);
-        match queue.direct(message.window_bytes(), &mut self.timers) {
+        match queue.direct(message.window_bytes()) {
             Some(direct) => Some(self.hand_out(id, &direct, message, buffer, stored, &mut marks)),
             None if marks.ttl_ns == Some(0) => {
                 let reason = queue.reason_to_go_at_once(body_bytes);
@@ -117,6 +117,7 @@ impl Rooms {
         stored: &mut Stored,
         marks: &mut Marks,
     ) -> Due {
+        self.outward.counters.straight += 1;
         let (mut unacked, mut due) = (None, Due::NOW);
         if !direct.no_ack {
             let at = store(&mut self.pages, message, buffer, stored);
@@ -141,7 +142,7 @@ impl Rooms {
         route: &[u8],
         mut next: impl FnMut() -> Option<Message<'m>>,
     ) -> u64 {
-        let Rooms { queues, outward, timers, .. } = self;
+        let Rooms { queues, outward, .. } = self;
         let Some(queue) = queues.live_mut(id.slot, id.generation) else { return 0 };
         let Some(consumer) = queue.sole_taker() else { return 0 };
         let ConsumerAt { connection, handle } = consumer.at;
@@ -158,8 +159,9 @@ impl Rooms {
             return 0;
         }
         consumer.window -= i64::from(bytes);
-        queue.run_ended(count, timers);
+        queue.run_ended(count);
         outward.counters.queued += count;
+        outward.counters.straight += count;
         outward.counters.delivered += count;
         outward.unflushed += bytes as usize;
         outward.touch(connection.slot);

@@ -155,7 +155,8 @@ impl Shard {
                 self.desk.done.push((ticket, done));
             }
             Order::Latency => {
-                let queues = Box::new(self.rooms.timers.latency.clone());
+                let mut queues = Box::new(self.rooms.timers.latency.clone());
+                queues.waited.record(0, self.rooms.outward.counters.straight);
                 let confirmed = self.confirming.latency.clone();
                 self.desk.done.push((ticket, Done::Latency { queues, confirmed }));
             }

@@ -139,7 +139,7 @@ impl Rooms {
             let took_ns = self.timers.now.saturating_sub(since);
             self.timers.latency.kept.record(took_ns, count);
             if let Some(queue) = self.queues.live_mut(queue.slot, queue.generation) {
-                queue.latency.kept.record(took_ns, count);
+                queue.count_kept(took_ns, count);
             }
         }
     }

@@ -80,7 +80,7 @@ impl Shard {
             }
             QueueOrder::Cancel(at) => self.send_away(id, at),
             QueueOrder::Latency => QueueDone::Latency {
-                of: Box::new(queue.latency.clone()),
+                of: Box::new(queue.latency()),
                 oldest_ready_ns: queue.oldest_ready_ns(&self.rooms.timers),
             },
         })
