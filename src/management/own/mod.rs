@@ -13,6 +13,7 @@ use super::answer::{self, Answer, Refusal};
 use super::connections;
 use super::login::User;
 use super::routes::{Need, Routes};
+use super::site::Api;
 use super::{vhosts, watch};
 use crate::access::{Operation, Resource};
 use crate::ids::QueueId;
@@ -38,9 +39,11 @@ pub fn routes(routes: Routes) -> Routes {
 }
 
 /// What each shard publishes once a turn, and what lives there.
-async fn shards(State(common): State<Common>) -> Answer {
-    let shown = |snapshot| {
+async fn shards(State(Api { common, watch, .. }): State<Api>) -> Answer {
+    let rates = watch.rates();
+    let shown = |(shard, snapshot)| {
         let mut shown = json!(snapshot);
+        shown["busy_share"] = json!(rates.busy_share(shard));
         let queues = shown["counters"]["queues"].take();
         shown["queues"] = queues;
         if let Some(counters) = shown["counters"].as_object_mut() {
@@ -48,7 +51,7 @@ async fn shards(State(common): State<Common>) -> Answer {
         }
         shown
     };
-    answer::body(common.snapshots().into_iter().map(shown).collect::<Vec<Value>>())
+    answer::body(common.snapshots().iter().enumerate().map(shown).collect::<Vec<Value>>())
 }
 
 /// Of a queue that the user may do that to. The refusals are those of `basic.get` over HTTP.

@@ -49,6 +49,12 @@ impl Rates {
         Some((find(before).unwrap_or_default(), find(last)?, seconds))
     }
 
+    /// How busy a shard was between the samples, as a share of a core. None: it is not known yet.
+    pub fn busy_share(&self, shard: usize) -> Option<f64> {
+        let (before, last, seconds) = self.both(|sample| sample.processor_us.get(shard).copied())?;
+        Some(last.saturating_sub(before) as f64 / 1e6 / seconds)
+    }
+
     /// Of the messages of a queue: ready, unacked, and what passed.
     pub fn queue(&self, id: QueueId) -> QueueRates {
         let both = self.both(|sample| Some(sample.queues.get(&id)?.counts));

@@ -10,7 +10,7 @@ use crate::connection::Octets;
 use crate::exchange::Passed;
 use crate::ids::{ConnectionId, Name, QueueId};
 use crate::shard::report::{ChannelReport, QueueReport};
-use crate::shard::start::Common;
+use crate::shard::start::{Common, Published};
 use crate::stats::Traffic;
 
 pub struct Sample {
@@ -25,6 +25,8 @@ pub struct Sample {
     pub total: VhostTotals,
     /// What came and went.
     pub churn: [(&'static str, u64); 7],
+    /// Processor time of each shard, us.
+    pub processor_us: Vec<u64>,
 }
 
 /// What was counted, and which sample was the first to find it so, ms since 1970.
@@ -135,11 +137,14 @@ impl Sample {
             vhosts: HashMap::new(),
             total: VhostTotals::default(),
             churn: [("", 0); 7],
+            processor_us: Vec::new(),
         }
     }
 
     pub async fn take(common: &Common) -> Result<Sample, Refusal> {
-        let mut sample = Sample { churn: common.churn(), ..Sample::empty(Instant::now(), now_ms()) };
+        let processor_us = common.published.iter().map(Published::processor_us).collect();
+        let mut sample =
+            Sample { churn: common.churn(), processor_us, ..Sample::empty(Instant::now(), now_ms()) };
         for (vhost, traffic) in departed(common).await? {
             sample.count(&vhost, |totals| totals.traffic.add(&traffic));
         }

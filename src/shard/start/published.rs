@@ -5,12 +5,15 @@ use super::turns::{Count, TurnSummary, Turns};
 use crate::net::IoCounts;
 use crate::stats::Counters;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// Written on: the shard.
 #[derive(Default)]
 pub struct Published {
     up: AtomicBool,
+    /// By which the operating system knows its thread; 0 until it is up.
+    thread: AtomicI32,
     counters: Counts<{ Counters::NAMES.len() }>,
     io: Counts<{ IoCounts::NAMES.len() }>,
     pub turns: Turns,
@@ -29,8 +32,17 @@ impl Published {
         self.up.load(Ordering::SeqCst)
     }
 
+    /// On the shard's thread.
     pub fn set_up(&self, up: bool) {
+        self.thread.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
         self.up.store(up, Ordering::SeqCst);
+    }
+
+    /// Processor time that the shard has had so far, us; 0 where nobody knows.
+    pub fn processor_us(&self) -> u64 {
+        let path = format!("/proc/self/task/{}/schedstat", self.thread.load(Ordering::Relaxed));
+        let stat = fs::read_to_string(path).unwrap_or_default();
+        stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0) / 1_000
     }
 
     pub fn publish(&self, counters: &Counters, io: &IoCounts) {
@@ -53,6 +65,7 @@ impl Published {
             shard,
             up: self.is_up(),
             connections,
+            processor_us: self.processor_us(),
             turns: self.turns.summary(),
             io: named(&IoCounts::NAMES, &self.io.0),
             counters: named(&Counters::NAMES, &self.counters.0),
@@ -66,6 +79,7 @@ impl Snapshot {
         let turns = &self.turns;
         let own = [
             ("up", f64::from(u8::from(self.up))),
+            ("processor_us", self.processor_us as f64),
             ("turns", turns.count as f64),
             ("turns_gated", turns.gated as f64),
             ("turn_p50_us", turns.p50_us),
@@ -85,6 +99,7 @@ pub struct Snapshot {
     shard: usize,
     up: bool,
     connections: u32,
+    processor_us: u64,
     turns: TurnSummary,
     io: BTreeMap<&'static str, u64>,
     counters: BTreeMap<&'static str, u64>,

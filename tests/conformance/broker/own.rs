@@ -1,7 +1,7 @@
 //! `/api/haremq/`: shards, how long messages took, where a message would go, what waits in a queue, pauses, consumers and connections that wait.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haremq::amqp::{Method, Properties, PropertiesWriter, Table};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::alarm;
 use crate::common::Broker;
 use crate::common::http::{GUEST, Login, ask};
 use crate::common::wire::{
-    Wire, consume, declare, declare_durable, declare_exclusive, look_at, publication_with,
+    Wire, consume, declare, declare_durable, declare_exclusive, look_at, publication_with, short,
 };
 
 /// Status and body; null is no body.
@@ -70,6 +70,7 @@ fn every_shard_tells_what_lives_there() {
     for shard in shards {
         assert!(shard["up"].as_bool().unwrap() && shard["turns"]["count"].as_u64().unwrap() > 0, "{shard}");
         assert!(shard["connections"].is_u64() && shard["io"]["reads"].is_u64(), "{shard}");
+        assert!(shard["processor_us"].as_u64().unwrap() > 0, "{shard}");
     }
 }
 
@@ -388,6 +389,25 @@ fn chosen_messages_move_and_those_that_cannot_stay() {
     for body in [json!({"positions": [2]}), json!({"positions": [2], "queue": "a", "exchange": "b"})] {
         assert_eq!(call(&broker, "POST", &format!("{MESSAGES}/move"), &body).0, 400, "{body}");
     }
+}
+
+#[test]
+fn it_is_told_how_busy_a_shard_is() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.amqp);
+    wire.channel(1);
+    wire.call(1, declare("busy"), "queue.declare-ok");
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut busiest = 0.0;
+    while busiest < 0.01 {
+        assert!(Instant::now() < until, "a shard that works is busy");
+        (0..1000).for_each(|_| wire.publish(1, "", "busy", false, b"x"));
+        wire.call(1, Method::QueuePurge { queue: short("busy"), nowait: false }, "queue.purge-ok");
+        for shard in get(&broker, "/api/haremq/shards").as_array().unwrap() {
+            busiest = shard["busy_share"].as_f64().unwrap_or(0.0).max(busiest);
+        }
+    }
+    assert!(busiest < 1.1, "a thread has one core: {busiest}");
 }
 
 /// Of a distribution: how many there were, and the longest in us.
