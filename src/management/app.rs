@@ -23,11 +23,21 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::answer::{self, Answer, Refusal};
+use super::routes::{Need, Routes};
 use super::site::Api;
 use crate::limits::{APP_STOPPED, CLOSE_OK_TIMEOUT_NS};
 use crate::net::valve::Valve;
 use crate::shard::desk::Order;
 use crate::shard::start::Common;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::Administrator;
+    routes.get("/api/haremq/app", Administrator, show).put("/api/haremq/app", Administrator, set).put(
+        "/api/haremq/listeners",
+        Administrator,
+        set_listeners,
+    )
+}
 
 /// Lives on: the thread of HTTP.
 pub struct App {
@@ -111,11 +121,11 @@ struct Open {
     open: bool,
 }
 
-pub async fn show(State(api): State<Api>) -> Answer {
+async fn show(State(api): State<Api>) -> Answer {
     answer::body(json!({"running": api.site.app.is_running()}))
 }
 
-pub async fn set(State(api): State<Api>, body: Bytes) -> Answer {
+async fn set(State(api): State<Api>, body: Bytes) -> Answer {
     let Running { running } = answer::read(&body)?;
     let app = &api.site.app;
     if running {

@@ -15,6 +15,7 @@ use super::answer::{self, Answer, Refusal};
 use super::direct::{Body, Session, enter, exchange_name};
 use super::list::{Asked, Row};
 use super::login::User;
+use super::routes::{Need, Routes};
 use super::table;
 use crate::amqp::{Method, ShortStr, Table};
 use crate::ids::Name;
@@ -22,7 +23,21 @@ use crate::shard::desk::{Done, End, ListedBinding, Order, Wanted};
 use crate::shard::start::Common;
 use crate::text::lossy;
 
-pub async fn list(user: User, State(common): State<Common>, Query(asked): Query<Asked>) -> Answer {
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{EnterVhost, Management};
+    routes
+        .get("/api/queues/{vhost}/{queue}/bindings", EnterVhost, of_queue)
+        .get("/api/exchanges/{vhost}/{exchange}/bindings/source", EnterVhost, from_exchange)
+        .get("/api/exchanges/{vhost}/{exchange}/bindings/destination", EnterVhost, to_exchange)
+        .get("/api/bindings", Management, list)
+        .get("/api/bindings/{vhost}", EnterVhost, of_vhost)
+        .get("/api/bindings/{vhost}/e/{source}/{kind}/{destination}", EnterVhost, between)
+        .post("/api/bindings/{vhost}/e/{source}/{kind}/{destination}", EnterVhost, bind)
+        .get("/api/bindings/{vhost}/e/{source}/{kind}/{destination}/{props}", EnterVhost, one)
+        .delete("/api/bindings/{vhost}/e/{source}/{kind}/{destination}/{props}", EnterVhost, unbind)
+}
+
+async fn list(user: User, State(common): State<Common>, Query(asked): Query<Asked>) -> Answer {
     let Some(Done::Vhosts(vhosts)) = common.ask(Order::Vhosts).await else {
         return Err(Refusal::Unavailable);
     };
@@ -38,7 +53,7 @@ pub async fn list(user: User, State(common): State<Common>, Query(asked): Query<
     asked.list(all)
 }
 
-pub async fn of_vhost(
+async fn of_vhost(
     State(common): State<Common>,
     Path(vhost): Path<String>,
     Query(asked): Query<Asked>,
@@ -47,7 +62,7 @@ pub async fn of_vhost(
 }
 
 /// With that to the default exchange, whether there is such a queue or not.
-pub async fn of_queue(
+async fn of_queue(
     State(common): State<Common>,
     Path((vhost, queue)): Path<(String, String)>,
     Query(asked): Query<Asked>,
@@ -58,7 +73,7 @@ pub async fn of_queue(
     asked.list(rows(&vhost, bindings))
 }
 
-pub async fn from_exchange(
+async fn from_exchange(
     State(common): State<Common>,
     Path((vhost, exchange)): Path<(String, String)>,
     Query(asked): Query<Asked>,
@@ -68,7 +83,7 @@ pub async fn from_exchange(
     asked.list(rows(&vhost, ask(&common, &vhost, wanted).await?))
 }
 
-pub async fn to_exchange(
+async fn to_exchange(
     State(common): State<Common>,
     Path((vhost, exchange)): Path<(String, String)>,
     Query(asked): Query<Asked>,
@@ -90,20 +105,16 @@ pub struct Ends {
     props: String,
 }
 
-pub async fn between(
-    State(common): State<Common>,
-    Path(ends): Path<Ends>,
-    Query(asked): Query<Asked>,
-) -> Answer {
+async fn between(State(common): State<Common>, Path(ends): Path<Ends>, Query(asked): Query<Asked>) -> Answer {
     asked.list(rows(&named(&ends.vhost), ends.bindings(&common).await?))
 }
 
-pub async fn one(State(common): State<Common>, Path(ends): Path<Ends>, Query(asked): Query<Asked>) -> Answer {
+async fn one(State(common): State<Common>, Path(ends): Path<Ends>, Query(asked): Query<Asked>) -> Answer {
     asked.one(Shown { vhost: named(&ends.vhost), binding: ends.binding(&common).await? }.render())
 }
 
 /// Binding again what is bound changes nothing, and is answered as if it was new.
-pub async fn bind(user: User, State(common): State<Common>, Path(ends): Path<Ends>, body: Bytes) -> Answer {
+async fn bind(user: User, State(common): State<Common>, Path(ends): Path<Ends>, body: Bytes) -> Answer {
     let body = Body::read(&body)?;
     let (routing_key, arguments) = (body.short("routing_key", "")?, body.arguments()?);
     let (source, destination) = (exchange_name(&ends.source)?, ends.destination()?);
@@ -130,7 +141,7 @@ pub async fn bind(user: User, State(common): State<Common>, Path(ends): Path<End
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
 }
 
-pub async fn unbind(user: User, State(common): State<Common>, Path(ends): Path<Ends>) -> Answer {
+async fn unbind(user: User, State(common): State<Common>, Path(ends): Path<Ends>) -> Answer {
     let ListedBinding { source, destination, key, arguments } = ends.binding(&common).await?;
     let (source, routing_key) = (short(&source)?, short(&key)?);
     let arguments = Table::decode(&arguments).expect("it was checked when it was bound");

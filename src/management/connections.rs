@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Answer, Refusal};
 use super::list::{Asked, Row};
 use super::login::User;
+use super::routes::{Need, Routes};
 use super::site::{Api, Site};
 use super::watch::{self, Ages, Rates, Subject, message_stats, number_with_rate, time_text};
 use super::{table, vhosts};
@@ -25,6 +26,23 @@ use crate::queue::ConsumerAt;
 use crate::shard::desk::{Done, Order};
 use crate::shard::report::{ChannelReport, ConnectionReport, ConnectionState, ConsumerReport, QueueReport};
 use crate::text::lossy;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Management, SeeVhost};
+    routes
+        .get("/api/connections", Management, list)
+        .get("/api/connections/{connection}", Management, one)
+        .delete("/api/connections/{connection}", Management, close)
+        .get("/api/connections/{connection}/channels", Management, channels_of)
+        .get("/api/connections/username/{user}", Management, of_user)
+        .delete("/api/connections/username/{user}", Management, close_of_user)
+        .get("/api/vhosts/{vhost}/connections", SeeVhost, of_vhost)
+        .get("/api/vhosts/{vhost}/channels", SeeVhost, channels_of_vhost)
+        .get("/api/channels", Management, channels)
+        .get("/api/channels/{channel}", Management, channel)
+        .get("/api/consumers", Management, consumers)
+        .get("/api/consumers/{vhost}", SeeVhost, consumers_of_vhost)
+}
 
 /// RabbitMQ's name of a connection: both its ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,11 +83,11 @@ struct ShownConsumer {
     waits: bool,
 }
 
-pub async fn list(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
+async fn list(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
     asked.list(visible(&api, &user).await?)
 }
 
-pub async fn of_vhost(
+async fn of_vhost(
     user: User,
     State(api): State<Api>,
     Path(vhost): Path<String>,
@@ -78,7 +96,7 @@ pub async fn of_vhost(
     asked.list(visible_in(&api, &user, &vhost).await?)
 }
 
-pub async fn one(
+async fn one(
     user: User,
     State(api): State<Api>,
     Path(name): Path<String>,
@@ -92,18 +110,13 @@ pub async fn one(
 }
 
 /// The client is told why.
-pub async fn close(
-    user: User,
-    State(api): State<Api>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Answer {
+async fn close(user: User, State(api): State<Api>, Path(name): Path<String>, headers: HeaderMap) -> Answer {
     let shown = named(&api, &user, &name).await?;
     end(&api, shown.report.id, &headers).await?;
     answer::deleted()
 }
 
-pub async fn of_user(
+async fn of_user(
     user: User,
     State(api): State<Api>,
     Path(name): Path<String>,
@@ -114,7 +127,7 @@ pub async fn of_user(
     asked.list(shown)
 }
 
-pub async fn close_of_user(
+async fn close_of_user(
     user: User,
     State(api): State<Api>,
     Path(name): Path<String>,
@@ -128,11 +141,11 @@ pub async fn close_of_user(
     answer::deleted()
 }
 
-pub async fn channels(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
+async fn channels(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
     asked.list(visible_channels(visible(&api, &user).await?))
 }
 
-pub async fn channels_of_vhost(
+async fn channels_of_vhost(
     user: User,
     State(api): State<Api>,
     Path(vhost): Path<String>,
@@ -141,7 +154,7 @@ pub async fn channels_of_vhost(
     asked.list(visible_channels(visible_in(&api, &user, &vhost).await?))
 }
 
-pub async fn channels_of(
+async fn channels_of(
     user: User,
     State(api): State<Api>,
     Path(name): Path<String>,
@@ -150,7 +163,7 @@ pub async fn channels_of(
     asked.list(visible_channels(vec![named(&api, &user, &name).await?]))
 }
 
-pub async fn channel(
+async fn channel(
     user: User,
     State(api): State<Api>,
     Path(name): Path<String>,
@@ -173,14 +186,14 @@ pub async fn channel(
     asked.one(shown)
 }
 
-pub async fn consumers(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
+async fn consumers(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
     let all = all(&api).await?.into_iter().map(Arc::new);
     let mut consumers = consumers_in(&api, all).await?;
     consumers.retain(|consumer| user.may_see(&consumer.of.session.vhost));
     asked.list(consumers)
 }
 
-pub async fn consumers_of_vhost(
+async fn consumers_of_vhost(
     State(api): State<Api>,
     Path(vhost): Path<String>,
     Query(asked): Query<Asked>,

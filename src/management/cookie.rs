@@ -25,11 +25,17 @@ use serde::Deserialize;
 use super::answer::{Answer, Refusal};
 use super::login::{Credentials, Proof, User};
 use super::routes::log_in;
+use super::routes::{Need, Routes};
 use super::site::Api;
 use crate::access::{self, Access, PasswordHash};
 use crate::ids::Name;
 use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::Nothing;
+    routes.post("/api/login", Nothing, begin).delete("/api/login", Nothing, end)
+}
 
 #[derive(Default)]
 pub struct Logins {
@@ -144,7 +150,7 @@ pub struct Fields {
     password: String,
 }
 
-pub async fn begin(
+async fn begin(
     State(api): State<Api>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
@@ -165,7 +171,7 @@ pub async fn begin(
         .into_response())
 }
 
-pub async fn end(State(api): State<Api>, headers: HeaderMap) -> Answer {
+async fn end(State(api): State<Api>, headers: HeaderMap) -> Answer {
     if let Some(token) = Token::of(&headers) {
         api.logins.end(token);
     }

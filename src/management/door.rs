@@ -21,10 +21,19 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::answer::{self, Answer, Refusal};
 use super::login::OverSocket;
+use super::routes::{Need, Routes};
 use super::site::Api;
 use crate::config::{self, DiskFreeMin, MemoryHigh};
 use crate::limits::CTL_SOCKET;
 use crate::machine;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::Administrator;
+    routes
+        .put("/api/haremq/limits", Administrator, set_limits)
+        .get("/api/haremq/settings", Administrator, settings)
+        .post("/api/haremq/stop", Administrator, stop)
+}
 
 /// The file of the socket, which goes with this value.
 pub struct Door {
@@ -64,7 +73,7 @@ pub async fn serve(listener: UnixListener, routes: Router) -> io::Result<()> {
 }
 
 /// Ends the server as SIGTERM does.
-pub async fn stop() -> Answer {
+async fn stop() -> Answer {
     signal_hook::low_level::raise(SIGTERM).map_err(|_| Refusal::Unavailable)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -103,7 +112,7 @@ impl Size {
 }
 
 /// Unlike what is set in a file, a fraction of memory may be 0: it holds all publishers back.
-pub async fn set_limits(State(api): State<Api>, body: Bytes) -> Answer {
+async fn set_limits(State(api): State<Api>, body: Bytes) -> Answer {
     let limits: Limits = answer::read(&body)?;
     let memory_bytes = api.common.config.memory_bytes(machine::memory_bytes());
     let memory_high = limits.memory_high.map(|amount| match amount {
@@ -137,7 +146,7 @@ pub async fn set_limits(State(api): State<Api>, body: Bytes) -> Answer {
 }
 
 /// What the server was told: as lines of haremq.toml.
-pub async fn settings(State(api): State<Api>) -> Answer {
+async fn settings(State(api): State<Api>) -> Answer {
     answer::body(&api.site.settings)
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Refusal};
 use super::list::{Asked, Row};
 use super::login::User;
+use super::routes::{Need, Routes};
 use super::site::Api;
 use super::watch::{self, Ages, Rates, Subject, number_with_rate};
 use super::{parameters, table, vhosts};
@@ -16,6 +17,15 @@ use crate::amqp::Table;
 use crate::exchange::{ExchangeSpec, Passed};
 use crate::parameters::Policies;
 use crate::text::lossy;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Management, SeeVhost};
+    routes.get("/api/exchanges", Management, list).get("/api/exchanges/{vhost}", SeeVhost, of_vhost).get(
+        "/api/exchanges/{vhost}/{exchange}",
+        SeeVhost,
+        one,
+    )
+}
 
 /// An exchange in a list.
 struct Shown {
@@ -27,15 +37,11 @@ struct Shown {
 }
 
 /// Of all vhosts that the user may see.
-pub async fn list(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
+async fn list(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
     listed(&api, &asked, |vhost| user.may_see(vhost)).await
 }
 
-pub async fn of_vhost(
-    State(api): State<Api>,
-    Path(vhost): Path<String>,
-    Query(asked): Query<Asked>,
-) -> Answer {
+async fn of_vhost(State(api): State<Api>, Path(vhost): Path<String>, Query(asked): Query<Asked>) -> Answer {
     vhosts::check(&api.common, &vhost).await?;
     listed(&api, &asked, |of| *of == *vhost.as_bytes()).await
 }

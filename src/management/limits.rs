@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Answer, Refusal};
 use super::login::User;
 use super::parameters::{self, check_vhost, value_of};
+use super::routes::{Need, Routes};
 use super::users::named;
 use super::vhosts;
 use crate::access::{self, Limits};
@@ -18,13 +19,26 @@ use crate::parameters::{Change, LIMITS, Parameter, Parameters, VHOST_LIMITS, int
 use crate::shard::start::Common;
 use crate::text::lossy;
 
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Administrator, Management, SeeVhost};
+    routes
+        .get("/api/vhost-limits", Management, list)
+        .get("/api/vhost-limits/{vhost}", SeeVhost, of_vhost)
+        .put("/api/vhost-limits/{vhost}/{limit}", Administrator, put)
+        .delete("/api/vhost-limits/{vhost}/{limit}", Administrator, delete)
+        .get("/api/user-limits", Management, of_users)
+        .get("/api/user-limits/{user}", Management, of_one_user)
+        .put("/api/user-limits/{user}/{limit}", Administrator, put_of_user)
+        .delete("/api/user-limits/{user}/{limit}", Administrator, delete_of_user)
+}
+
 /// Of vhosts that the user may see.
-pub async fn list(User { user, access, .. }: User, State(common): State<Common>) -> Answer {
+async fn list(User { user, access, .. }: User, State(common): State<Common>) -> Answer {
     let may_see = |vhost: &[u8]| user.tags.may_monitor() || access.may_enter(&user.name, vhost);
     answer::body(of_vhosts(&parameters::read(&common).await?, may_see))
 }
 
-pub async fn of_vhost(State(common): State<Common>, Path(vhost): Path<String>) -> Answer {
+async fn of_vhost(State(common): State<Common>, Path(vhost): Path<String>) -> Answer {
     vhosts::check(&common, &vhost).await?;
     let mut limits = of_vhosts(&parameters::read(&common).await?, |of| *of == *vhost.as_bytes());
     // Where none is left, as with RabbitMQ: in the list of all vhosts it stays.
@@ -32,7 +46,7 @@ pub async fn of_vhost(State(common): State<Common>, Path(vhost): Path<String>) -
     answer::body(limits)
 }
 
-pub async fn put(
+async fn put(
     State(common): State<Common>,
     Path((vhost, limit)): Path<(String, String)>,
     body: Bytes,
@@ -42,7 +56,7 @@ pub async fn put(
     change(&common, &vhost, |limits| _ = limits.insert(limit, value)).await
 }
 
-pub async fn delete(State(common): State<Common>, Path((vhost, limit)): Path<(String, String)>) -> Answer {
+async fn delete(State(common): State<Common>, Path((vhost, limit)): Path<(String, String)>) -> Answer {
     check_vhost(&common, &vhost).await?;
     change(&common, &vhost, |limits| _ = limits.remove(&limit)).await
 }
@@ -66,16 +80,16 @@ fn of_vhosts(parameters: &Parameters, wanted: impl Fn(&[u8]) -> bool) -> Vec<Val
     wanted.map(shown).collect()
 }
 
-pub async fn of_users(user: User) -> Answer {
+async fn of_users(user: User) -> Answer {
     answer::body(user.access.users().filter_map(|user| of_user(user)).collect::<Vec<_>>())
 }
 
-pub async fn of_one_user(user: User, Path(name): Path<String>) -> Answer {
+async fn of_one_user(user: User, Path(name): Path<String>) -> Answer {
     let user = user.access.user(name.as_bytes()).ok_or(Refusal::NotFound)?;
     answer::body(of_user(user).into_iter().collect::<Vec<_>>())
 }
 
-pub async fn put_of_user(
+async fn put_of_user(
     user: User,
     State(common): State<Common>,
     Path((name, limit)): Path<(String, String)>,
@@ -92,7 +106,7 @@ pub async fn put_of_user(
     change_user(&common, &name, limits).await
 }
 
-pub async fn delete_of_user(
+async fn delete_of_user(
     user: User,
     State(common): State<Common>,
     Path((name, limit)): Path<(String, String)>,

@@ -9,23 +9,53 @@ use serde_json::json;
 
 use super::answer::{self, Answer, Refusal};
 use super::login::User;
+use super::routes::{Need, Routes};
 use super::site::Api;
 use super::users;
 use crate::access::{Change, PasswordHash};
 use crate::ids::Name;
 use crate::shard::start::Common;
 
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Administrator, Management, Monitoring, Nothing, SeeVhost};
+    routes
+        .get("/api/auth", Nothing, auth)
+        .get("/api/version", Management, version)
+        .get("/api/extensions", Management, nothing)
+        .get("/api/feature-flags", Administrator, feature_flags)
+        .put("/api/feature-flags/{flag}/enable", Administrator, enable_feature_flag)
+        .get("/api/deprecated-features", Administrator, deprecated_features)
+        .get("/api/deprecated-features/used", Administrator, deprecated_features_used)
+        .post("/api/rebalance/queues", Administrator, rebalance)
+        .delete("/api/reset", Administrator, reset)
+        .delete("/api/reset/{node}", Administrator, reset)
+        .get("/api/auth/attempts/{node}", Monitoring, auth_attempts)
+        .get("/api/auth/hash_password/{password}", Administrator, hash_password)
+        .get("/api/users/without-permissions", Administrator, users_without_permissions)
+        .post("/api/users/bulk-delete", Administrator, delete_users)
+        .get("/api/shovels", Monitoring, nothing)
+        .get("/api/shovels/{vhost}", Monitoring, nothing)
+        .get("/api/federation-links", Monitoring, nothing)
+        .get("/api/federation-links/{vhost}", Monitoring, nothing)
+        .get("/api/stream/connections", Management, nothing)
+        .get("/api/stream/connections/{vhost}", SeeVhost, nothing)
+        .get("/api/stream/publishers", Management, nothing)
+        .get("/api/stream/publishers/{vhost}", SeeVhost, nothing)
+        .get("/api/stream/consumers", Management, nothing)
+        .get("/api/stream/consumers/{vhost}", SeeVhost, nothing)
+}
+
 /// What there is none of here: plugins' extensions, shovels, federation links, streams.
-pub async fn nothing() -> Answer {
+async fn nothing() -> Answer {
     answer::body(json!([]))
 }
 
 /// Asked for without a login, by the page that would begin one.
-pub async fn auth() -> Answer {
+async fn auth() -> Answer {
     answer::body(json!({"oauth_enabled": false, "oauth_disable_basic_auth": false}))
 }
 
-pub async fn version(State(api): State<Api>) -> Answer {
+async fn version(State(api): State<Api>) -> Answer {
     answer::body(json!({
         "rabbitmq_version": api.site.product_version,
         "product_name": "HareMQ",
@@ -49,7 +79,7 @@ const FEATURE_FLAGS: &[(&str, &str)] = &[
     ("virtual_host_metadata", "Virtual host metadata (description, tags, etc)"),
 ];
 
-pub async fn feature_flags() -> Answer {
+async fn feature_flags() -> Answer {
     let shown = |(name, desc): &(&str, &str)| {
         json!({
             "name": name,
@@ -64,7 +94,7 @@ pub async fn feature_flags() -> Answer {
 }
 
 /// All that we have are enabled.
-pub async fn enable_feature_flag(Path(name): Path<String>) -> Answer {
+async fn enable_feature_flag(Path(name): Path<String>) -> Answer {
     if FEATURE_FLAGS.iter().any(|(known, _)| *known == name) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -72,7 +102,7 @@ pub async fn enable_feature_flag(Path(name): Path<String>) -> Answer {
 }
 
 /// What RabbitMQ calls deprecated and we do have.
-pub async fn deprecated_features() -> Answer {
+async fn deprecated_features() -> Answer {
     let shown = |(name, desc): (&str, &str)| {
         json!({
             "name": name,
@@ -87,22 +117,22 @@ pub async fn deprecated_features() -> Answer {
 }
 
 /// Of those, none is watched.
-pub async fn deprecated_features_used() -> Answer {
+async fn deprecated_features_used() -> Answer {
     answer::body(json!([]))
 }
 
 /// There is one server: all is balanced.
-pub async fn rebalance() -> Answer {
+async fn rebalance() -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Forgets the samples that rates are made of.
-pub async fn reset(State(api): State<Api>) -> Answer {
+async fn reset(State(api): State<Api>) -> Answer {
     api.watch.reset();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub async fn auth_attempts(State(common): State<Common>) -> Answer {
+async fn auth_attempts(State(common): State<Common>) -> Answer {
     let refused = common.counter("logins_refused");
     let succeeded = common.counter("logins");
     answer::body([json!({
@@ -114,14 +144,14 @@ pub async fn auth_attempts(State(common): State<Common>) -> Answer {
 }
 
 /// The hash of a password, as a user's `password_hash` takes it.
-pub async fn hash_password(State(common): State<Common>, Path(password): Path<String>) -> Answer {
+async fn hash_password(State(common): State<Common>, Path(password): Path<String>) -> Answer {
     let (hashing, salt) = (common.config.users.password_hashing, users::salt()?);
     let hash = answer::beside(move || PasswordHash::new(hashing, password.as_bytes(), salt)).await?;
     answer::body(json!({"ok": hash.text()}))
 }
 
 /// Users who may enter no vhost.
-pub async fn users_without_permissions(User { access, .. }: User) -> Answer {
+async fn users_without_permissions(User { access, .. }: User) -> Answer {
     let may_nothing = |name: &Name| !access.permissions().any(|(_, user, _)| user == name);
     let shown = access.users().filter(|user| may_nothing(&user.name)).map(|user| users::shown(user));
     answer::body(shown.collect::<Vec<_>>())
@@ -133,7 +163,7 @@ struct Named {
 }
 
 /// All of them, or none if one is not there: RabbitMQ deletes those before it.
-pub async fn delete_users(User { access, .. }: User, State(common): State<Common>, body: Bytes) -> Answer {
+async fn delete_users(User { access, .. }: User, State(common): State<Common>, body: Bytes) -> Answer {
     let Named { users } = answer::read(&body)?;
     if let Some(unknown) = users.iter().find(|name| access.user(name.as_bytes()).is_none()) {
         return Err(Refusal::BadTerm("no_such_user", json!(unknown)));

@@ -11,20 +11,40 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Answer, Refusal};
 use super::list::Asked;
 use super::process::Process;
+use super::routes::{Need, Routes};
 use super::site::{Api, Listening, Site};
 use super::watch::number_with_rate;
 
-pub async fn list(State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Management, Monitoring};
+    routes
+        .get("/api/nodes", Monitoring, list)
+        .get("/api/nodes/{node}", Monitoring, one)
+        .get("/api/nodes/{node}/memory", Monitoring, memory)
+        .get("/api/health/checks/alarms", Management, alarms)
+        .get("/api/health/checks/local-alarms", Management, alarms)
+        .get("/api/health/checks/port-listener/{port}", Management, port_listener)
+        .get("/api/health/checks/protocol-listener/{protocol}", Management, protocol_listener)
+        .get("/api/health/checks/virtual-hosts", Management, in_service)
+        .get("/api/health/checks/is-in-service", Management, in_service)
+        .get("/api/health/checks/ready-to-serve-clients", Management, in_service)
+        .get("/api/health/checks/below-node-connection-limit", Management, in_service)
+        .get("/api/health/checks/certificate-expiration/{within}/{unit}", Management, certificates)
+        .get("/api/health/checks/node-is-quorum-critical", Management, single_node)
+        .get("/api/health/checks/node-is-mirror-sync-critical", Management, single_node)
+}
+
+async fn list(State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
     asked.list(vec![shown(&api)])
 }
 
-pub async fn one(State(api): State<Api>, Path(name): Path<String>, Query(asked): Query<Asked>) -> Answer {
+async fn one(State(api): State<Api>, Path(name): Path<String>, Query(asked): Query<Asked>) -> Answer {
     check(&api.site, &name)?;
     asked.one(shown(&api))
 }
 
 /// What takes memory: ours are the bodies, which RabbitMQ calls binaries, and the rest of the process.
-pub async fn memory(State(site): State<Arc<Site>>, Path(name): Path<String>) -> Answer {
+async fn memory(State(site): State<Arc<Site>>, Path(name): Path<String>) -> Answer {
     check(&site, &name)?;
     let (process, bodies) = (Process::look(), site.budget.used_bytes() as u64);
     let mut memory: Map<String, Value> = NOT_OURS.iter().map(|name| ((*name).to_owned(), json!(0))).collect();
@@ -175,7 +195,7 @@ impl Site {
 }
 
 /// Alarms of memory and disk.
-pub async fn alarms(State(site): State<Arc<Site>>) -> Response {
+async fn alarms(State(site): State<Arc<Site>>) -> Response {
     let memory = site.budget.alarm().then_some("memory");
     let disk = site.is_low_on_disk().then_some("disk");
     let alarms: Vec<Value> = memory
@@ -189,10 +209,7 @@ pub async fn alarms(State(site): State<Arc<Site>>) -> Response {
     failed("There are alarms in effect in the cluster", json!({"alarms": alarms}))
 }
 
-pub async fn port_listener(
-    State(site): State<Arc<Site>>,
-    Path(port): Path<String>,
-) -> Result<Response, Refusal> {
+async fn port_listener(State(site): State<Arc<Site>>, Path(port): Path<String>) -> Result<Response, Refusal> {
     let port: u16 = port.parse().map_err(|_| Refusal::BadRequest("Invalid port".to_owned()))?;
     let ports: Vec<u16> = site.listening.iter().map(|it| it.address.port()).collect();
     Ok(if ports.contains(&port) {
@@ -202,7 +219,7 @@ pub async fn port_listener(
     })
 }
 
-pub async fn protocol_listener(State(site): State<Arc<Site>>, Path(protocol): Path<String>) -> Response {
+async fn protocol_listener(State(site): State<Arc<Site>>, Path(protocol): Path<String>) -> Response {
     let protocols: Vec<&str> = site.listening.iter().map(|it| it.protocol).collect();
     let known = |name: &str| protocols.contains(&name);
     let is_there = match protocol.as_str() {
@@ -217,7 +234,7 @@ pub async fn protocol_listener(State(site): State<Arc<Site>>, Path(protocol): Pa
 }
 
 /// Of one server these hold as long as it answers.
-pub async fn in_service(State(api): State<Api>) -> Response {
+async fn in_service(State(api): State<Api>) -> Response {
     if api.common.published.iter().all(|shard| shard.is_up()) {
         sound(json!({}))
     } else {
@@ -226,11 +243,11 @@ pub async fn in_service(State(api): State<Api>) -> Response {
 }
 
 /// What only clusters and TLS have trouble with.
-pub async fn single_node() -> Response {
+async fn single_node() -> Response {
     sound(json!({"reason": "single node cluster"}))
 }
 
-pub async fn certificates(Path((within, unit)): Path<(String, String)>) -> Result<Response, Refusal> {
+async fn certificates(Path((within, unit)): Path<(String, String)>) -> Result<Response, Refusal> {
     let known = ["days", "weeks", "months", "years"];
     if !known.contains(&unit.as_str()) {
         return Err(Refusal::BadRequest(

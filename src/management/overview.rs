@@ -7,10 +7,16 @@ use super::answer::Answer;
 use super::list::Asked;
 use super::login::User;
 use super::parameters;
+use super::routes::{Need, Routes};
 use super::site::{Api, Site};
 use super::watch::{Ages, VhostTotals, message_stats, number_with_rate};
 
-pub async fn show(user: User, State(api): State<Api>, Query(asked): Query<Asked>, ages: Ages) -> Answer {
+pub fn routes(routes: Routes) -> Routes {
+    use Need::Management;
+    routes.get("/api/overview", Management, show)
+}
+
+async fn show(user: User, State(api): State<Api>, Query(asked): Query<Asked>, ages: Ages) -> Answer {
     let mut shown = about(&api.site, &parameters::cluster_name_of(&api).await?);
     totals(&user, &api, &ages, &mut shown);
     asked.one(Value::Object(shown))

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{self, Answer, Refusal};
 use super::login::User;
+use super::routes::{Need, Routes};
 use super::site::Api;
 use super::users::named;
 use super::vhosts;
@@ -17,22 +18,36 @@ use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
 use crate::text::lossy;
 
-pub async fn list(user: User, State(common): State<Common>) -> Answer {
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Administrator, Management, Policymaker};
+    routes
+        .get("/api/parameters", Policymaker, list)
+        .get("/api/parameters/{component}", Policymaker, of_component)
+        .get("/api/parameters/{component}/{vhost}", Policymaker, of_vhost)
+        .get("/api/parameters/{component}/{vhost}/{name}", Policymaker, one)
+        .put("/api/parameters/{component}/{vhost}/{name}", Policymaker, put)
+        .delete("/api/parameters/{component}/{vhost}/{name}", Policymaker, delete)
+        .get("/api/global-parameters", Policymaker, globals)
+        .get("/api/global-parameters/{name}", Policymaker, global)
+        .put("/api/global-parameters/{name}", Policymaker, put_global)
+        .delete("/api/global-parameters/{name}", Policymaker, delete_global)
+        .get("/api/cluster-name", Management, cluster_name)
+        .put("/api/cluster-name", Administrator, put_cluster_name)
+}
+
+async fn list(user: User, State(common): State<Common>) -> Answer {
     let parameters = read(&common).await?;
     let may_enter = |of: &Parameter| user.may_enter(&of.vhost);
     answer::body(shown_all(&parameters, may_enter))
 }
 
-pub async fn of_component(user: User, State(common): State<Common>, Path(component): Path<String>) -> Answer {
+async fn of_component(user: User, State(common): State<Common>, Path(component): Path<String>) -> Answer {
     let parameters = read(&common).await?;
     let may_enter = |of: &Parameter| user.may_enter(&of.vhost);
     answer::body(shown_all(&parameters, |of| *of.component == *component.as_bytes() && may_enter(of)))
 }
 
-pub async fn of_vhost(
-    State(common): State<Common>,
-    Path((component, vhost)): Path<(String, String)>,
-) -> Answer {
+async fn of_vhost(State(common): State<Common>, Path((component, vhost)): Path<(String, String)>) -> Answer {
     vhosts::check(&common, &vhost).await?;
     let parameters = read(&common).await?;
     answer::body(shown_all(&parameters, |of| {
@@ -40,7 +55,7 @@ pub async fn of_vhost(
     }))
 }
 
-pub async fn one(
+async fn one(
     State(common): State<Common>,
     Path((component, vhost, name)): Path<(String, String, String)>,
 ) -> Answer {
@@ -50,7 +65,7 @@ pub async fn one(
     answer::body(shown(one.ok_or(Refusal::NotFound)?))
 }
 
-pub async fn put(
+async fn put(
     State(common): State<Common>,
     Path((component, vhost, name)): Path<(String, String, String)>,
     body: Bytes,
@@ -64,7 +79,7 @@ pub async fn put(
     put_one(&common, parameter.map_err(|text| Refusal::BadRequest(escaped(&text)))?).await
 }
 
-pub async fn delete(
+async fn delete(
     State(common): State<Common>,
     Path((component, vhost, name)): Path<(String, String, String)>,
 ) -> Answer {
@@ -74,35 +89,35 @@ pub async fn delete(
     delete_one(&common, &vhost, component.as_bytes(), &name).await
 }
 
-pub async fn globals(State(common): State<Common>) -> Answer {
+async fn globals(State(common): State<Common>) -> Answer {
     let parameters = read(&common).await?;
     answer::body(shown_globals(&parameters))
 }
 
-pub async fn global(State(common): State<Common>, Path(name): Path<String>) -> Answer {
+async fn global(State(common): State<Common>, Path(name): Path<String>) -> Answer {
     let parameters = read(&common).await?;
     let value = parameters.global(name.as_bytes()).ok_or(Refusal::NotFound)?;
     answer::body(shown_global(name.as_bytes(), value))
 }
 
-pub async fn put_global(State(common): State<Common>, Path(name): Path<String>, body: Bytes) -> Answer {
+async fn put_global(State(common): State<Common>, Path(name): Path<String>, body: Bytes) -> Answer {
     let value = value_of(&body)?;
     let existed = read(&common).await?.global(name.as_bytes()).is_some();
     change(&common, vec![Change::GlobalPut { name: named(&name), value }]).await?;
     answer::put(existed)
 }
 
-pub async fn delete_global(State(common): State<Common>, Path(name): Path<String>) -> Answer {
+async fn delete_global(State(common): State<Common>, Path(name): Path<String>) -> Answer {
     read(&common).await?.global(name.as_bytes()).ok_or(Refusal::NotFound)?;
     change(&common, vec![Change::GlobalDeleted { name: named(&name) }]).await?;
     answer::deleted()
 }
 
-pub async fn cluster_name(State(api): State<Api>) -> Answer {
+async fn cluster_name(State(api): State<Api>) -> Answer {
     answer::body(json!({"name": cluster_name_of(&api).await?}))
 }
 
-pub async fn put_cluster_name(State(common): State<Common>, body: Bytes) -> Answer {
+async fn put_cluster_name(State(common): State<Common>, body: Bytes) -> Answer {
     let name = match answer::read_map(&body)?.remove("name") {
         Some(Value::String(name)) => name,
         Some(_) => return Err(Refusal::BadRequest("the name of a cluster is a text".to_owned())),

@@ -7,12 +7,29 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Refusal};
 use super::login::User;
+use super::routes::{Need, Routes};
 use super::users::named;
 use super::vhosts;
 use crate::access::{Access, Change, Operation, Permission, TopicOperation, TopicPermission};
 use crate::ids::Name;
 use crate::shard::start::Common;
 use crate::text::lossy;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::Administrator;
+    routes
+        .get("/api/vhosts/{vhost}/permissions", Administrator, of_vhost)
+        .get("/api/vhosts/{vhost}/topic-permissions", Administrator, topics_of_vhost)
+        .get("/api/permissions", Administrator, list)
+        .get("/api/permissions/{vhost}/{user}", Administrator, one)
+        .put("/api/permissions/{vhost}/{user}", Administrator, put)
+        .delete("/api/permissions/{vhost}/{user}", Administrator, delete)
+        .get("/api/topic-permissions", Administrator, topics)
+        .get("/api/topic-permissions/{vhost}/{user}", Administrator, topics_of_one)
+        .put("/api/topic-permissions/{vhost}/{user}", Administrator, put_topic)
+        .delete("/api/topic-permissions/{vhost}/{user}", Administrator, delete_topics)
+        .delete("/api/topic-permissions/{vhost}/{user}/{exchange}", Administrator, delete_topic)
+}
 
 #[derive(Deserialize)]
 struct Patterns {
@@ -22,11 +39,11 @@ struct Patterns {
     exchange: Option<String>,
 }
 
-pub async fn list(User { access, .. }: User) -> Answer {
+async fn list(User { access, .. }: User) -> Answer {
     answer::body(shown_permissions(&access, |_, _| true))
 }
 
-pub async fn of_vhost(
+async fn of_vhost(
     User { access, .. }: User,
     State(common): State<Common>,
     Path(vhost): Path<String>,
@@ -35,12 +52,12 @@ pub async fn of_vhost(
     answer::body(shown_permissions(&access, |of, _| **of == *vhost.as_bytes()))
 }
 
-pub async fn one(User { access, .. }: User, Path((vhost, user)): Path<(String, String)>) -> Answer {
+async fn one(User { access, .. }: User, Path((vhost, user)): Path<(String, String)>) -> Answer {
     let permission = access.permission(vhost.as_bytes(), user.as_bytes()).ok_or(Refusal::NotFound)?;
     answer::body(shown(vhost.as_bytes(), user.as_bytes(), permission))
 }
 
-pub async fn put(
+async fn put(
     User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user)): Path<(String, String)>,
@@ -57,7 +74,7 @@ pub async fn put(
     answer::put(existed)
 }
 
-pub async fn delete(
+async fn delete(
     User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user)): Path<(String, String)>,
@@ -86,11 +103,11 @@ pub fn defined_topic(
     topic.map(Change::TopicPermissionPut).map_err(Refusal::BadRequest)
 }
 
-pub async fn topics(User { access, .. }: User) -> Answer {
+async fn topics(User { access, .. }: User) -> Answer {
     answer::body(shown_topics(&access, |_| true))
 }
 
-pub async fn topics_of_vhost(
+async fn topics_of_vhost(
     User { access, .. }: User,
     State(common): State<Common>,
     Path(vhost): Path<String>,
@@ -99,12 +116,12 @@ pub async fn topics_of_vhost(
     answer::body(shown_topics(&access, |topic| **topic.vhost() == *vhost.as_bytes()))
 }
 
-pub async fn topics_of_one(User { access, .. }: User, Path((vhost, user)): Path<(String, String)>) -> Answer {
+async fn topics_of_one(User { access, .. }: User, Path((vhost, user)): Path<(String, String)>) -> Answer {
     let all = shown_topics(&access, |topic| is_of(topic, &vhost, &user));
     if all.is_empty() { Err(Refusal::NotFound) } else { answer::body(all) }
 }
 
-pub async fn put_topic(
+async fn put_topic(
     User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user)): Path<(String, String)>,
@@ -122,7 +139,7 @@ pub async fn put_topic(
     answer::put(existed)
 }
 
-pub async fn delete_topics(
+async fn delete_topics(
     User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user)): Path<(String, String)>,
@@ -131,7 +148,7 @@ pub async fn delete_topics(
     forget_topics(&common, &vhost, &user, None).await
 }
 
-pub async fn delete_topic(
+async fn delete_topic(
     User { access, .. }: User,
     State(common): State<Common>,
     Path((vhost, user, exchange)): Path<(String, String, String)>,

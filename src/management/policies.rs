@@ -19,7 +19,23 @@ enum Kind {
     OperatorPolicies,
 }
 
+use super::routes::{Need, Routes};
 use Kind::{OperatorPolicies, Policies};
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Administrator, EnterVhost, Management, Policymaker};
+    routes
+        .get("/api/policies", Management, list)
+        .get("/api/policies/{vhost}", EnterVhost, of_vhost)
+        .get("/api/policies/{vhost}/{name}", Policymaker, one)
+        .put("/api/policies/{vhost}/{name}", Policymaker, put)
+        .delete("/api/policies/{vhost}/{name}", Policymaker, delete)
+        .get("/api/operator-policies", Management, operators_list)
+        .get("/api/operator-policies/{vhost}", EnterVhost, operators_of_vhost)
+        .get("/api/operator-policies/{vhost}/{name}", Administrator, operators_one)
+        .put("/api/operator-policies/{vhost}/{name}", Administrator, put_operators)
+        .delete("/api/operator-policies/{vhost}/{name}", Administrator, delete_operators)
+}
 
 impl Kind {
     fn component(self) -> &'static [u8] {
@@ -97,19 +113,19 @@ fn shown(parameter: &Parameter) -> Option<Value> {
     }))
 }
 
-pub async fn list(user: User, State(common): State<Common>) -> Answer {
+async fn list(user: User, State(common): State<Common>) -> Answer {
     Policies.list(&user, &common).await
 }
 
-pub async fn of_vhost(State(common): State<Common>, Path(vhost): Path<String>) -> Answer {
+async fn of_vhost(State(common): State<Common>, Path(vhost): Path<String>) -> Answer {
     Policies.of_vhost(&common, &vhost).await
 }
 
-pub async fn one(State(common): State<Common>, Path((vhost, name)): Path<(String, String)>) -> Answer {
+async fn one(State(common): State<Common>, Path((vhost, name)): Path<(String, String)>) -> Answer {
     Policies.one(&common, &vhost, &name).await
 }
 
-pub async fn put(
+async fn put(
     State(common): State<Common>,
     Path((vhost, name)): Path<(String, String)>,
     body: Bytes,
@@ -117,26 +133,23 @@ pub async fn put(
     Policies.put(&common, &vhost, &name, &body).await
 }
 
-pub async fn delete(State(common): State<Common>, Path((vhost, name)): Path<(String, String)>) -> Answer {
+async fn delete(State(common): State<Common>, Path((vhost, name)): Path<(String, String)>) -> Answer {
     parameters::delete_one(&common, &vhost, POLICY, &name).await
 }
 
-pub async fn operators_list(user: User, State(common): State<Common>) -> Answer {
+async fn operators_list(user: User, State(common): State<Common>) -> Answer {
     OperatorPolicies.list(&user, &common).await
 }
 
-pub async fn operators_of_vhost(State(common): State<Common>, Path(vhost): Path<String>) -> Answer {
+async fn operators_of_vhost(State(common): State<Common>, Path(vhost): Path<String>) -> Answer {
     OperatorPolicies.of_vhost(&common, &vhost).await
 }
 
-pub async fn operators_one(
-    State(common): State<Common>,
-    Path((vhost, name)): Path<(String, String)>,
-) -> Answer {
+async fn operators_one(State(common): State<Common>, Path((vhost, name)): Path<(String, String)>) -> Answer {
     OperatorPolicies.one(&common, &vhost, &name).await
 }
 
-pub async fn put_operators(
+async fn put_operators(
     State(common): State<Common>,
     Path((vhost, name)): Path<(String, String)>,
     body: Bytes,
@@ -144,7 +157,7 @@ pub async fn put_operators(
     OperatorPolicies.put(&common, &vhost, &name, &body).await
 }
 
-pub async fn delete_operators(
+async fn delete_operators(
     State(common): State<Common>,
     Path((vhost, name)): Path<(String, String)>,
 ) -> Answer {

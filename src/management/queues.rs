@@ -10,6 +10,7 @@ use super::answer::{Answer, Refusal};
 use super::connections::{self, ConnectionName};
 use super::list::{Asked, Row};
 use super::login::User;
+use super::routes::{Need, Routes};
 use super::site::{Api, Site};
 use super::table;
 use super::vhosts;
@@ -19,6 +20,15 @@ use crate::queue_args::QueueKind;
 use crate::shard::report::QueueReport;
 use crate::text::lossy;
 
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Management, SeeVhost};
+    routes
+        .get("/api/queues", Management, list)
+        .get("/api/queues/detailed", Management, list)
+        .get("/api/queues/{vhost}", SeeVhost, of_vhost)
+        .get("/api/queues/{vhost}/{queue}", SeeVhost, one)
+}
+
 /// A queue in a list.
 pub struct Shown {
     pub report: QueueReport,
@@ -27,15 +37,11 @@ pub struct Shown {
 }
 
 /// Of all vhosts that the user may see.
-pub async fn list(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
+async fn list(user: User, State(api): State<Api>, Query(asked): Query<Asked>) -> Answer {
     listed(&api, &asked, |vhost| user.may_see(vhost)).await
 }
 
-pub async fn of_vhost(
-    State(api): State<Api>,
-    Path(vhost): Path<String>,
-    Query(asked): Query<Asked>,
-) -> Answer {
+async fn of_vhost(State(api): State<Api>, Path(vhost): Path<String>, Query(asked): Query<Asked>) -> Answer {
     vhosts::check(&api.common, &vhost).await?;
     listed(&api, &asked, |of| *of == *vhost.as_bytes()).await
 }
@@ -46,7 +52,7 @@ async fn listed(api: &Api, asked: &Asked, wanted: impl Fn(&[u8]) -> bool) -> Ans
     asked.list(shown)
 }
 
-pub async fn one(
+async fn one(
     State(api): State<Api>,
     Path((vhost, name)): Path<(String, String)>,
     Query(asked): Query<Asked>,

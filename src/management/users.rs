@@ -8,10 +8,22 @@ use serde_json::{Value, json};
 use super::answer::{self, Answer, Refusal};
 use super::login::User;
 use super::permissions::{shown_permissions, shown_topics};
+use super::routes::{Need, Routes};
 use crate::access::{self, Access, Algorithm, Change, Limits, PasswordHash, Salt, Tags};
 use crate::ids::Name;
 use crate::shard::start::Common;
 use crate::text::lossy;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::Administrator;
+    routes
+        .get("/api/users", Administrator, list)
+        .get("/api/users/{user}", Administrator, one)
+        .put("/api/users/{user}", Administrator, put)
+        .delete("/api/users/{user}", Administrator, delete)
+        .get("/api/users/{user}/permissions", Administrator, permissions)
+        .get("/api/users/{user}/topic-permissions", Administrator, topic_permissions)
+}
 
 #[derive(Deserialize)]
 struct Body {
@@ -21,15 +33,15 @@ struct Body {
     tags: Option<Value>,
 }
 
-pub async fn list(User { access, .. }: User) -> Answer {
+async fn list(User { access, .. }: User) -> Answer {
     answer::body(access.users().map(|user| shown(user)).collect::<Vec<_>>())
 }
 
-pub async fn one(User { access, .. }: User, Path(name): Path<String>) -> Answer {
+async fn one(User { access, .. }: User, Path(name): Path<String>) -> Answer {
     answer::body(shown(access.user(name.as_bytes()).ok_or(Refusal::NotFound)?))
 }
 
-pub async fn put(
+async fn put(
     User { access, .. }: User,
     State(common): State<Common>,
     Path(name): Path<String>,
@@ -43,22 +55,18 @@ pub async fn put(
     answer::put(existed)
 }
 
-pub async fn delete(
-    User { access, .. }: User,
-    State(common): State<Common>,
-    Path(name): Path<String>,
-) -> Answer {
+async fn delete(User { access, .. }: User, State(common): State<Common>, Path(name): Path<String>) -> Answer {
     let user = access.user(name.as_bytes()).ok_or(Refusal::NotFound)?;
     answer::changed(&common, vec![Change::UserDeleted { user: user.name.clone() }]).await?;
     answer::deleted()
 }
 
-pub async fn permissions(User { access, .. }: User, Path(name): Path<String>) -> Answer {
+async fn permissions(User { access, .. }: User, Path(name): Path<String>) -> Answer {
     let user = access.user(name.as_bytes()).ok_or(Refusal::NotFound)?;
     answer::body(shown_permissions(&access, |_, of| *of == user.name))
 }
 
-pub async fn topic_permissions(User { access, .. }: User, Path(name): Path<String>) -> Answer {
+async fn topic_permissions(User { access, .. }: User, Path(name): Path<String>) -> Answer {
     let user = access.user(name.as_bytes()).ok_or(Refusal::NotFound)?;
     answer::body(shown_topics(&access, |topic| *topic.user() == user.name))
 }

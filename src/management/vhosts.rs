@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Answer, Refusal};
 use super::list::Asked;
 use super::login::User;
+use super::routes::{Need, Routes};
 use super::site::Api;
 use super::users::named;
 use super::watch::{Ages, Rates, Subject, message_stats, number_with_rate};
@@ -16,6 +17,17 @@ use crate::ids::Name;
 use crate::machine;
 use crate::shard::desk::{Done, Order};
 use crate::shard::start::Common;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Administrator, Management};
+    routes
+        .get("/api/vhosts", Management, list)
+        .get("/api/vhosts/{vhost}", Administrator, one)
+        .put("/api/vhosts/{vhost}", Administrator, put)
+        .delete("/api/vhosts/{vhost}", Administrator, delete)
+        .post("/api/vhosts/{vhost}/deletion/protection", Administrator, protect)
+        .delete("/api/vhosts/{vhost}/deletion/protection", Administrator, unprotect)
+}
 
 /// What is told of a vhost; kept by the broker as JSON.
 #[derive(Serialize, Deserialize, Default, PartialEq, Debug)]
@@ -58,7 +70,7 @@ impl Tags {
 }
 
 /// Those that the user may enter, unless it may see all.
-pub async fn list(User { user, access, .. }: User, State(api): State<Api>) -> Answer {
+async fn list(User { user, access, .. }: User, State(api): State<Api>) -> Answer {
     let mut all = all(&api.common).await?;
     all.retain(|vhost| may_see(&user, &access, vhost));
     let rates = api.watch.rates();
@@ -66,7 +78,7 @@ pub async fn list(User { user, access, .. }: User, State(api): State<Api>) -> An
     answer::body(all)
 }
 
-pub async fn one(
+async fn one(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(asked): Query<Asked>,
@@ -101,7 +113,7 @@ fn may_see(user: &access::User, access: &Access, vhost: &Value) -> bool {
     user.tags.may_monitor() || access.may_enter(&user.name, name.as_bytes())
 }
 
-pub async fn put(asker: User, State(common): State<Common>, Path(name): Path<String>, body: Bytes) -> Answer {
+async fn put(asker: User, State(common): State<Common>, Path(name): Path<String>, body: Bytes) -> Answer {
     let mut about: About = if body.is_empty() { About::default() } else { answer::read(&body)? };
     if about.protected.is_none() {
         about.protected = before(&common, &name).await?.and_then(|before| before.protected);
@@ -133,11 +145,11 @@ pub async fn define(common: &Common, name: &str, item: &Value) -> Result<(), Ref
     declare(common, name, &about).await.map(drop)
 }
 
-pub async fn protect(State(common): State<Common>, Path(name): Path<String>) -> Answer {
+async fn protect(State(common): State<Common>, Path(name): Path<String>) -> Answer {
     set_protected(&common, &name, true).await
 }
 
-pub async fn unprotect(State(common): State<Common>, Path(name): Path<String>) -> Answer {
+async fn unprotect(State(common): State<Common>, Path(name): Path<String>) -> Answer {
     set_protected(&common, &name, false).await
 }
 
@@ -166,7 +178,7 @@ async fn before(common: &Common, name: &str) -> Result<Option<About>, Refusal> {
     Ok(found.map(|(_, about)| serde_json::from_slice(&about).unwrap_or_default()))
 }
 
-pub async fn delete(State(common): State<Common>, Path(name): Path<String>) -> Answer {
+async fn delete(State(common): State<Common>, Path(name): Path<String>) -> Answer {
     if before(&common, &name).await?.is_some_and(|vhost| vhost.protected == Some(true)) {
         let text = format!("Refusing to delete virtual host '{name}' because it is protected from deletion");
         return Err(Refusal::Precondition(text));

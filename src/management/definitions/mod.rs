@@ -20,7 +20,19 @@ use super::answer::{self, Answer};
 use super::site::Api;
 use super::vhosts;
 
+use super::routes::{Need, Routes};
 use import::import;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::Administrator;
+    routes
+        .get("/api/definitions", Administrator, show)
+        .post("/api/definitions", Administrator, put)
+        .get("/api/all-configuration", Administrator, show)
+        .post("/api/all-configuration", Administrator, put)
+        .get("/api/definitions/{vhost}", Administrator, show_vhost)
+        .post("/api/definitions/{vhost}", Administrator, put_vhost)
+}
 
 /// What a server is to begin with. The error says what is wrong.
 pub async fn load(api: &Api, read: &[u8]) -> Result<(), String> {
@@ -28,23 +40,23 @@ pub async fn load(api: &Api, read: &[u8]) -> Result<(), String> {
     import(&api.common, &definitions, None).await.map_err(|refusal| format!("{refusal:?}"))
 }
 
-pub async fn show(State(api): State<Api>) -> Answer {
+async fn show(State(api): State<Api>) -> Answer {
     answer::body(export::all(&api).await?)
 }
 
 /// Of one vhost, which its items do not name.
-pub async fn show_vhost(State(api): State<Api>, Path(vhost): Path<String>) -> Answer {
+async fn show_vhost(State(api): State<Api>, Path(vhost): Path<String>) -> Answer {
     vhosts::check(&api.common, &vhost).await?;
     answer::body(export::of_vhost(&api, &vhost).await?)
 }
 
-pub async fn put(State(api): State<Api>, Posted { file, next }: Posted) -> Answer {
+async fn put(State(api): State<Api>, Posted { file, next }: Posted) -> Answer {
     import(&api.common, &answer::read(&file)?, None).await?;
     taken(next)
 }
 
 /// Into one vhost, whichever they came from.
-pub async fn put_vhost(
+async fn put_vhost(
     State(api): State<Api>,
     Path(vhost): Path<String>,
     Posted { file, next }: Posted,

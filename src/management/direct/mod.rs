@@ -14,9 +14,24 @@ pub use session::{Failure, Published, Session};
 
 use super::answer::Refusal;
 use super::login::User;
+use super::routes::{Need, Routes};
 use super::vhosts;
 use crate::amqp::{Method, ReplyCode};
 use crate::shard::start::Common;
+
+pub fn routes(routes: Routes) -> Routes {
+    use Need::{Administrator, EnterVhost};
+    routes
+        .put("/api/exchanges/{vhost}/{exchange}", EnterVhost, put_exchange)
+        .delete("/api/exchanges/{vhost}/{exchange}", EnterVhost, delete_exchange)
+        .post("/api/exchanges/{vhost}/{exchange}/publish", EnterVhost, publish)
+        .put("/api/queues/{vhost}/{queue}", EnterVhost, put_queue)
+        .delete("/api/queues/{vhost}/{queue}", EnterVhost, delete_queue)
+        .delete("/api/queues/{vhost}/{queue}/contents", EnterVhost, purge)
+        .post("/api/queues/{vhost}/{queue}/get", EnterVhost, get)
+        .post("/api/queues/{vhost}/{queue}/actions", Administrator, act_on_queue)
+        .get("/api/aliveness-test/{vhost}", EnterVhost, aliveness)
+}
 
 /// Where the user may enter the vhost; there, what is refused says more than without it.
 pub async fn enter(common: &Common, user: &User, vhost: &str) -> Result<Session, Refusal> {

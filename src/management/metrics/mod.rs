@@ -12,14 +12,24 @@ use axum::response::{IntoResponse, Response};
 use super::answer::Refusal;
 use super::own;
 use super::process::Process;
+use super::routes::{Need, Routes};
 use super::site::{Api, Site};
 use crate::latency::{Latency, QueueLatency};
 use crate::shard::start::{Common, Snapshot};
 use objects::Wanted;
 use text::{Kind, Text};
 
+pub fn routes(routes: Routes) -> Routes {
+    use Need::Nothing;
+    routes.get("/metrics", Nothing, aggregated).get("/metrics/per-object", Nothing, per_object).get(
+        "/metrics/detailed",
+        Nothing,
+        detailed,
+    )
+}
+
 /// Of the server as a whole.
-pub async fn aggregated(State(api): State<Api>) -> Result<Response, Refusal> {
+async fn aggregated(State(api): State<Api>) -> Result<Response, Refusal> {
     let mut text = Text::new("rabbitmq_");
     identity(&api.site, "aggregated", &mut text);
     totals(&api, &mut text);
@@ -33,7 +43,7 @@ pub async fn aggregated(State(api): State<Api>) -> Result<Response, Refusal> {
 }
 
 /// Of each queue, connection and channel too.
-pub async fn per_object(State(api): State<Api>) -> Result<Response, Refusal> {
+async fn per_object(State(api): State<Api>) -> Result<Response, Refusal> {
     let mut text = Text::new("rabbitmq_");
     identity(&api.site, "per-object", &mut text);
     global(&api, &mut text);
