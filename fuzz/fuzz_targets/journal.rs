@@ -17,7 +17,7 @@ mod records;
 use std::sync::Arc;
 
 use disk::RamDisk;
-use haremq::budget::Budget;
+use haremq::budget::{Budget, DiskFloor};
 use haremq::journal::layout::{GROUP_HEADER_BYTES, GROUPS_AT, padded, segment_name};
 use haremq::journal::{
     Flusher, FlusherConfig, Group, Link, Position, Recovery, Scan, read_journal, set_aside,
@@ -158,7 +158,7 @@ fn write(disk: &RamDisk, scan: &Scan, bodies: &[(&[u8], u8)], segment: u32) -> V
     let link = Arc::new(Link::new(scan.end));
     let journal = scan.journal.unwrap_or(JOURNAL);
     let config =
-        FlusherConfig { dir: DIR.to_owned(), journal, segment_bytes: SEGMENT_BYTES, disk_free_min: 0 };
+        FlusherConfig { dir: DIR.to_owned(), journal, segment_bytes: SEGMENT_BYTES, disk_free_min: DiskFloor::default() };
     let mut flusher = Flusher::new(disk.clone(), config, segment, link.clone());
     let (mut next, mut written) = (Position::new(segment, GROUPS_AT), Vec::new());
     for pair in bodies.chunks(2) {
