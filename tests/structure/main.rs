@@ -10,6 +10,7 @@ const GROUND: &[&str] = &[
     "ids",
     "limits",
     "stats",
+    "latency",
     "slots",
     "wheel",
     "budget",
