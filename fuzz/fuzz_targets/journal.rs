@@ -157,8 +157,12 @@ fn two_processes() -> (RamDisk, Vec<Entry>) {
 fn write(disk: &RamDisk, scan: &Scan, bodies: &[(&[u8], u8)], segment: u32) -> Vec<Entry> {
     let link = Arc::new(Link::new(scan.end));
     let journal = scan.journal.unwrap_or(JOURNAL);
-    let config =
-        FlusherConfig { dir: DIR.to_owned(), journal, segment_bytes: SEGMENT_BYTES, disk_free_min: DiskFloor::default() };
+    let config = FlusherConfig {
+        dir: DIR.to_owned(),
+        journal,
+        segment_bytes: SEGMENT_BYTES,
+        disk_free_min: DiskFloor::default(),
+    };
     let mut flusher = Flusher::new(disk.clone(), config, segment, link.clone());
     let (mut next, mut written) = (Position::new(segment, GROUPS_AT), Vec::new());
     for pair in bodies.chunks(2) {

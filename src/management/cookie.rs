@@ -24,8 +24,7 @@ use serde::Deserialize;
 
 use super::answer::{Answer, Refusal};
 use super::login::{Credentials, Proof, User};
-use super::routes::log_in;
-use super::routes::{Need, Routes};
+use super::routes::{Need, Routes, log_in};
 use super::site::Api;
 use crate::access::{self, Access, PasswordHash};
 use crate::ids::Name;

@@ -17,10 +17,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::answer::{self, Answer};
+use super::routes::{Need, Routes};
 use super::site::Api;
 use super::vhosts;
-
-use super::routes::{Need, Routes};
 use import::import;
 
 pub fn routes(routes: Routes) -> Routes {

@@ -6,6 +6,8 @@ mod latency;
 mod messages;
 mod peek;
 
+pub use latency::all as latencies;
+
 use axum::extract::State;
 use serde_json::{Value, json};
 
@@ -72,8 +74,6 @@ async fn queue(
     }
     Ok(report.id)
 }
-
-pub use latency::all as latencies;
 
 async fn order(common: &Common, queue: QueueId, order: QueueOrder) -> Result<QueueDone, Refusal> {
     match common.ask_at(queue.shard, Order::OfQueue(queue, order)).await {
