@@ -42,7 +42,9 @@ pub struct Scan {
     /// A torn tail of the last process was cut here.
     pub cut: Option<Position>,
     pub damage: Vec<Damage>,
-    /// Names of files that hold nothing of this journal. Reading leaves them alone.
+    /// Names of files that were to become segments when their process ended, or of which as much is left.
+    pub unbegun: Vec<String>,
+    /// Names of other files that hold nothing of this journal. Reading leaves both alone.
     pub foreign: Vec<String>,
 }
 
@@ -92,6 +94,7 @@ pub fn read_journal<D: Disk>(
         journal: survey.journal,
         segments: survey.hollow.clone(),
         next_segment: survey.next_segment,
+        unbegun: survey.unbegun.clone(),
         foreign: survey.foreign.clone(),
         ..Scan::default()
     };

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::{Failure, failed};
 use crate::journal::disk::{Disk, parent, read_full};
-use crate::journal::layout::{ASIDE, HeaderPage, PAGE_BYTES, SPARE, SegmentHeader, segment_name, segment_of};
+use crate::journal::layout::{ASIDE, PAGE_BYTES, SPARE, SegmentHeader, segment_name, segment_of};
 use crate::journal::position::Position;
 use crate::limits::{JOURNAL_SPARES, JOURNAL_ZERO_BYTES};
 
@@ -186,11 +186,7 @@ impl<D: Disk> Folder<D> {
     fn is_ours(&self, file: &D::File) -> io::Result<bool> {
         let mut page = [0; PAGE_BYTES];
         let count = read_full(&self.disk, file, 0, &mut page)?;
-        Ok(match SegmentHeader::read(&page[..count]) {
-            HeaderPage::Sound(header) => header.journal == self.journal,
-            HeaderPage::Blank => true,
-            HeaderPage::Unknown { .. } | HeaderPage::Unsound => false,
-        })
+        Ok(SegmentHeader::read(&page[..count]).is_of(Some(self.journal)))
     }
 
     /// Finds the segments and spare files of earlier processes.

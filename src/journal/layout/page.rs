@@ -38,6 +38,18 @@ pub enum HeaderPage {
     Unsound,
 }
 
+impl HeaderPage {
+    /// Whether the file is a segment of that journal, or was to become one when its process ended: made and not written
+    /// yet, or taken over from an earlier segment.
+    pub fn is_of(self, journal: Option<u64>) -> bool {
+        match self {
+            HeaderPage::Sound(header) => Some(header.journal) == journal,
+            HeaderPage::Blank => true,
+            HeaderPage::Unknown { .. } | HeaderPage::Unsound => false,
+        }
+    }
+}
+
 impl SegmentHeader {
     pub fn to_page(self) -> [u8; PAGE_BYTES] {
         let mut page = [0; PAGE_BYTES];

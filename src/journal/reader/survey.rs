@@ -21,6 +21,8 @@ pub struct Survey {
     pub lives: Vec<Life>,
     /// Files named as segments that hold nothing of the journal.
     pub hollow: Vec<SegmentInfo>,
+    /// Of those, what looks as if a process had ended before it began them.
+    pub unbegun: Vec<String>,
     pub foreign: Vec<String>,
     pub next_segment: u32,
 }
@@ -54,6 +56,7 @@ struct Candidate {
     path: String,
     number: u32,
     bytes: u64,
+    page: HeaderPage,
     header: Option<SegmentHeader>,
     opening: Option<GroupHeader>,
 }
@@ -181,7 +184,11 @@ impl Survey {
             } else {
                 self.pass_by(number);
                 self.hollow.push(SegmentInfo { number, bytes, groups: 0, records: 0 });
-                self.foreign.push(found.name.clone());
+                // Before all others none is made: that one is an old segment, of which nothing is left.
+                let is_oldest = self.row.is_empty() && self.journal.is_some();
+                let is_unbegun = found.page.is_of(self.journal) && !is_oldest;
+                let named = if is_unbegun { &mut self.unbegun } else { &mut self.foreign };
+                named.push(found.name.clone());
             }
         }
         Ok(headers)
@@ -235,7 +242,8 @@ fn look_at<D: Disk>(
     let mut front = vec![0; GROUPS_AT as usize + GROUP_HEADER_BYTES];
     let count = read_full(disk, file, 0, &mut front)?;
     front.truncate(count);
-    let header = match SegmentHeader::read(&front[..count.min(PAGE_BYTES)]) {
+    let page = SegmentHeader::read(&front[..count.min(PAGE_BYTES)]);
+    let header = match page {
         HeaderPage::Sound(header) => Some(header),
         HeaderPage::Blank | HeaderPage::Unsound => None,
         HeaderPage::Unknown { version } => {
@@ -249,6 +257,7 @@ fn look_at<D: Disk>(
         path,
         number,
         bytes: disk.len(file)?,
+        page,
         // One of another number: the file was taken over, or copied, and holds nothing of this one yet.
         header: header.filter(|header| header.segment == number),
         opening: front.get(GROUPS_AT as usize..).and_then(|bytes| GroupHeader::read(bytes, at)),

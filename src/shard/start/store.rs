@@ -130,5 +130,8 @@ fn log_report(report: &Report) {
     if *senseless > 0 {
         tracing::warn!(dir, records = senseless, "records of what is not there were left out");
     }
+    scan.unbegun
+        .iter()
+        .for_each(|name| tracing::info!(dir, name, "a segment that was not begun is passed by"));
     scan.foreign.iter().for_each(|name| tracing::warn!(dir, name, "a file that is not ours was left alone"));
 }

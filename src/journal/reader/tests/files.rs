@@ -61,7 +61,9 @@ fn a_segment_of_which_nothing_is_left_costs_itself_and_is_named() {
             let missing = Damage { from: segment(number).start, to: segment(number).end, what: Rot::Missing };
             // Of the last nothing says that it was there.
             assert_eq!(scan.damage, if number == 7 { vec![] } else { vec![missing] }, "{number} is {what}");
-            assert_eq!(scan.foreign.len(), usize::from(is_foreign), "{number} is {what}");
+            let is_unbegun = matches!(what, "empty" | "blank" | "a copy of the oldest");
+            let named = (scan.unbegun.len(), scan.foreign.len());
+            assert_eq!(named, (is_unbegun.into(), (is_foreign && !is_unbegun).into()), "{number} is {what}");
             assert_eq!(scan.next_segment, if number == 7 && !is_foreign { 7 } else { 8 });
         }
     }
@@ -93,7 +95,7 @@ fn a_file_with_the_last_of_all_numbers_leaves_numbers_to_go_on_with() {
         let copy = map.disk.rot(&segment_path(4), |bytes| bytes.clone());
         map.disk.put(&segment_path(number), copy);
         let scan = look(&map, segment(u32::MAX - 1), "a copy far away");
-        assert_eq!((scan.damage.len(), scan.foreign.len()), (0, 1));
+        assert_eq!((scan.damage.len(), scan.unbegun.len()), (0, 1));
         assert!(scan.next_segment <= 1 << 31, "{}", scan.next_segment);
     }
 }
@@ -199,7 +201,7 @@ fn files_that_are_not_ours_are_named_and_left_alone() {
     let names = disk.names();
     let (entries, scan) = read(&disk);
     assert_eq!((entries, scan.damage.len(), scan.cut), (scribe.entries, 0, None));
-    assert_eq!((scan.foreign.len(), scan.next_segment), (8, last + 6));
+    assert_eq!((scan.foreign.len(), scan.unbegun.len(), scan.next_segment), (5, 3, last + 6));
     assert_eq!(scan.segments.len() as u32, last + 5);
     assert_eq!(disk.names(), names);
 }
