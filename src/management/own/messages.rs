@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::answer::{self, Answer, Refusal};
 use super::super::direct::{Body, Failure, Published, Session, exchange_name, short, text};
 use super::super::login::User;
-use super::peek::{Read, peek};
+use super::peek::{Read, first, peek};
 use super::{order, queue};
 use crate::access::Operation;
 use crate::amqp::{Properties, ShortStr};
@@ -23,8 +23,10 @@ pub async fn delete(
     Path((vhost, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Answer {
-    let positions = positions(&Body::read(&body)?)?;
+    let chosen = Chosen::of(&Body::read(&body)?)?;
     let id = queue(&common, &user, (&vhost, &name), Operation::Read).await?;
+    let mut positions = chosen.positions(&common, id).await?;
+    positions.sort_unstable();
     let mut missing = positions.clone();
     for piece in positions.chunks(PEEK_MESSAGES) {
         let dropped = drop_some(&common, id, piece).await?;
@@ -41,9 +43,10 @@ pub async fn carry(
     body: Bytes,
 ) -> Answer {
     let body = Body::read(&body)?;
-    let positions = positions(&body)?;
+    let chosen = Chosen::of(&body)?;
     let route = route(&body)?;
     let id = queue(&common, &user, (&vhost, &name), Operation::Read).await?;
+    let positions = chosen.positions(&common, id).await?;
     let mut session = Session::open(&common, &user, &vhost).await?;
     let (mut moved, mut failed) = (0, Vec::new());
     for position in positions {
@@ -117,16 +120,37 @@ fn route(body: &Body) -> Result<Route<'_>, Refusal> {
     }
 }
 
-/// In the order of the queue, each once.
-fn positions(body: &Body) -> Result<Vec<u64>, Refusal> {
-    let [positions] = body.require(["positions"])?;
-    let wrong = || Refusal::BadTerm("not_positions", positions.clone());
-    let numbers = positions.as_array().ok_or_else(wrong)?;
-    if numbers.len() as u64 > PEEK_REQUEST_MESSAGES {
-        return Err(Refusal::BadRequest(format!("positions has more than {PEEK_REQUEST_MESSAGES} of them")));
+/// Which messages of a queue are meant.
+enum Chosen {
+    /// In the order of the queue, each once.
+    At(Vec<u64>),
+    /// So many of those that would leave it first.
+    First(u64),
+}
+
+impl Chosen {
+    fn of(body: &Body) -> Result<Chosen, Refusal> {
+        let too_many = |what| Refusal::BadRequest(format!("{what} is more than {PEEK_REQUEST_MESSAGES} of them"));
+        if let Some(first) = body.find("first") {
+            let count = first.as_u64().ok_or_else(|| Refusal::BadTerm("not_a_count", first.clone()))?;
+            return if count > PEEK_REQUEST_MESSAGES { Err(too_many("first")) } else { Ok(Chosen::First(count)) };
+        }
+        let [positions] = body.require(["positions"])?;
+        let wrong = || Refusal::BadTerm("not_positions", positions.clone());
+        let numbers = positions.as_array().ok_or_else(wrong)?;
+        if numbers.len() as u64 > PEEK_REQUEST_MESSAGES {
+            return Err(too_many("positions"));
+        }
+        let mut numbers = numbers.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>().ok_or_else(wrong)?;
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(Chosen::At(numbers))
     }
-    let mut numbers = numbers.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>().ok_or_else(wrong)?;
-    numbers.sort_unstable();
-    numbers.dedup();
-    Ok(numbers)
+
+    async fn positions(self, common: &Common, queue: QueueId) -> Result<Vec<u64>, Refusal> {
+        match self {
+            Chosen::At(positions) => Ok(positions),
+            Chosen::First(count) => first(common, queue, count as usize).await,
+        }
+    }
 }

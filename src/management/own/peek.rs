@@ -112,6 +112,19 @@ impl Shown {
     }
 }
 
+/// Positions of so many ready messages, in the order in which they leave the queue.
+pub async fn first(common: &Common, queue: QueueId, count: usize) -> Result<Vec<u64>, Refusal> {
+    let (mut positions, mut next) = (Vec::new(), Some(Spot::FRONT));
+    while let Some(from) = next.filter(|_| positions.len() < count) {
+        let piece = peek(common, queue, QueueOrder::Peek { from, least: 0 }).await?;
+        positions.extend(piece.messages.iter().map(|message| message.sequence));
+        next = piece.next;
+        tokio::task::yield_now().await;
+    }
+    positions.truncate(count);
+    Ok(positions)
+}
+
 /// What an order shows of a queue.
 pub async fn peek(common: &Common, queue: QueueId, peek: QueueOrder) -> Result<Peeked, Refusal> {
     match order(common, queue, peek).await? {

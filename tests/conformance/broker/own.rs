@@ -344,7 +344,11 @@ fn chosen_messages_are_deleted() {
     let left: Vec<u64> = (1..=300).filter(|it| it % 2 == 1 && *it != 7).collect();
     assert_eq!(peeked(&broker, "count=1000"), (left, Value::Null));
     assert_eq!(ready(&mut wire, "q"), 149);
-    for body in [json!({}), json!({"positions": 1}), json!({"positions": ["1"]})] {
+    let first = call(&broker, "DELETE", MESSAGES, &json!({"first": 120}));
+    assert_eq!(first, (200, json!({"deleted": 120, "missing": []})));
+    assert_eq!(peeked(&broker, "count=1").0, [243], "from the front");
+    assert_eq!(call(&broker, "DELETE", MESSAGES, &json!({"first": 1_000})).1["deleted"], 29);
+    for body in [json!({}), json!({"positions": 1}), json!({"positions": ["1"]}), json!({"first": 20_001})] {
         assert_eq!(call(&broker, "DELETE", MESSAGES, &body).0, 400, "{body}");
     }
 }
@@ -375,6 +379,8 @@ fn chosen_messages_move_and_those_that_cannot_stay() {
     let rejected = json!({"moved": 1, "failed": [{"position": 5, "reason": "rejected"}]});
     assert_eq!(moved(json!({"positions": [4, 5], "queue": "full"})), rejected);
     assert_eq!(peeked(&broker, ""), (vec![2, 5], Value::Null));
+    assert_eq!(moved(json!({"first": 1, "queue": "copy"})), json!({"moved": 1, "failed": []}));
+    assert_eq!(peeked(&broker, ""), (vec![5], Value::Null));
     let to = get(&broker, "/api/haremq/queues/%2F/to/messages");
     let payloads = to["messages"].as_array().unwrap().iter().map(|it| it["payload"].as_str().unwrap());
     assert_eq!(payloads.collect::<Vec<_>>(), ["1", "3"]);
@@ -385,7 +391,7 @@ fn chosen_messages_move_and_those_that_cannot_stay() {
     );
     let mut wire = Wire::open(broker.amqp);
     wire.channel(1);
-    assert_eq!(ready(&mut wire, "copy"), 1, "CC counted when it was published, and no more");
+    assert_eq!(ready(&mut wire, "copy"), 2, "CC counted when it was published, and no more");
     for body in [json!({"positions": [2]}), json!({"positions": [2], "queue": "a", "exchange": "b"})] {
         assert_eq!(call(&broker, "POST", &format!("{MESSAGES}/move"), &body).0, 400, "{body}");
     }
