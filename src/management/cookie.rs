@@ -128,7 +128,7 @@ impl fmt::Display for Token {
 /// Whether a request that changes something may be a page's of another origin. None of those can set a header of this
 /// name: it would ask first what is allowed, and nothing is. Without it the browser says where a change comes from.
 pub fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
-    if method.is_safe() || headers.contains_key("x-requested-with") {
+    if method.is_safe() || is_by_script(headers) {
         return false;
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -141,6 +141,11 @@ pub fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
         // It is no browser, unless it brings a cookie.
         None => Token::of(headers).is_some() && !headers.contains_key(header::AUTHORIZATION),
     }
+}
+
+/// Whether it says that it comes from a script of our own page, or from no page.
+pub fn is_by_script(headers: &HeaderMap) -> bool {
+    headers.contains_key("x-requested-with")
 }
 
 #[derive(Deserialize)]

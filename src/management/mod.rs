@@ -27,6 +27,7 @@ mod routes;
 mod site;
 pub mod table;
 mod throttle;
+mod ui;
 mod users;
 mod vhosts;
 mod watch;
@@ -56,6 +57,7 @@ use std::sync::Arc;
 use std::thread;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use ui::Ui;
 
 /// Where requests come in.
 pub struct Listeners {
@@ -75,6 +77,7 @@ pub fn start(
     load_definitions: Option<&Path>,
 ) -> Result<(), String> {
     let api = Api {
+        ui: Arc::new(Ui::new(&common.config.http_path_prefix)),
         common,
         watch: Arc::default(),
         throttle: Arc::default(),
@@ -172,6 +175,7 @@ fn routes(api: Api) -> Routes {
         misc::routes,
         cookie::routes,
         own::routes,
+        ui::routes,
         small_answers,
     ];
     sections.into_iter().fold(Routes::new(api), |routes, section| section(routes))

@@ -136,13 +136,23 @@ impl Routes {
     }
 }
 
-/// Lets in who may come in, as a [`User`] among the request's extensions.
 async fn guard(
     State((api, need)): State<(Api, Need)>,
     params: RawPathParams,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
+    let is_by_script = cookie::is_by_script(request.headers());
+    let mut answer = checked(api, need, params, request, next).await;
+    if is_by_script {
+        // The browser would ask for a password itself, over the page, which has a form for it.
+        answer.headers_mut().remove(header::WWW_AUTHENTICATE);
+    }
+    answer
+}
+
+/// Lets in who may come in, as a [`User`] among the request's extensions.
+async fn checked(api: Api, need: Need, params: RawPathParams, mut request: Request, next: Next) -> Response {
     if cookie::is_foreign(request.method(), request.headers()) {
         return Refusal::NotAuthorised(FOREIGN.to_owned()).into_response();
     }

@@ -11,6 +11,7 @@ use super::app::App;
 use super::cookie::Logins;
 use super::remembered::Remembered;
 use super::throttle::Throttle;
+use super::ui::Ui;
 use super::watch::Watch;
 use crate::budget::{Budget, DiskFloor};
 use crate::shard::start::Common;
@@ -23,6 +24,7 @@ pub struct Api {
     pub throttle: Arc<Throttle>,
     pub logins: Arc<Logins>,
     pub remembered: Arc<Remembered>,
+    pub ui: Arc<Ui>,
     pub site: Arc<Site>,
 }
 

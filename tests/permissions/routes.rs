@@ -32,12 +32,10 @@ fn sources(folder: &Path) -> Vec<String> {
     let entries =
         folder.read_dir().expect("our own folder").map(|entry| entry.expect("it is readable").path());
     entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                sources(&path)
-            } else {
-                vec![fs::read_to_string(path).expect("our own source")]
-            }
+        .flat_map(|path| match path.extension() {
+            None => sources(&path),
+            Some(ending) if ending == "rs" => vec![fs::read_to_string(path).expect("our own source")],
+            Some(_) => Vec::new(),
         })
         .collect()
 }

@@ -383,7 +383,10 @@ fn the_openapi_file_has_every_route_and_no_other() {
         .as_array()
         .expect("a list")
         .iter()
-        .map(|it| (text(it, "path"), text(it, "method").to_lowercase(), it["need"] == "nothing"))
+        // OpenAPI has no sign for a name that has slashes in it.
+        .map(|it| {
+            (text(it, "path").replace("{*", "{"), text(it, "method").to_lowercase(), it["need"] == "nothing")
+        })
         .collect();
     let mut described = BTreeSet::new();
     for (path, operations) in api["paths"].as_object().expect("paths") {
