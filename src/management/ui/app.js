@@ -80,17 +80,17 @@ export function follow() {
 }
 
 let stream = null;
-let watched = '';
+let watched = { page: null, of: '' };
 
 // Lets the server push what the page shows. To be called when its sources may have changed.
 export function look() {
   const { page } = app;
   const sources = page?.definition.sources?.(page) ?? [];
   const of = sources.map((path) => `of=${encodeURIComponent(path)}`).join('&');
-  if (stream && watched === of) return;
+  if (stream && watched.page === page && watched.of === of) return;
   stream?.close();
   stream = null;
-  watched = of;
+  watched = { page, of };
   if (!of || !app.user || document.hidden) return;
   const opened = new EventSource(`api/haremq/live?${of}`);
   stream = opened;
@@ -118,7 +118,6 @@ const AGAIN_MS = 2000;
 
 // Asks at once, as after an action.
 export function lookAgain() {
-  watched = '';
   stream?.close();
   stream = null;
   look();
@@ -139,7 +138,6 @@ export function leave() {
   app.dialog = null;
   stream?.close();
   stream = null;
-  watched = '';
   refresh();
 }
 
