@@ -9,7 +9,7 @@ use haremq::ctl;
 use haremq::ids::ShardId;
 use haremq::inspect;
 use haremq::limits::{RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX};
-use haremq::log::{self, Scribe};
+use haremq::log::{self, Recent, Scribe};
 use haremq::machine;
 use haremq::management::{self, Door};
 use haremq::mesh;
@@ -64,9 +64,10 @@ fn main() -> ExitCode {
             ctl::Place { data_dir: start.config.data_dir, product_version: start.config.product_version };
         return ExitCode::from(ctl::run(line, place));
     }
-    if let Err(text) = log::start(&start.config.logs) {
-        return not_fit(&[text]);
-    }
+    let recent = match log::start(&start.config.logs) {
+        Ok(recent) => recent,
+        Err(text) => return not_fit(&[text]),
+    };
     die_loudly();
     if let Some(Command::Store { action }) = &start.config.command {
         return look_into_store(action);
@@ -74,7 +75,7 @@ fn main() -> ExitCode {
     start.files.iter().for_each(|file| tracing::info!(file = %file.display(), "settings read"));
     start.ignored.iter().for_each(|ignored| tracing::warn!("changes nothing: {ignored}"));
     let settings = start.in_force.iter().map(ToString::to_string).collect();
-    match run(Arc::new(start.config), settings) {
+    match run(Arc::new(start.config), settings, recent) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::error!("{}", failure.text);
@@ -130,7 +131,7 @@ fn die_loudly() {
 }
 
 /// `settings`: what the API tells of them.
-fn run(config: Arc<Config>, settings: Vec<String>) -> Result<(), Failure> {
+fn run(config: Arc<Config>, settings: Vec<String>, recent: Arc<Recent>) -> Result<(), Failure> {
     let began = Instant::now();
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| unfit(error.to_string()))?;
     let cores = machine::cores();
@@ -149,7 +150,7 @@ fn run(config: Arc<Config>, settings: Vec<String>) -> Result<(), Failure> {
     let common = &shards.common;
     let node = config.node_name(&machine::host_name());
     let scribe = Scribe::start(common.board.clone(), node).map_err(thread_failed)?;
-    let mut site = site(&config, &amqp, http_address, (budget, disk_free_min), began);
+    let mut site = site(&config, &amqp, http_address, (budget, disk_free_min), recent, began);
     site.settings = settings;
     site.listening
         .extend(prometheus.as_ref().map(|(_, address)| *address).map(management::Listening::prometheus));
@@ -206,6 +207,7 @@ fn site(
     amqp: &[Arc<Valve>],
     http: SocketAddr,
     (budget, disk_free_min): (Arc<Budget>, DiskFloor),
+    recent: Arc<Recent>,
     started: Instant,
 ) -> management::Site {
     let listening = |protocol, address| management::Listening { protocol, address };
@@ -218,6 +220,7 @@ fn site(
         disk_free_min,
         budget,
         app: management::App::new(amqp.to_vec()),
+        log: management::LogLines::new(recent),
         product_version: config.product_version.clone(),
         started,
         settings: Vec::new(),

@@ -1,8 +1,10 @@
 //! Where log lines go: the console, a file, or both, each with a shape and a level of its own.
 
+mod recent;
 mod scribe;
 
 use crate::config::{LogConsole, LogFormat, LogLevel, Logs};
+pub use recent::{LINES_MAX, Level, Line, Recent};
 pub use scribe::Scribe;
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -14,8 +16,8 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// From here on what is logged is written. The error names the file that cannot be.
-pub fn start(logs: &Logs) -> Result<(), String> {
+/// From here on what is logged is written, and the last of it kept as well. The error names the file that cannot be.
+pub fn start(logs: &Logs) -> Result<Arc<Recent>, String> {
     let console = console(logs);
     let file = logs.file().map(|path| {
         let file = File::options().create(true).append(true).open(path);
@@ -23,9 +25,11 @@ pub fn start(logs: &Logs) -> Result<(), String> {
         let writer = BoxMakeWriter::new(Arc::new(file));
         Ok::<_, String>(lines(writer, false, logs.file_format(), filter(logs, logs.file_level())))
     });
-    let layers: Vec<Lines> = console.into_iter().chain(file.transpose()?).collect();
+    let recent = Arc::<Recent>::default();
+    let noting = recent::Noting(recent.clone()).with_filter(filter(logs, logs.log_level)).boxed();
+    let layers: Vec<Lines> = console.into_iter().chain(file.transpose()?).chain([noting]).collect();
     tracing_subscriber::registry().with(layers).init();
-    Ok(())
+    Ok(recent)
 }
 
 fn console(logs: &Logs) -> Option<Lines> {

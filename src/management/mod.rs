@@ -11,6 +11,8 @@ mod door;
 mod exchanges;
 mod limits;
 mod list;
+mod live;
+mod log;
 mod login;
 mod metrics;
 mod misc;
@@ -34,6 +36,7 @@ mod watch;
 
 pub use app::App;
 pub use door::Door;
+pub use log::Lines as LogLines;
 pub use site::{Listening, Site};
 
 use crate::shard::start::{Common, Snapshot};
@@ -43,7 +46,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::serve::{ListenerExt, TapIo};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use login::User;
 use remembered::Remembered;
 use routes::{Need, Routes};
@@ -83,6 +86,7 @@ pub fn start(
         throttle: Arc::default(),
         logins: Arc::default(),
         remembered: Arc::new(Remembered::new()?),
+        streams: Arc::default(),
         site: Arc::new(site),
     };
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -149,7 +153,9 @@ fn under(prefix: &str, router: Router) -> Router {
 }
 
 fn guarded(api: &Api) -> Router {
-    routes(api.clone()).finish().layer(from_fn_with_state(api.clone(), app::guard))
+    let router = routes(api.clone()).finish().layer(from_fn_with_state(api.clone(), app::guard));
+    // What is told live is asked for by the same way.
+    router.clone().layer(Extension(live::Inner(router)))
 }
 
 /// Each section says what its routes are, and who may use them.
@@ -175,6 +181,8 @@ fn routes(api: Api) -> Routes {
         misc::routes,
         cookie::routes,
         own::routes,
+        live::routes,
+        log::routes,
         ui::routes,
         small_answers,
     ];

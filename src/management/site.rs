@@ -9,6 +9,8 @@ use axum::extract::FromRef;
 
 use super::app::App;
 use super::cookie::Logins;
+use super::live::Streams;
+use super::log::Lines;
 use super::remembered::Remembered;
 use super::throttle::Throttle;
 use super::ui::Ui;
@@ -24,6 +26,7 @@ pub struct Api {
     pub throttle: Arc<Throttle>,
     pub logins: Arc<Logins>,
     pub remembered: Arc<Remembered>,
+    pub streams: Arc<Streams>,
     pub ui: Arc<Ui>,
     pub site: Arc<Site>,
 }
@@ -39,6 +42,7 @@ pub struct Site {
     pub disk_free_min: DiskFloor,
     pub budget: Arc<Budget>,
     pub app: App,
+    pub log: Lines,
     /// What clients are told.
     pub product_version: String,
     pub started: Instant,

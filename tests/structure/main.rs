@@ -44,7 +44,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("log", &["config", "shard"]),
     ("machine", &[]),
     ("net", &["shard", "config", "machine"]),
-    ("management", &["shard", "exchange", "connection", "queue", "config", "machine", "net"]),
+    ("management", &["shard", "exchange", "connection", "queue", "config", "machine", "net", "log"]),
     ("lib", &[]),
     ("main", &[]),
 ];
