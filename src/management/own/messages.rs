@@ -130,10 +130,15 @@ enum Chosen {
 
 impl Chosen {
     fn of(body: &Body) -> Result<Chosen, Refusal> {
-        let too_many = |what| Refusal::BadRequest(format!("{what} is more than {PEEK_REQUEST_MESSAGES} of them"));
+        let too_many =
+            |what| Refusal::BadRequest(format!("{what} is more than {PEEK_REQUEST_MESSAGES} of them"));
         if let Some(first) = body.find("first") {
             let count = first.as_u64().ok_or_else(|| Refusal::BadTerm("not_a_count", first.clone()))?;
-            return if count > PEEK_REQUEST_MESSAGES { Err(too_many("first")) } else { Ok(Chosen::First(count)) };
+            return if count > PEEK_REQUEST_MESSAGES {
+                Err(too_many("first"))
+            } else {
+                Ok(Chosen::First(count))
+            };
         }
         let [positions] = body.require(["positions"])?;
         let wrong = || Refusal::BadTerm("not_positions", positions.clone());
@@ -141,7 +146,8 @@ impl Chosen {
         if numbers.len() as u64 > PEEK_REQUEST_MESSAGES {
             return Err(too_many("positions"));
         }
-        let mut numbers = numbers.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>().ok_or_else(wrong)?;
+        let mut numbers =
+            numbers.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>().ok_or_else(wrong)?;
         numbers.sort_unstable();
         numbers.dedup();
         Ok(Chosen::At(numbers))

@@ -112,7 +112,7 @@ function tableOf(form, field, state) {
     rows.push({ key: (state.key += 1), name, value, type });
     refresh();
   };
-  return h('fieldset', { key: field.name, class: 'wide table' },
+  return h('fieldset', { key: field.name, class: 'wide', 'data-table': field.name },
     h('legend', null, field.label),
     rows.map((entry, index) => h('div', { key: entry.key, class: 'entry' },
       h('input', { name: `${field.name}.name`, 'aria-label': `${field.label}: name ${index + 1}`, value: entry.name, placeholder: 'name', spellcheck: 'false' }),

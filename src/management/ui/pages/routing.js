@@ -136,7 +136,7 @@ function picture(vhost, { nodes, edges, isCut }, explained) {
           const bend = Math.max(40, Math.abs(x2 - x1) / 2);
           return h('g', { key: `${index} ${edge.key}`, class: `edge${lit.has(edge.key) ? ' lit' : ''}${edge.isAside ? ' aside' : ''}` },
             h('path', { d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}` }),
-            h('text', { x: x2 - 6, y: y2 - 5, 'text-anchor': 'end' }, edge.label.length > 26 ? `${edge.label.slice(0, 25)}…` : edge.label, h('title', null, edge.label)));
+            h('text', { x: x2 - 6, y: y2 - 5, 'text-anchor': 'end' }, edge.label.length > 18 ? `${edge.label.slice(0, 17)}…` : edge.label, h('title', null, edge.label)));
         })),
       [...nodes].map(([key, node]) => h('a', {
         key, class: `node ${node.kind}${litNodes.has(key) ? ' lit' : ''}${node.isMissing ? ' missing' : ''}`, title: node.name,
