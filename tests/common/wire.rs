@@ -210,6 +210,20 @@ impl Wire {
         }
     }
 
+    /// The bodies of all that is ready in a queue, by `basic.get` without acks.
+    pub fn take_all(&mut self, channel: u16, queue: &str) -> Vec<Vec<u8>> {
+        let mut bodies = Vec::new();
+        loop {
+            self.send(channel, Method::BasicGet { queue: short(queue), no_ack: true });
+            let answer = self.frame().expect("an answer");
+            match answer.name() {
+                "basic.get-ok" => bodies.push(self.content().1),
+                "basic.get-empty" => return bodies,
+                _ => panic!("{:?} to basic.get", answer.method()),
+            }
+        }
+    }
+
     /// Says that nothing more will come.
     pub fn end(&mut self) {
         // A broker may have closed first.

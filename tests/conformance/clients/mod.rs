@@ -1,6 +1,7 @@
 //! Foreign clients, and our own raw connection where none of them would send what must be tested.
 
 mod errors;
+mod examples;
 mod handshake;
 mod heartbeats;
 mod holding;

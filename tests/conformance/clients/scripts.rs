@@ -105,34 +105,46 @@ fn pika(script: &str) {
 }
 
 fn pika_against(script: &str, target: &Target) {
-    let folder = folder("python");
-    let own = folder.join(".venv/bin/python");
-    let pythons = [own, PathBuf::from("python3")];
-    let Some(python) = pythons.iter().find(|python| runs(Command::new(python).args(["-c", "import pika"])))
-    else {
-        return missing("pika (tests/conformance/install-clients.sh)");
-    };
+    let Some(python) = pika_python() else { return };
     let mut command = Command::new(python);
-    command.args(["-m", "unittest", "-v", script]).current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.args(["-m", "unittest", "-v", script]);
+    command.current_dir(folder("python")).env("PYTHONDONTWRITEBYTECODE", "1");
     run(command, target);
 }
 
 fn amqplib(script: &str) {
-    let folder = folder("node");
-    if !runs(Command::new("node").args(["-e", "require('amqplib')"]).current_dir(&folder)) {
-        return missing("node with amqplib (tests/conformance/install-clients.sh)");
-    }
+    let Some(folder) = amqplib_folder() else { return };
     let target = Target::start();
     let mut command = Command::new("node");
     command.args(["--test", "--test-reporter=spec", &format!("{script}.mjs")]).current_dir(folder);
     run(command, &target);
 }
 
+/// A Python that has pika.
+pub fn pika_python() -> Option<PathBuf> {
+    let pythons = [folder("python").join(".venv/bin/python"), PathBuf::from("python3")];
+    let found = pythons.into_iter().find(|python| runs(Command::new(python).args(["-c", "import pika"])));
+    if found.is_none() {
+        missing("pika (tests/conformance/install-clients.sh)");
+    }
+    found
+}
+
+/// Where `node` finds amqplib.
+pub fn amqplib_folder() -> Option<PathBuf> {
+    let folder = folder("node");
+    let is_there = runs(Command::new("node").args(["-e", "require('amqplib')"]).current_dir(&folder));
+    if !is_there {
+        missing("node with amqplib (tests/conformance/install-clients.sh)");
+    }
+    is_there.then_some(folder)
+}
+
 fn folder(language: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(language)
 }
 
-fn runs(command: &mut Command) -> bool {
+pub fn runs(command: &mut Command) -> bool {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
