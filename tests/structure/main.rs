@@ -1,6 +1,7 @@
 //! The rules of the house that a compiler does not hold: who may import whom, where `unsafe`, the runtime, clocks and
-//! sockets may be named, and how long a file may grow.
+//! sockets may be named, how long a file may grow, and that links of the prose lead somewhere.
 
+mod links;
 mod source;
 
 use source::{Source, names, sources};
