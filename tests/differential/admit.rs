@@ -196,7 +196,7 @@ impl Admission<'_> {
                 (alone || !limited) && !narrow
             }
             Act::Qos { flags, count, .. } if flags.has("global") && *count > 0 => {
-                // README: what a channel's limit counts. And of several queues, the fastest would use it up.
+                // docs/compatibility.md: what a channel's limit counts. And of several queues, the fastest would use it up.
                 let got = channel.unacked.iter().any(|held| held.consumer.is_empty());
                 let mut consumers = channel.consumers.values();
                 let sole = |queue: &str| self.rabbitmq.consumers_of(queue).count() == 1;
