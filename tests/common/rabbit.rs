@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 pub struct Rabbit {
     pub amqp: SocketAddr,
     http: Option<SocketAddr>,
+    /// Besides that of management, with commas between.
+    plugins: &'static str,
     folder: PathBuf,
 }
 
@@ -26,21 +28,26 @@ impl Rabbit {
 
     /// With the core alone.
     pub fn start(port: u16) -> Rabbit {
-        Rabbit::start_with(port, None)
+        Rabbit::start_with(port, None, "")
+    }
+
+    /// With the core and these plugins.
+    pub fn start_plugged(port: u16, plugins: &'static str) -> Rabbit {
+        Rabbit::start_with(port, None, plugins)
     }
 
     /// With the management plugin, 10000 above the port of AMQP.
     pub fn start_managed(port: u16) -> Rabbit {
-        Rabbit::start_with(port, Some(port + 10_000))
+        Rabbit::start_with(port, Some(port + 10_000), "")
     }
 
-    fn start_with(port: u16, http: Option<u16>) -> Rabbit {
+    fn start_with(port: u16, http: Option<u16>, plugins: &'static str) -> Rabbit {
         // In memory, if there is a place: what is durable would wait for the disk.
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let folder = parent.join(format!("haremq-rabbit-{port}"));
-        let rabbit = Rabbit { amqp: local(port), http: http.map(local), folder };
+        let rabbit = Rabbit { amqp: local(port), http: http.map(local), plugins, folder };
         // What an earlier run has left, if it was killed.
         rabbit.run(&["stop"]);
         rabbit.run(&["start"]);
@@ -57,7 +64,7 @@ impl Rabbit {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/rabbitmq.sh");
         let mut command = Command::new(script);
         command.args(arguments).env("RABBIT_PORT", self.amqp.port().to_string());
-        command.env("RABBIT_DIR", &self.folder);
+        command.env("RABBIT_DIR", &self.folder).env("RABBIT_PLUGINS", self.plugins);
         if let Some(http) = self.http {
             command.env("RABBIT_HTTP_PORT", http.port().to_string());
         }
