@@ -170,7 +170,7 @@ test('messages are looked at without taking them, and chosen ones deleted, moved
   assert.deepEqual((await get('haremq/queues/%2F/look-to/messages')).messages.map((message) => message.payload), ['{"index":53}', '{"index":55}', '{"index":57}', '{"index":59}']);
   assert.equal((await get('queues/%2F/look')).messages, 55);
   await submit(page, 'browse', { header: '', body: '', from: '10' });
-  await page.getByLabel('Choose message 10', { exact: true }).waitFor();
+  await until('it begins there', async () => (await page.locator('.message').first().getAttribute('data-position')) === '10');
   await page.locator('.message').first().getByRole('button', { name: /#10/ }).click();
   await page.getByRole('button', { name: 'Edit and publish again' }).click();
   await submit(page, inDialog(page), { key: 'look-to', payload: 'edited' });

@@ -67,7 +67,8 @@ function view() {
     h('main', { key: `main ${page.path}`, id: 'main', tabindex: '-1' },
       isAdmin(page.path) ? h('nav', { class: 'admin', 'aria-label': 'Admin' }, ADMIN.filter(([, , may]) => !may || may()).map(([path, name]) => link(path, name, page.path === path || page.path.startsWith(`${path}/`)))) : null,
       h('div', { class: 'page', 'data-page': page.path }, h('h1', null, title), page.definition.view(page))),
-    dialog(), toasts());
+    // What is told while a dialog covers the page is told in it.
+    app.dialog ? dialog() : toasts());
 }
 
 const link = (path, name, isHere) => h('a', { key: path, href: `#${path}`, 'aria-current': isHere ? 'page' : undefined }, name);
@@ -103,7 +104,6 @@ function chooseVhost(name) {
 }
 
 function dialog() {
-  if (!app.dialog) return null;
   const { title, close, view: inside } = app.dialog;
   return h('dialog', {
     key: 'dialog', 'aria-label': title,
@@ -112,7 +112,7 @@ function dialog() {
       event.preventDefault();
       close();
     },
-  }, h('h2', null, title), inside());
+  }, h('h2', null, title), inside(), toasts());
 }
 
 const toasts = () => h('div', { key: 'toasts', class: 'toasts', 'aria-live': 'polite' }, app.toasts.map((told) =>

@@ -40,7 +40,7 @@ export function features(item) {
 
 // A table of arguments, headers or properties; what is nested is written as JSON.
 export function fields(table) {
-  const entries = Object.entries(table ?? {});
+  const entries = Object.entries(table ?? {}).filter(([, value]) => value !== undefined);
   if (!entries.length) return h('span', { class: 'quiet' }, 'none');
   return h('dl', { class: 'pairs' }, entries.map(([name, value]) => h('div', { key: name }, h('dt', null, name), h('dd', null, typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)))));
 }

@@ -22,6 +22,7 @@ export function browser(page, one) {
     if (!found) return;
     Object.assign(seen, { items: found.messages, looked: found.looked_at, next: found.cursor });
     seen.chosen.clear();
+    seen.open.clear();
     refresh();
   };
   const begin = (request) => {
