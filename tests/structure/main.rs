@@ -2,6 +2,7 @@
 //! sockets may be named, how long a file may grow, and that links of the prose lead somewhere.
 
 mod links;
+mod page;
 mod source;
 
 use source::{Source, names, sources};

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use haremq::amqp::Method;
 use haremq::amqp::frame::PROTOCOL_HEADER;
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
+use crate::common::http::{GUEST, ask, put};
 use crate::common::wire::{Tune, Wire, consume};
 use crate::common::{Broker, scratch_folder};
 
@@ -120,4 +122,37 @@ fn lines_go_to_a_file_as_json_and_connections_may_be_left_out() {
     assert!(!log.contains("accepting AMQP connection"), "{log}");
     assert_eq!(broker.log(), "");
     let _ = fs::remove_dir_all(folder);
+}
+
+#[test]
+fn the_last_lines_are_shown_over_http_to_monitors_and_have_no_passwords() {
+    let broker = Broker::start();
+    let (code, _) = login(&broker, b"\0guest\0opensesame").expect(0, "connection.close").close();
+    assert_eq!(code, 403);
+    let refused = line(|| broker.log(), &["ERROR", "PLAIN login refused"]);
+    let lines = |query: &str| {
+        let answer = ask(broker.http, "GET", &format!("/api/haremq/log{query}"), Some(GUEST), "");
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        assert!(!answer.body.contains("opensesame"), "{}", answer.body);
+        answer.json()["lines"].as_array().expect("a list").clone()
+    };
+    let of = |line: &Value, key: &str| line[key].as_str().expect("a text").to_owned();
+    let all = lines("");
+    let numbers: Vec<u64> = all.iter().map(|line| line["seq"].as_u64().expect("a number")).collect();
+    assert!(numbers.first() == Some(&1) && numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    for line in &all {
+        let said = format!("{}: {}", of(line, "target"), of(line, "text"));
+        assert!(broker.log().contains(&said), "{said}");
+    }
+    let error = lines("?level=warning&text=login%20refused&last=1").pop().expect("a line");
+    assert_eq!(
+        (of(&error, "level"), of(&error, "target")),
+        ("error".to_owned(), "haremq::connection".to_owned())
+    );
+    assert!(refused.ends_with(&of(&error, "text")), "{refused}: {error}");
+    assert!(lines("?level=warning").iter().all(|line| of(line, "level") != "info"));
+    assert_eq!(lines("?text=nobody%20says%20this"), Vec::<Value>::new());
+    assert_eq!(lines("?last=2"), all[all.len() - 2..]);
+    put(broker.http, "/api/users/m", &json!({"password": "p", "tags": "management"}));
+    assert_eq!(ask(broker.http, "GET", "/api/haremq/log", Some(("m", "p")), "").status, 401);
 }

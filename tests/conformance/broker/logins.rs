@@ -10,12 +10,12 @@ use crate::common::http::{Answer, send};
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
-fn log_in(http: SocketAddr, form: &str) -> Answer {
+pub fn log_in(http: SocketAddr, form: &str) -> Answer {
     send(http, "POST", "/api/login", FORM, form.as_bytes())
 }
 
 /// The cookie as the browser sends it back.
-fn cookie(answer: &Answer) -> String {
+pub fn cookie(answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let set = answer.head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
     let (cookie, rules) = set.split_once("; ").expect("its rules");
