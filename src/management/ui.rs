@@ -117,7 +117,7 @@ fn files() -> Vec<(String, Cow<'static, [u8]>)> {
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         folders.extend(folder.dirs());
-        let named = |file: &include_dir::File<'static>| {
+        let named = |file: &'static include_dir::File<'static>| {
             (file.path().to_string_lossy().into_owned(), Cow::Borrowed(file.contents()))
         };
         files.extend(folder.files().map(named));

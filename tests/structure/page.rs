@@ -21,13 +21,8 @@ const NOWHERE: &[&str] = &[
 ];
 
 /// In a file of HTML or SVG: scripts, styles and handlers that stand in it.
-const NOT_IN_MARKUP: &[&str] = &[
-    r#"(?i)\son[a-z]+\s*="#,
-    r"(?i)\sstyle\s*=",
-    r"(?i)<style\b",
-    r"(?i)<script\b(?:[^>]*\ssrc=)?[^>]*>\s*[^\s<]",
-    r"(?i)<script>",
-];
+const NOT_IN_MARKUP: &[&str] =
+    &[r#"(?i)\son[a-z]+\s*="#, r"(?i)\sstyle\s*=", r"(?i)<style\b", r"(?i)<script\b[^>]*>\s*[^\s<]"];
 
 /// Compressed, as they are sent: the page is there at once over a slow line, too.
 const GZIP_BYTES_MAX: usize = 80_000;

@@ -120,7 +120,7 @@ fn nobody_is_told_what_is_not_for_them() {
 #[test]
 fn some_paths_are_not_watched() {
     let broker = Broker::start();
-    let nine = vec!["of=overview"; 9].join("&");
+    let nine = ["of=overview"; 9].join("&");
     for query in ["", "of=haremq/live%3Fof%3Doverview", "of=definitions", "of=definitions/%2F", &nine] {
         let answer = ask(broker.http, "GET", &format!("/api/haremq/live?{query}"), Some(GUEST), "");
         assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("bad_request")), "{query}");
