@@ -30,6 +30,11 @@ pub fn routes(routes: Routes) -> Routes {
     routes.get("/api/haremq/live", Need::Management, begin)
 }
 
+/// Whether it is the request of an `EventSource`, which cannot set a header.
+pub fn is_by_script(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).is_some_and(|kind| kind == KIND)
+}
+
 /// All routes, as they are asked from inside.
 #[derive(Clone)]
 pub struct Inner(pub Router);
@@ -178,10 +183,11 @@ async fn begin(
         let events = live.next().await?;
         Some((Ok::<_, Infallible>(events), live))
     });
-    let kind = (header::CONTENT_TYPE, "text/event-stream");
+    let kind = (header::CONTENT_TYPE, KIND);
     Ok(([kind, (header::CACHE_CONTROL, "no-store")], Body::from_stream(events)).into_response())
 }
 
+const KIND: &str = "text/event-stream";
 /// Answers whoever is logged in.
 const LOGIN: &str = "/api/whoami";
 /// What asks for itself, is a copy of all that there is, does something, or takes long on purpose.

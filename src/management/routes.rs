@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use super::answer::{self, Refusal};
 use super::cookie::{self, Token};
+use super::live;
 use super::login::{Credentials, User, is_over_socket};
 use super::site::Api;
 use super::vhosts;
@@ -142,7 +143,8 @@ async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_by_script = cookie::is_by_script(request.headers());
+    let headers = request.headers();
+    let is_by_script = cookie::is_by_script(headers) || live::is_by_script(headers);
     let mut answer = checked(api, need, params, request, next).await;
     if is_by_script {
         // The browser would ask for a password itself, over the page, which has a form for it.

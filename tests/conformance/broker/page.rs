@@ -115,7 +115,10 @@ fn no_browser_asks_for_a_password_itself_when_a_script_asks() {
     let wrong = b"username=guest&password=wrong";
     let asked = |headers| get(broker.http, "/api/whoami", headers);
     let by_form = send(broker.http, "POST", "/api/login", &[script, form].concat(), wrong);
-    for (answer, is_asked) in [(asked(""), true), (asked(script), false), (by_form, false)] {
+    let of_events = asked("Accept: text/event-stream\r\n");
+    for (answer, is_asked) in
+        [(asked(""), true), (asked(script), false), (of_events, false), (by_form, false)]
+    {
         assert_eq!(answer.status, 401);
         assert_eq!(header(&answer, "www-authenticate").is_some(), is_asked, "{}", answer.head);
     }
