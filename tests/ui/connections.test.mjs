@@ -7,7 +7,7 @@ const named = async (name) => until(`${name} is listed`, async () => (await get(
 
 test('a connection is listed, shown and closed', async (t) => {
   const connection = await connect(t, { connection_name: 'to be closed', product: 'a product' });
-  const closed = new Promise((resolve) => connection.on('error', (error) => resolve(error.message)));
+  const closed = new Promise((resolve) => connection.on('close', (error) => resolve(error.message)));
   const { name } = await named('to be closed');
   const page = await open(t);
   await go(page, '/connections');

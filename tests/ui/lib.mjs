@@ -7,7 +7,8 @@ import amqplib from 'amqplib';
 import { chromium } from 'playwright-core';
 
 export const HTTP = `http://${process.env.HAREMQ_HTTP}`;
-export const AMQP = `amqp://guest:guest@${process.env.HAREMQ_AMQP}`;
+// Without heartbeats, whose timers would outlive a socket that is cut.
+export const AMQP = `amqp://guest:guest@${process.env.HAREMQ_AMQP}?heartbeat=0`;
 
 // It must not look for servers of its maker.
 const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];

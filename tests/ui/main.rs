@@ -13,6 +13,26 @@ fn queues_and_their_messages() {
     run("queues");
 }
 
+#[test]
+fn exchanges_and_routing() {
+    run("exchanges");
+}
+
+#[test]
+fn connections_and_channels() {
+    run("connections");
+}
+
+#[test]
+fn what_administrators_do() {
+    run("admin");
+}
+
+#[test]
+fn what_all_pages_share() {
+    run("walk");
+}
+
 /// Runs the tests of that file, or names what is missing; CI is to have all.
 fn run(file: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui");
