@@ -3,6 +3,7 @@
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use regex::bytes::RegexBuilder;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -66,6 +67,31 @@ fn what_makes_script_of_text_is_found() {
 fn the_page_is_small() {
     let total: usize = files().iter().map(|(_, text)| gzip_bytes(text)).sum();
     assert!(total <= GZIP_BYTES_MAX, "{total} bytes");
+}
+
+/// Each row of the page's actions names a test that there is, and each test has a row.
+#[test]
+fn the_tests_of_the_page_and_the_table_of_its_actions_are_the_same() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/ui.md")).expect("it is there");
+    let rows = page.lines().filter(|line| line.starts_with('|') && line.matches('|').count() == 4);
+    let named: BTreeSet<&str> = rows.filter_map(|row| row.split('|').nth(3)).map(str::trim).skip(2).collect();
+    let title =
+        RegexBuilder::new(r"(?m)^test\('([^']+)'|\['([^']+ cleared)',").build().expect("a pattern of ours");
+    let files = root
+        .join("tests/ui")
+        .read_dir()
+        .expect("our own folder")
+        .map(|entry| entry.expect("it is readable").path());
+    let texts: Vec<Vec<u8>> = files
+        .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
+        .map(|path| fs::read(path).expect("it is readable"))
+        .collect();
+    let titles = texts.iter().flat_map(|text| title.captures_iter(text)).map(|found| {
+        let title = found.get(1).or(found.get(2)).expect("one of them matched");
+        std::str::from_utf8(title.as_bytes()).expect("a file of ours is UTF-8")
+    });
+    assert_eq!(named, titles.collect());
 }
 
 fn faults(name: &str, text: &str) -> Vec<String> {

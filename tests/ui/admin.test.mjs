@@ -89,13 +89,13 @@ test('lists are limited to the virtual host that was chosen', async (t) => {
   await api('DELETE', 'vhosts/other');
 });
 
-for (const [title, path, done] of [['policy', 'policies', 'queues'], ['operator policy', 'operator-policies', 'queues']]) {
-  test(`a ${title} is added, counts, is changed and cleared`, async (t) => {
+for (const [title, path, kind] of [['a policy is added, counts, is changed and cleared', 'policies', 'a policy'], ['an operator policy is added, counts, is changed and cleared', 'operator-policies', 'an operator policy']]) {
+  test(title, async (t) => {
     await api('PUT', 'queues/%2F/by-policy', {});
     const page = await open(t);
     await go(page, `/${path}`);
-    await openSection(page, `Add or update ${/^[aeiou]/.test(title) ? 'an' : 'a'} ${title}`);
-    await submit(page, 'add-policy', { name: 'short', pattern: '^by-', applyTo: done, priority: '3', definition: [['max-length', '5', 'Number']] });
+    await openSection(page, `Add or update ${kind}`);
+    await submit(page, 'add-policy', { name: 'short', pattern: '^by-', applyTo: 'queues', priority: '3', definition: [['max-length', '5', 'Number']] });
     await told(page, 'Added.');
     assert.deepEqual((await get(`${path}/%2F/short`)).definition, { 'max-length': 5 });
     await until('it counts', async () => (await get('queues/%2F/by-policy')).effective_policy_definition['max-length'] === 5);

@@ -68,6 +68,9 @@ export function samples(page, ...kinds) {
   return Object.fromEntries(kinds.flatMap((kind) => [[`${kind}_age`, age], [`${kind}_incr`, incr]]));
 }
 
+// Lines of a chart of lengths: the total first, so that the others are drawn over it.
+export const LENGTHS = [['Total', 'messages'], ['Ready', 'messages_ready'], ['Unacked', 'messages_unacknowledged']];
+
 export const OBJECT_AGES = AGES.slice(0, 3);
 
 export const MESSAGE_RATES = [

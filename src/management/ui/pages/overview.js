@@ -5,7 +5,7 @@ import { at, query } from '../api.js';
 import { AGES, chart, histogram } from '../chart.js';
 import { asks, form, section } from '../form.js';
 import { bytes, count, percent, rate, span } from '../format.js';
-import { ageChoice, badge, facts, rateSeries, samples, state, tile } from '../parts.js';
+import { ageChoice, badge, facts, LENGTHS, rateSeries, samples, state, tile } from '../parts.js';
 import { table } from '../table.js';
 import { h } from '../dom.js';
 
@@ -35,7 +35,7 @@ const overview = {
         refresh();
       })),
       h('div', { class: 'charts' },
-        chart('lengths', { title: 'Queued messages', series: [['Ready', 'messages_ready'], ['Unacked', 'messages_unacknowledged'], ['Total', 'messages']].map(([name, field]) => ({ name, details: lengths[`${field}_details`], value: lengths[field] })) }),
+        chart('lengths', { title: 'Queued messages', series: LENGTHS.map(([name, field]) => ({ name, details: lengths[`${field}_details`], value: lengths[field] })) }),
         chart('rates', { title: 'Message rates', isCounter: true, series: rateSeries(all.message_stats) })),
       maySeeNodes() ? shards(page) : null,
       maySeeNodes() ? latencies(page) : null,

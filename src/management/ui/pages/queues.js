@@ -5,7 +5,7 @@ import { at, query } from '../api.js';
 import { chart, histogram } from '../chart.js';
 import { ask, asks, form, section } from '../form.js';
 import { bytes, count, micros, rate } from '../format.js';
-import { ageChoice, facts, features, fields, isMany, OBJECT_AGES, queueLink, rateSeries, samples, state, tile, vhostField } from '../parts.js';
+import { ageChoice, facts, features, fields, isMany, LENGTHS, OBJECT_AGES, queueLink, rateSeries, samples, state, tile, vhostField } from '../parts.js';
 import { list, listPath, listState } from '../table.js';
 import { h } from '../dom.js';
 import { bindForm, bindings, publishForm } from './exchanges.js';
@@ -85,7 +85,7 @@ const queue = {
       }),
       h('button', { type: 'button', 'data-act': 'pause', onclick: () => act({ method: 'PUT', path: at`haremq/queues/${vhost}/${name}/${isPaused(one) ? 'resume' : 'pause'}` }, isPaused(one) ? 'Queue resumed.' : 'Queue paused: its consumers get nothing.') }, isPaused(one) ? 'Resume' : 'Pause')),
       h('div', { class: 'charts' },
-        chart('lengths', { title: 'Queued messages', series: [['Ready', 'messages_ready'], ['Unacked', 'messages_unacknowledged'], ['Total', 'messages']].map(([title, field]) => ({ name: title, details: one[`${field}_details`], value: one[field] })) }),
+        chart('lengths', { title: 'Queued messages', series: LENGTHS.map(([title, field]) => ({ name: title, details: one[`${field}_details`], value: one[field] })) }),
         chart('rates', { title: 'Message rates', isCounter: true, series: rateSeries(one.message_stats) })),
       section('Details', true, facts([
         ['Virtual host', one.vhost], ['Type', one.type], ['Features', features(one)], ['State', state(one.state)], ['Idle since', one.idle_since], ['Arguments', fields(one.arguments)],

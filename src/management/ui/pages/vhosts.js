@@ -5,7 +5,7 @@ import { at, query } from '../api.js';
 import { chart } from '../chart.js';
 import { asks, form, section } from '../form.js';
 import { bytes, count, rate } from '../format.js';
-import { ageChoice, badge, facts, OBJECT_AGES, rateSeries, samples, state, vhostField } from '../parts.js';
+import { ageChoice, badge, facts, LENGTHS, OBJECT_AGES, rateSeries, samples, state, vhostField } from '../parts.js';
 import { table } from '../table.js';
 import { h } from '../dom.js';
 import { permissionForm, permissions, topicForm, topicPermissions } from './users.js';
@@ -54,7 +54,7 @@ const vhost = {
         refresh();
       })),
       h('div', { class: 'charts' },
-        chart('lengths', { title: 'Queued messages', series: [['Ready', 'messages_ready'], ['Unacked', 'messages_unacknowledged'], ['Total', 'messages']].map(([title, field]) => ({ name: title, details: one[`${field}_details`], value: one[field] })) }),
+        chart('lengths', { title: 'Queued messages', series: LENGTHS.map(([title, field]) => ({ name: title, details: one[`${field}_details`], value: one[field] })) }),
         chart('rates', { title: 'Message rates', isCounter: true, series: rateSeries(one.message_stats) })),
       section('Details', true, facts([['Description', one.description], ['Tags', (one.tags ?? []).join(', ')], ['State', state(Object.values(one.cluster_state ?? {})[0])], ['Default queue type', one.default_queue_type], ['Tracing', one.tracing ? 'on' : 'off'], ['Protected from deletion', isProtected ? 'yes' : 'no'], ['From clients', one.recv_oct === undefined ? undefined : bytes(one.recv_oct)], ['To clients', one.send_oct === undefined ? undefined : bytes(one.send_oct)]])),
       isAdministrator() ? [

@@ -1,0 +1,85 @@
+// Takes the pictures of docs/ui/ from a broker that has something to show: node tests/ui/screenshots.mjs HAREMQ-BINARY.
+
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import amqplib from 'amqplib';
+import { chromium } from 'playwright-core';
+
+const [amqp, http] = [35672, 35680];
+const folder = new URL('../../docs/ui/', import.meta.url).pathname;
+const data = await mkdtemp(path.join(tmpdir(), 'haremq-ui-'));
+const broker = spawn(process.argv[2], ['--data-dir', data, '--amqp-listen', `127.0.0.1:${amqp}`, '--http-listen', `127.0.0.1:${http}`, '--prometheus-listen', 'none'], { stdio: ['ignore', 'pipe', 'ignore'] });
+await new Promise((ready) => broker.stdout.once('data', ready));
+
+try {
+  const connect = (name) => amqplib.connect(`amqp://guest:guest@127.0.0.1:${amqp}?heartbeat=0`, { clientProperties: { connection_name: name } });
+  const publisher = await (await connect('shop')).createConfirmChannel();
+  await publisher.assertExchange('orders', 'topic');
+  await publisher.assertExchange('audit', 'headers');
+  await publisher.assertExchange('dead', 'fanout');
+  await publisher.assertQueue('orders.eu', { arguments: { 'x-dead-letter-exchange': 'dead', 'x-max-length': 100000 } });
+  await publisher.assertQueue('orders.us', { arguments: { 'x-message-ttl': 3600000 } });
+  await publisher.assertQueue('orders.rejected');
+  await publisher.assertQueue('audit.large', { arguments: { 'x-max-priority': 5 } });
+  await publisher.bindQueue('orders.eu', 'orders', 'order.eu.#');
+  await publisher.bindQueue('orders.us', 'orders', 'order.us.*');
+  await publisher.bindExchange('audit', 'orders', '#');
+  await publisher.bindQueue('audit.large', 'audit', '', { 'x-match': 'all', large: true });
+  await publisher.bindQueue('orders.rejected', 'dead', '');
+  let order = 0;
+  const load = setInterval(() => {
+    for (let each = 0; each < 20 + 15 * Math.sin(Date.now() / 9000); each += 1) {
+      order += 1;
+      const body = { order, customer: `c-${order % 97}`, items: [{ sku: `A${order % 7}`, count: 1 + (order % 3) }] };
+      publisher.publish('orders', order % 3 ? 'order.eu.de' : 'order.us.ny', Buffer.from(JSON.stringify(body)), { persistent: true, contentType: 'application/json', headers: { large: order % 20 === 0 } });
+    }
+  }, 50);
+  for (const queue of ['orders.eu', 'orders.us']) {
+    const consumer = await (await connect(`worker of ${queue}`)).createChannel();
+    await consumer.prefetch(50);
+    await consumer.consume(queue, (message) => setTimeout(() => (message.fields.deliveryTag % 40 ? consumer.ack(message) : consumer.nack(message, false, false)), 30));
+  }
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
+  const page = await context.newPage();
+  await page.goto(`http://127.0.0.1:${http}/`);
+  await page.getByLabel('Username').fill('guest');
+  await page.getByLabel('Password').fill('guest');
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.locator('.tile').first().waitFor();
+  const shot = (name) => page.screenshot({ path: `${folder}${name}.png` });
+  const go = async (to) => {
+    await page.evaluate((hash) => (location.hash = hash), to);
+    await page.waitForTimeout(1500);
+  };
+  await go('/queues/%2F/orders.eu');
+  await page.waitForTimeout(60000);
+  await shot('queue');
+  await go('/');
+  await shot('overview');
+  await go('/routing/%2F/orders');
+  const form = page.locator('form[data-form="explain"]');
+  await form.locator('[name="key"]').fill('order.eu.de');
+  await form.locator('button[type=submit]').click();
+  await page.waitForTimeout(800);
+  await shot('routing');
+  await go('/queues/%2F/audit.large');
+  await page.locator('form[data-form="browse"] button[type=submit]').click();
+  await page.locator('.message > .line > button').first().click();
+  await page.locator('details[data-section="Messages"]').scrollIntoViewIfNeeded();
+  await page.evaluate(() => scrollTo(0, document.querySelector('[data-section="Messages"]').getBoundingClientRect().top + scrollY - 60));
+  await page.waitForTimeout(500);
+  await shot('messages');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await go('/queues');
+  await shot('queues-dark');
+  clearInterval(load);
+  await browser.close();
+} finally {
+  broker.kill();
+  await rm(data, { recursive: true, force: true });
+}
+process.exit(0);
