@@ -34,6 +34,7 @@ pub mod settlement;
 pub mod shard;
 pub mod slots;
 pub mod stats;
+pub mod systemd;
 pub mod text;
 pub mod topology;
 pub mod wheel;

@@ -9,7 +9,7 @@ use haremq::ctl;
 use haremq::ids::ShardId;
 use haremq::inspect;
 use haremq::limits::{RING_COMMANDS, TOPOLOGY_SEGMENT_BYTES, UNAUTHENTICATED_MAX};
-use haremq::log::{self, Recent, Scribe};
+use haremq::log::{self, Log, LogFile, Recent, Scribe};
 use haremq::machine;
 use haremq::management::{self, Door};
 use haremq::mesh;
@@ -18,7 +18,8 @@ use haremq::net::valve::Valve;
 use haremq::shard::restart::JournalConfig;
 use haremq::shard::start::{Shards, Store, wall_ns};
 use haremq::shard::{self, Shard, ShardConfig};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use haremq::systemd::{self, Notify, Sockets};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::Socket;
 use std::env;
@@ -51,7 +52,7 @@ const STOP_MAX: Duration = Duration::from_millis(4_800);
 
 fn main() -> ExitCode {
     let arguments = ctl::arguments(env::args_os().collect());
-    let start = match config::start(&arguments, &|name| env::var(name).ok()) {
+    let start = match config::start(&arguments, &variable) {
         Ok(start) => start,
         Err(Unfit::CommandLine(answer)) => return not_parsed(&answer),
         Err(Unfit::Settings(wrong)) => return not_fit(&wrong),
@@ -64,8 +65,8 @@ fn main() -> ExitCode {
             ctl::Place { data_dir: start.config.data_dir, product_version: start.config.product_version };
         return ExitCode::from(ctl::run(line, place));
     }
-    let recent = match log::start(&start.config.logs) {
-        Ok(recent) => recent,
+    let log = match log::start(&start.config.logs) {
+        Ok(log) => log,
         Err(text) => return not_fit(&[text]),
     };
     die_loudly();
@@ -75,13 +76,22 @@ fn main() -> ExitCode {
     start.files.iter().for_each(|file| tracing::info!(file = %file.display(), "settings read"));
     start.ignored.iter().for_each(|ignored| tracing::warn!("changes nothing: {ignored}"));
     let settings = start.in_force.iter().map(ToString::to_string).collect();
-    match run(Arc::new(start.config), settings, recent) {
+    let notify = match Notify::from_env(&variable) {
+        Ok(notify) => Arc::new(notify),
+        Err(error) => return not_fit(&[format!("NOTIFY_SOCKET: {error}")]),
+    };
+    match run(Arc::new(start.config), settings, log, &notify) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::error!("{}", failure.text);
+            notify.failed(&failure.text);
             ExitCode::from(failure.code)
         }
     }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
 }
 
 /// `--help` and `--version` come this way too, and are no errors.
@@ -131,26 +141,30 @@ fn die_loudly() {
 }
 
 /// `settings`: what the API tells of them.
-fn run(config: Arc<Config>, settings: Vec<String>, recent: Arc<Recent>) -> Result<(), Failure> {
+fn run(config: Arc<Config>, settings: Vec<String>, log: Log, notify: &Arc<Notify>) -> Result<(), Failure> {
     let began = Instant::now();
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| unfit(error.to_string()))?;
+    let handed_in = Sockets::from_env(&variable).map_err(unfit)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| unfit(error.to_string()))?;
     let cores = machine::cores();
     let shards = config.shard_count(cores.len());
     machine::preflight(shards).map_err(unfit)?;
     let tcp = config.amqp.tcp;
-    let amqp = config.amqp_listen().map(|listen| {
-        let (socket, address) = bind(listen, &tcp, "AMQP")?;
-        Ok(Arc::new(Valve::new(socket, address, tcp.backlog)))
-    });
-    let amqp = amqp.collect::<Result<Vec<_>, _>>()?;
-    let (http, http_address) = bind(config.http_listen, &tcp, "HTTP")?;
-    let prometheus = bind_prometheus(&config, &tcp)?;
+    let Sockets { amqp, http, prometheus } = handed_in;
+    let amqp = if amqp.is_empty() { bind_amqp(&config, &tcp)? } else { take_amqp(amqp, &tcp)? };
+    let (http, http_address) = match http {
+        Some(socket) => take(socket, &tcp)?,
+        None => bind(config.http_listen, &tcp, "HTTP")?,
+    };
+    let prometheus = match prometheus {
+        Some(socket) => Some(take(socket, &tcp)?),
+        None => bind_prometheus(&config, &tcp)?,
+    };
     let (budget, disk_free_min) = (memory_budget(&config), disk_free_min(&config));
     let shards = start_shards(&config, shards, &cores, &budget, &disk_free_min).map_err(unfit)?;
     let common = &shards.common;
     let node = config.node_name(&machine::host_name());
     let scribe = Scribe::start(common.board.clone(), node).map_err(thread_failed)?;
-    let mut site = site(&config, &amqp, http_address, (budget, disk_free_min), recent, began);
+    let mut site = site(&config, &amqp, http_address, (budget, disk_free_min), log.recent, began);
     site.settings = settings;
     site.listening
         .extend(prometheus.as_ref().map(|(_, address)| *address).map(management::Listening::prometheus));
@@ -168,9 +182,13 @@ fn run(config: Arc<Config>, settings: Vec<String>, recent: Arc<Recent>) -> Resul
         Listener::start(valve, held_to, common.inboxes.clone(), move |shard| bells[shard].ring())
     });
     let listeners = listeners.collect::<Result<Vec<_>, _>>().map_err(thread_failed)?;
-    announce(&amqp, http_address, shards.common.published.len(), began);
-    let signal = signals.forever().next().unwrap_or_default();
+    notify.ready(&announce(&amqp, http_address, shards.common.published.len(), began));
+    if let Some(patience) = systemd::patience(&variable) {
+        systemd::watch(patience, notify.clone(), common.clone()).map_err(thread_failed)?;
+    }
+    let signal = wait_for_the_end(&mut signals, log.file.as_deref());
     tracing::info!(signal, "stopping");
+    notify.stopping();
     exit_at_the_next(signals);
     exit_after(STOP_MAX);
     listeners.into_iter().for_each(Listener::stop);
@@ -187,6 +205,22 @@ fn open_door(config: &Config) -> Option<(Door, UnixListener)> {
         tracing::warn!(data_dir = %config.data_dir.display(), "no socket for `haremq ctl`: {error}");
     };
     opened.inspect_err(told).ok()
+}
+
+fn bind_amqp(config: &Config, tcp: &Tcp) -> Result<Vec<Arc<Valve>>, Failure> {
+    let bound = config.amqp_listen().map(|listen| bind(listen, tcp, "AMQP"));
+    bound.map(|bound| bound.map(|(socket, at)| Arc::new(Valve::new(socket, at, tcp.backlog)))).collect()
+}
+
+fn take_amqp(sockets: Vec<Socket>, tcp: &Tcp) -> Result<Vec<Arc<Valve>>, Failure> {
+    let taken = sockets.into_iter().map(|socket| take(socket, tcp));
+    taken.map(|taken| taken.map(|(socket, at)| Arc::new(Valve::lent(socket, at, tcp.backlog)))).collect()
+}
+
+/// A socket that was handed in.
+fn take(socket: Socket, tcp: &Tcp) -> Result<(Socket, SocketAddr), Failure> {
+    listener::listen_with(socket, tcp)
+        .map_err(|error| unfit(format!("cannot listen on a socket that was handed in: {error}")))
 }
 
 /// None if nobody wants it, or if another server on this machine has the port that nobody has named.
@@ -317,13 +351,26 @@ fn thread_failed(error: io::Error) -> Failure {
     unfit(format!("a thread could not be started: {error}"))
 }
 
-fn announce(amqp: &[Arc<Valve>], http: SocketAddr, shards: usize, began: Instant) {
+/// Answers what it says.
+fn announce(amqp: &[Arc<Valve>], http: SocketAddr, shards: usize, began: Instant) -> String {
     let took_ms = began.elapsed().as_millis();
     let amqp: String = amqp.iter().map(|valve| format!("amqp {}, ", valve.address())).collect();
     let line = format!("Server startup complete; {amqp}http {http}, {shards} shards, {took_ms} ms");
     tracing::info!("{line}");
     // Whoever started us may have closed our standard output.
     let _ = writeln!(io::stdout().lock(), "{line}");
+    line
+}
+
+/// Answers the signal that ends us; at SIGHUP the log's file is opened anew.
+fn wait_for_the_end(signals: &mut Signals, log_file: Option<&LogFile>) -> i32 {
+    let end = signals.forever().find(|signal| {
+        if *signal == SIGHUP {
+            log_file.inspect(|file| file.reopen());
+        }
+        *signal != SIGHUP
+    });
+    end.unwrap_or_default()
 }
 
 /// The shards keep their own deadlines, which a shard that hangs would not.
@@ -337,7 +384,7 @@ fn exit_after(time: Duration) {
 
 fn exit_at_the_next(mut signals: Signals) {
     thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
+        if let Some(signal) = signals.forever().find(|signal| *signal != SIGHUP) {
             tracing::warn!(signal, "second signal: not waiting for anybody");
             std::process::exit(128 + signal);
         }

@@ -60,6 +60,8 @@ pub enum Command {
     SetClusterName { name: String },
     /// Prints the settings that the server goes by, and where it has them from
     Environment,
+    /// Has the server open the file of its log anew, as SIGHUP does
+    RotateLogs,
     /// Ends the server, as SIGTERM does, and waits for its end
     #[command(alias = "shutdown", alias = "stop_node")]
     Stop {
@@ -181,6 +183,10 @@ impl Command {
                 let settings = ctl.server.get("/api/haremq/settings").await?;
                 items(&settings).iter().filter_map(Value::as_str).for_each(print::line);
                 Ok(())
+            }
+            Command::RotateLogs => {
+                ctl.say("Rotating logs ...");
+                ctl.server.ask(Method::POST, "/api/haremq/rotate-logs", With::default()).await?.sound().map(drop)
             }
             Command::Stop { .. } => stop(ctl).await,
             Command::List { flags } => {

@@ -1,12 +1,13 @@
 //! Where log lines go: the console, a file, or both, each with a shape and a level of its own.
 
+mod file;
 mod recent;
 mod scribe;
 
 use crate::config::{LogConsole, LogFormat, LogLevel, Logs};
+pub use file::LogFile;
 pub use recent::{LINES_MAX, Level, Line, Recent};
 pub use scribe::Scribe;
-use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -16,20 +17,25 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
+/// What there is of the log besides the console.
+pub struct Log {
+    /// The last of it.
+    pub recent: Arc<Recent>,
+    pub file: Option<Arc<LogFile>>,
+}
+
 /// From here on what is logged is written, and the last of it kept as well. The error names the file that cannot be.
-pub fn start(logs: &Logs) -> Result<Arc<Recent>, String> {
-    let console = console(logs);
-    let file = logs.file().map(|path| {
-        let file = File::options().create(true).append(true).open(path);
-        let file = file.map_err(|error| format!("cannot log to {}: {error}", path.display()))?;
-        let writer = BoxMakeWriter::new(Arc::new(file));
-        Ok::<_, String>(lines(writer, false, logs.file_format(), filter(logs, logs.file_level())))
+pub fn start(logs: &Logs) -> Result<Log, String> {
+    let file = logs.file().map(|path| LogFile::open(path).map(Arc::new)).transpose()?;
+    let to_file = file.clone().map(|file| {
+        let writer = BoxMakeWriter::new(file::Lines(file));
+        lines(writer, false, logs.file_format(), filter(logs, logs.file_level()))
     });
     let recent = Arc::<Recent>::default();
     let noting = recent::Noting(recent.clone()).with_filter(filter(logs, logs.log_level)).boxed();
-    let layers: Vec<Lines> = console.into_iter().chain(file.transpose()?).chain([noting]).collect();
+    let layers: Vec<Lines> = console(logs).into_iter().chain(to_file).chain([noting]).collect();
     tracing_subscriber::registry().with(layers).init();
-    Ok(recent)
+    Ok(Log { recent, file })
 }
 
 fn console(logs: &Logs) -> Option<Lines> {

@@ -159,7 +159,8 @@ pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Resp
 }
 
 /// What is answered without it.
-const WITHOUT: [&str; 3] = ["/api/haremq/app", "/api/haremq/settings", "/api/haremq/stop"];
+const WITHOUT: [&str; 4] =
+    ["/api/haremq/app", "/api/haremq/settings", "/api/haremq/rotate-logs", "/api/haremq/stop"];
 
 /// RabbitMQ's words.
 const REASON: &str = "this command requires the 'rabbit' app to be running on the target node. Start it with \

@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::{Extension, Router};
 use serde::Deserialize;
-use signal_hook::consts::SIGTERM;
+use signal_hook::consts::{SIGHUP, SIGTERM};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::answer::{self, Answer, Refusal};
@@ -32,6 +32,7 @@ pub fn routes(routes: Routes) -> Routes {
     routes
         .put("/api/haremq/limits", Administrator, set_limits)
         .get("/api/haremq/settings", Administrator, settings)
+        .post("/api/haremq/rotate-logs", Administrator, rotate_logs)
         .post("/api/haremq/stop", Administrator, stop)
 }
 
@@ -70,6 +71,12 @@ pub async fn serve(listener: UnixListener, routes: Router) -> io::Result<()> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let router = routes.layer(DefaultBodyLimit::disable()).layer(Extension(OverSocket));
     axum::serve(listener, router).await
+}
+
+/// Opens the log's file anew as SIGHUP does.
+async fn rotate_logs() -> Answer {
+    signal_hook::low_level::raise(SIGHUP).map_err(|_| Refusal::Unavailable)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Ends the server as SIGTERM does.

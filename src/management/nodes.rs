@@ -14,6 +14,7 @@ use super::process::Process;
 use super::routes::{Need, Routes};
 use super::site::{Api, Listening, Site};
 use super::watch::number_with_rate;
+use crate::config::{LogConsole, Logs};
 
 pub fn routes(routes: Routes) -> Routes {
     use Need::{Management, Monitoring};
@@ -128,7 +129,7 @@ fn shown(api: &Api) -> Value {
         json!(["rabbitmq_management", "rabbitmq_management_agent", "rabbitmq_prometheus"]),
     );
     put("contexts", json!(site.contexts()));
-    put("log_files", json!(["<stderr>"]));
+    put("log_files", json!(log_files(&api.common.config.logs)));
     put("db_dir", json!(site.data_dir.display().to_string()));
     put("config_files", json!([]));
     put("net_ticktime", json!(60));
@@ -160,6 +161,16 @@ fn shown(api: &Api) -> Value {
         number_with_rate(&mut node, name, count, api.watch.rates().churn(name));
     }
     Value::Object(node)
+}
+
+/// Names of files, and the console by RabbitMQ's.
+fn log_files(logs: &Logs) -> Vec<String> {
+    let console = match logs.log_console {
+        LogConsole::Stderr => Some("<stderr>".to_owned()),
+        LogConsole::Stdout => Some("<stdout>".to_owned()),
+        LogConsole::Off => None,
+    };
+    logs.file().map(|file| file.display().to_string()).into_iter().chain(console).collect()
 }
 
 impl Site {

@@ -6,10 +6,12 @@
 use super::valve::Valve;
 use crate::config::{Listen, Tcp};
 use crossbeam_queue::ArrayQueue;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
@@ -70,12 +72,17 @@ fn listen_on(address: SocketAddr, tcp: &Tcp) -> io::Result<(Socket, SocketAddr)>
         socket.set_only_v6(false)?;
     }
     socket.bind(&address.into())?;
+    listen_with(socket, tcp)
+}
+
+/// On a socket that is bound, and may listen already.
+pub fn listen_with(socket: Socket, tcp: &Tcp) -> io::Result<(Socket, SocketAddr)> {
     // Connections inherit these. Windows are agreed on at their beginning, so the buffers must be there before.
     socket.set_keepalive(tcp.keepalive.is_on())?;
     tcp.sndbuf_bytes.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))?;
     tcp.recbuf_bytes.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))?;
     socket.listen(tcp.backlog)?;
-    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+    let bound = socket.local_addr()?.as_socket().ok_or(Errno::AFNOSUPPORT)?;
     Ok((socket, bound))
 }
 
@@ -91,6 +98,8 @@ pub struct HeldTo {
 pub struct Listener {
     valve: Arc<Valve>,
     stopping: Arc<AtomicBool>,
+    /// Readable when it is time to stop.
+    bell: Arc<OwnedFd>,
     thread: JoinHandle<()>,
 }
 
@@ -103,9 +112,12 @@ impl Listener {
         wake: impl Fn(usize) + Send + 'static,
     ) -> io::Result<Self> {
         let stopping = Arc::new(AtomicBool::new(false));
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        valve.socket.set_nonblocking(true)?;
         let mut accepting = Accepting {
             valve: valve.clone(),
             stopping: stopping.clone(),
+            bell: bell.clone(),
             held_to,
             inboxes,
             wake,
@@ -113,20 +125,23 @@ impl Listener {
             exhausted: false,
         };
         let thread = thread::Builder::new().name("listener".into()).spawn(move || accepting.run())?;
-        Ok(Listener { valve, stopping, thread })
+        Ok(Listener { valve, stopping, bell, thread })
     }
 
     /// No connection is accepted after this.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.valve.shut();
+        let rung = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        debug_assert_eq!(rung, Ok(8), "a counter of 0 has room for 1");
         let _ = self.thread.join();
+        self.valve.leave();
     }
 }
 
 struct Accepting<W> {
     valve: Arc<Valve>,
     stopping: Arc<AtomicBool>,
+    bell: Arc<OwnedFd>,
     held_to: HeldTo,
     inboxes: Arc<[Inbox]>,
     wake: W,
@@ -144,9 +159,18 @@ impl<W: Fn(usize)> Accepting<W> {
                     self.exhausted = false;
                     self.take(socket, peer.as_socket());
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(),
                 Err(error) => self.pause(&error),
             }
         }
+    }
+
+    /// Until there is a connection, the valve is shut, or it is time to stop.
+    fn wait(&self) {
+        let sources = [&self.valve.socket as &dyn AsFd, &self.bell];
+        let mut sources = sources.map(|source| PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN));
+        // Whatever goes wrong, the next accept tells.
+        let _ = poll(&mut sources, None);
     }
 
     /// A socket whose peer has already gone again has no addresses, and is dropped.

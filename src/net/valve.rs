@@ -12,20 +12,38 @@ pub struct Valve {
     pub(super) socket: Socket,
     address: SocketAddr,
     backlog: i32,
+    /// Somebody else listens on it when we are gone, and must not find it shut.
+    lent: bool,
     shut: AtomicBool,
 }
 
 impl Valve {
     /// Of a socket that listens on `address`.
     pub fn new(socket: Socket, address: SocketAddr, backlog: i32) -> Valve {
-        Valve { socket, address, backlog, shut: AtomicBool::new(false) }
+        Valve { socket, address, backlog, lent: false, shut: AtomicBool::new(false) }
     }
 
-    /// Ends a waiting accept(2) with EINVAL, on Linux. What the kernel had taken for us is reset.
+    /// Of a socket that was handed in, and goes back.
+    pub fn lent(socket: Socket, address: SocketAddr, backlog: i32) -> Valve {
+        Valve { lent: true, ..Valve::new(socket, address, backlog) }
+    }
+
+    /// Ends a waiting poll(2), and accept(2) fails with EINVAL, on Linux. What the kernel had taken for us is reset.
     pub fn shut(&self) {
         // Once: of a socket that does not listen the kernel would remember it, for all connections to come.
         if !self.shut.swap(true, Ordering::SeqCst) {
             let _ = self.socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// The end: nobody comes in any more, or waits in the kernel until the socket's owner has another take it.
+    pub(super) fn leave(&self) {
+        if !self.lent {
+            self.shut();
+        } else if self.is_shut()
+            && let Err(error) = self.open()
+        {
+            tracing::warn!(%error, "the socket goes back shut");
         }
     }
 

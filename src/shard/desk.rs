@@ -21,6 +21,8 @@ use crate::topology::{Outcome, Piece, Place, Topology};
 /// What is asked: of a shard what lives there, all else of the control shard.
 #[derive(Debug)]
 pub enum Order {
+    /// Nothing: what counts is that an answer comes.
+    Ping,
     Vhosts,
     /// `about` is the API's, and is given back as it is.
     DeclareVhost {
@@ -79,6 +81,7 @@ pub enum Order {
 
 #[derive(Debug)]
 pub enum Done {
+    Pong,
     /// With what is told about each, by name.
     Vhosts(Vec<(Name, Name)>),
     /// It is made, or gone.
@@ -141,6 +144,7 @@ impl Shard {
     pub fn order(&mut self, ticket: u32, order: Order, now: u64) {
         self.begin(now);
         match order {
+            Order::Ping => self.desk.done.push((ticket, Done::Pong)),
             Order::Look { look, from } => {
                 let (report, next) = self.look(look, from);
                 self.desk.done.push((ticket, Done::Looked { report, next }));
@@ -185,7 +189,8 @@ impl Shard {
         let Some(vhosts) = self.vhosts.as_deref_mut() else { return };
         let mut effects = Vec::new();
         match order {
-            Order::Look { .. }
+            Order::Ping
+            | Order::Look { .. }
             | Order::Seek { .. }
             | Order::Exchange { .. }
             | Order::Latency

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod client;
+mod log_file;
 mod server;
+mod service_manager;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

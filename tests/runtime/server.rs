@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub struct Server {
     child: Child,
     /// Of its data; goes with it.
-    _folder: TempDir,
+    folder: TempDir,
     pub amqp: SocketAddr,
     http: SocketAddr,
 }
@@ -27,7 +27,7 @@ impl Server {
         Server::of(command_by(script, arguments))
     }
 
-    fn of(mut command: Command) -> Server {
+    pub fn of(mut command: Command) -> Server {
         let folder = TempDir::new();
         command.env("HAREMQ_DATA_DIR", &folder.0);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -38,7 +38,7 @@ impl Server {
             let rest = line.split_once(name).unwrap().1;
             rest.split([',', '\n']).next().unwrap().trim().parse().unwrap()
         };
-        Server { child, _folder: folder, amqp: address("amqp "), http: address("http ") }
+        Server { child, folder, amqp: address("amqp "), http: address("http ") }
     }
 
     /// The status code and the body.
@@ -58,6 +58,22 @@ impl Server {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
+    }
+
+    /// `haremq ctl` with these arguments, which ends well.
+    pub fn ctl(&self, arguments: &[&str]) {
+        let mut ctl = command(&["ctl"]);
+        let status = ctl.args(arguments).env("HAREMQ_DATA_DIR", &self.folder.0).status().unwrap();
+        assert!(status.success(), "{arguments:?}: {status}");
+    }
+
+    /// By which the operating system knows the thread whose name begins so: glommio adds a number.
+    pub fn thread(&self, name: &str) -> i32 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let mut tasks = tasks.map(|task| task.unwrap().path());
+        let is_called = |task: &PathBuf| std::fs::read_to_string(task.join("comm")).unwrap().starts_with(name);
+        let task = tasks.find(is_called).unwrap();
+        task.file_name().unwrap().to_str().unwrap().parse().unwrap()
     }
 
     /// How it ended, and how long that took.
@@ -98,10 +114,11 @@ fn on_free_ports(mut command: Command, arguments: &[&str]) -> Command {
     command
 }
 
-struct TempDir(PathBuf);
+/// It is not made, and goes with this value.
+pub struct TempDir(pub PathBuf);
 
 impl TempDir {
-    fn new() -> TempDir {
+    pub fn new() -> TempDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("haremq-runtime-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         TempDir(std::env::temp_dir().join(name))
