@@ -26,6 +26,7 @@ use std::env;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -57,13 +58,18 @@ fn main() -> ExitCode {
         Err(Unfit::CommandLine(answer)) => return not_parsed(&answer),
         Err(Unfit::Settings(wrong)) => return not_fit(&wrong),
     };
-    if let Some(Command::CheckConfig { .. }) = &start.config.command {
-        return tell_config(&start);
-    }
-    if let Some(Command::Ctl(line)) = start.config.command {
-        let place =
-            ctl::Place { data_dir: start.config.data_dir, product_version: start.config.product_version };
-        return ExitCode::from(ctl::run(line, place));
+    match start.config.command {
+        Some(Command::CheckConfig { .. }) => return tell_config(&start),
+        Some(Command::Ctl(line)) => {
+            let Config { data_dir, product_version, .. } = start.config;
+            return ExitCode::from(ctl::run(line, ctl::Place { data_dir, product_version }));
+        }
+        Some(Command::Completions { shell }) => {
+            config::completions(shell);
+            return ExitCode::SUCCESS;
+        }
+        Some(Command::Man { folder }) => return write_manual(&folder),
+        Some(Command::Store { .. }) | None => {}
     }
     let log = match log::start(&start.config.logs) {
         Ok(log) => log,
@@ -114,6 +120,13 @@ fn tell_config(start: &Start) -> ExitCode {
     }
     start.ignored.iter().for_each(|ignored| eprintln!("warning: changes nothing: {ignored}"));
     ExitCode::SUCCESS
+}
+
+fn write_manual(folder: &Path) -> ExitCode {
+    match config::manual(folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => not_fit(&[format!("{}: {error}", folder.display())]),
+    }
 }
 
 fn look_into_store(action: &inspect::Action) -> ExitCode {

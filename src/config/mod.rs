@@ -18,6 +18,7 @@ mod listen;
 mod logs;
 mod meaning;
 mod places;
+mod reference;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -32,8 +33,10 @@ use crate::queue_args::Durability;
 pub use amounts::{Bound, DiskFreeMin, MemoryHigh, bytes};
 pub use amqp::{Amqp, Mechanism, Tcp};
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 pub use listen::{Listen, MaybeListen};
 pub use logs::{LogConsole, LogFormat, LogLevel, Logs};
+pub use reference::{completions, manual};
 pub use start::{InForce, Start, Unfit, start};
 use std::path::PathBuf;
 pub use users::Users;
@@ -200,6 +203,11 @@ pub enum Command {
     },
     /// Asks or tells the server of the data folder what `rabbitmqctl` would; so does `haremq` called by that name
     Ctl(ctl::Line),
+    /// Prints a script by which a shell completes commands and flags
+    Completions { shell: Shell },
+    /// Writes the pages of the manual into a folder
+    #[command(hide = true)]
+    Man { folder: PathBuf },
 }
 
 /// The mesh has a ring per ordered pair of shards.

@@ -299,6 +299,8 @@ fn who_has_not_entered_a_vhost_is_passed_over_also_where_the_first_one_is_gone()
     drop(waiting);
 }
 
+const OWN_DASHBOARD: &str = include_str!("../../../packaging/grafana/haremq-shards.json");
+
 /// Those of its Overview dashboard.
 const DASHBOARD: &str = include_str!("../../fixtures/overview-dashboard-metrics.txt");
 
@@ -325,6 +327,9 @@ fn metrics_are_those_that_the_dashboard_asks_for() {
     let known: BTreeSet<&str> = text.lines().filter_map(|line| line.split([' ', '{']).next()).collect();
     let missing: Vec<&str> = DASHBOARD.lines().filter(|name| !known.contains(name)).collect();
     assert_eq!(missing, Vec::<&str>::new());
+    let own = asked_for(OWN_DASHBOARD);
+    assert!(own.len() > 30, "{own:?}");
+    assert_eq!(own.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
     assert!(text.contains("rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"100.0\"} 0\n"));
     assert!(text.contains("rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"1.0e3\"} 1\n"));
     assert!(
@@ -333,6 +338,12 @@ fn metrics_are_those_that_the_dashboard_asks_for() {
     let detailed = metrics("/metrics/detailed?family=queue_coarse_metrics&vhost=/");
     assert!(detailed.contains("rabbitmq_detailed_queue_messages{vhost=\"/\",queue=\"q\"} 1\n"), "{detailed}");
     assert!(!detailed.contains("rabbitmq_detailed_connection"));
+}
+
+/// The metrics that the queries of a dashboard name.
+fn asked_for(dashboard: &str) -> BTreeSet<&str> {
+    let words = dashboard.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    words.filter(|word| word.starts_with("haremq_") || word.starts_with("rabbitmq_")).collect()
 }
 
 /// Prometheus' rules of its text format: each family once, with its type and all its samples behind that.
