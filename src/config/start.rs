@@ -44,7 +44,9 @@ pub fn start(arguments: &[OsString], variable: &dyn Fn(&str) -> Option<String>) 
     let mut reading = Reading { variable, wrong: Vec::new(), ignored: Vec::new() };
     let (layer, files) = match &first.0.command {
         // What looks into a folder must work whatever the files say, and the others have nothing to do with them.
-        Some(Command::Store { .. } | Command::Completions { .. } | Command::Man { .. }) => (Layer::default(), Vec::new()),
+        Some(Command::Store { .. } | Command::Completions { .. } | Command::Man { .. }) => {
+            (Layer::default(), Vec::new())
+        }
         Some(Command::CheckConfig { files }) if !files.is_empty() => reading.all(files),
         Some(Command::CheckConfig { .. } | Command::Ctl(_)) | None => reading.all(&first.0.config),
     };

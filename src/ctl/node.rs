@@ -186,7 +186,11 @@ impl Command {
             }
             Command::RotateLogs => {
                 ctl.say("Rotating logs ...");
-                ctl.server.ask(Method::POST, "/api/haremq/rotate-logs", With::default()).await?.sound().map(drop)
+                ctl.server
+                    .ask(Method::POST, "/api/haremq/rotate-logs", With::default())
+                    .await?
+                    .sound()
+                    .map(drop)
             }
             Command::Stop { .. } => stop(ctl).await,
             Command::List { flags } => {

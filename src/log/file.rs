@@ -1,5 +1,8 @@
 //! The file of the log, which is opened anew when somebody has moved it away.
-#![allow(clippy::disallowed_types, reason = "shards leave their notes to a thread that writes: none waits for it")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "shards leave their notes to a thread that writes: none waits for it"
+)]
 
 use std::fs::File;
 use std::io;

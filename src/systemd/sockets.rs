@@ -60,7 +60,10 @@ mod tests {
     #[test]
     fn a_socket_is_for_what_its_name_says() {
         let sockets = named(&["amqp", "http", "amqp"]).unwrap();
-        assert_eq!((sockets.amqp.len(), sockets.http.is_some(), sockets.prometheus.is_some()), (2, true, false));
+        assert_eq!(
+            (sockets.amqp.len(), sockets.http.is_some(), sockets.prometheus.is_some()),
+            (2, true, false)
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod client;
 mod log_file;
+mod reference;
 mod server;
 mod service_manager;
 

@@ -71,7 +71,8 @@ impl Server {
     pub fn thread(&self, name: &str) -> i32 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
         let mut tasks = tasks.map(|task| task.unwrap().path());
-        let is_called = |task: &PathBuf| std::fs::read_to_string(task.join("comm")).unwrap().starts_with(name);
+        let is_called =
+            |task: &PathBuf| std::fs::read_to_string(task.join("comm")).unwrap().starts_with(name);
         let task = tasks.find(is_called).unwrap();
         task.file_name().unwrap().to_str().unwrap().parse().unwrap()
     }
