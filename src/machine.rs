@@ -8,12 +8,22 @@ use std::path::Path;
 
 /// Looks whether glommio can run here, which would panic where it cannot, and raises the soft limits that it
 /// and the sockets need. The error says which setting to change.
-pub fn preflight(shards: u16) -> Result<(), String> {
+///
+/// `pinned`: shards stay on cores of their own.
+pub fn preflight(shards: u16, pinned: bool) -> Result<(), String> {
     raise(Resource::Nofile);
     raise(Resource::Memlock);
     enough_locked_memory(getrlimit(Resource::Memlock).current, shards)?;
+    if pinned && !Path::new(CORES).exists() {
+        return Err(format!(
+            "{CORES} tells which cores there are, and is not here: mount /sys, or set --pin off"
+        ));
+    }
     IoUring::new(8).map(drop).map_err(|error| io_uring_refused(error.raw_os_error(), &error.to_string()))
 }
+
+/// Where glommio looks for the core that it is to run on.
+const CORES: &str = "/sys/devices/system/cpu";
 
 /// How to raise RLIMIT_MEMLOCK.
 pub const MEMLOCK_ADVICE: &str = "set LimitMEMLOCK=64M in the systemd unit, --ulimit memlock=67108864 for docker, \

@@ -160,7 +160,7 @@ fn run(config: Arc<Config>, settings: Vec<String>, log: Log, notify: &Arc<Notify
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| unfit(error.to_string()))?;
     let cores = machine::cores();
     let shards = config.shard_count(cores.len());
-    machine::preflight(shards).map_err(unfit)?;
+    machine::preflight(shards, config.pin.is_on()).map_err(unfit)?;
     let tcp = config.amqp.tcp;
     let Sockets { amqp, http, prometheus } = handed_in;
     let amqp = if amqp.is_empty() { bind_amqp(&config, &tcp)? } else { take_amqp(amqp, &tcp)? };

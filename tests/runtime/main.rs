@@ -60,6 +60,16 @@ fn too_little_locked_memory_is_78_and_says_what_to_set() {
     assert!(code == Some(78) && text.contains("LimitMEMLOCK"), "{text}");
 }
 
+/// A mount namespace without /sys, as in a chroot that has none.
+#[test]
+fn cores_that_nobody_tells_of_are_78_unless_shards_need_not_stay_on_them() {
+    let script = "exec unshare --user --map-root-user --mount sh -c \
+                  'mount -t tmpfs tmpfs /sys && exec \"$0\" \"$@\"' \"$0\" \"$@\"";
+    let (code, text) = refusal(command_by(script, &["--pin", "on"]));
+    assert!(code == Some(78) && text.contains("--pin off"), "{text}");
+    Server::start_by(script, &["--shards", "1", "--pin", "off"]).stop();
+}
+
 #[test]
 fn connections_are_spread_evenly_over_the_shards() {
     let server = Server::start(&["--shards", "2", "--pin", "off"]);
