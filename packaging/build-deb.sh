@@ -1,5 +1,7 @@
 #!/bin/bash
-# Builds the Debian package with a profile of cargo's, by default release, and prints where it is. Needs cargo-deb.
+# build-deb.sh [PROFILE [--no-build]]
+# Builds the Debian package with a profile of cargo's, by default release, and prints where it is. Needs cargo-deb. With --no-build
+# it takes the binary that is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,7 +10,7 @@ folder=$profile
 [ "$profile" != dev ] || folder=debug
 binary=${CARGO_TARGET_DIR:-target}/$folder/haremq
 
-cargo build --quiet --locked --profile "$profile" --bin haremq
+[ "${2:-}" = --no-build ] || cargo build --quiet --locked --profile "$profile" --bin haremq
 # What cargo-deb finds there is made by the binary itself.
 made=target/package
 rm -rf "$made"

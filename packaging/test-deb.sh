@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds the Debian package (with a profile of cargo's, by default release) and tries it in two new Debians 12: one that has no
+# Builds the Debian package (with the arguments of build-deb.sh) and tries it in two new Debians 12: one that has no
 # more than it must, where it is installed, used and removed, and one where systemd runs its units. Needs root,
 # debootstrap, cargo-deb and amqp-tools. The Debians are kept in the folder HAREMQ_DEBIANS for the next time.
 set -euo pipefail
@@ -10,7 +10,7 @@ here=$PWD/packaging
 
 main() {
   local deb
-  deb=$(packaging/build-deb.sh "${1:-release}")
+  deb=$(packaging/build-deb.sh "$@")
   bootstrap
   # What is mounted ends with the namespaces, what runs too, and the usual ports are free there.
   unshare --mount --pid --fork --kill-child --net "$here/test-deb.sh" --minimal "$PWD/$deb"
@@ -167,16 +167,15 @@ under_systemd() {
   step "with sockets from systemd nobody is refused"
   in_systemd systemctl stop haremq
   in_systemd systemctl enable --quiet --now haremq-amqp.socket haremq-http.socket
-  in_systemd systemctl is-active haremq && fail "nobody has come yet"
-  client amqp-publish --url "$amqp" --routing-key q --body 0 --persistent
-  in_systemd systemctl restart haremq &
-  for message in 1 2 3 4 5; do
+  local message
+  for message in 1 2 3; do
+    in_systemd systemctl is-active --quiet haremq && fail "nobody has come yet"
     client amqp-publish --url "$amqp" --routing-key q --body $message --persistent
+    # The port that is shut by that goes back to systemd open.
+    in_systemd haremq ctl stop_app
+    in_systemd systemctl stop haremq
   done
-  wait $!
-  in_systemd haremq ctl stop_app
-  in_systemd systemctl stop haremq
-  for message in 0 1 2 3 4 5; do
+  for message in 1 2 3; do
     [ "$(client amqp-get --url "$amqp" --queue q)" = $message ] || fail "message $message is lost"
   done
 
