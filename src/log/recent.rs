@@ -32,7 +32,7 @@ pub struct Line {
     pub time: String,
     pub level: Level,
     pub target: &'static str,
-    /// The message, and ` name=value` for each field, cut after [`TEXT_BYTES_MAX`].
+    /// The message, and ` name=value` for each field, cut after `TEXT_BYTES_MAX`.
     pub text: String,
 }
 
