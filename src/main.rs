@@ -297,7 +297,7 @@ fn start_shards(
     getrandom::fill(&mut salt).map_err(|error| format!("no random numbers: {error}"))?;
     let shard_config = ShardConfig {
         handshake: handshake(config),
-        access: config.users.founding(Salt(salt))?,
+        access: config.users.founding(Salt(salt), brings_users(config))?,
         connections_max: config.amqp.connections_max.div_ceil(usize::from(shards)),
         unauthenticated_max: UNAUTHENTICATED_MAX.div_ceil(usize::from(shards)),
         handshake_timeout_ns: config.amqp.handshake_timeout_ms * 1_000_000,
@@ -332,6 +332,12 @@ fn start_shards(
         block_on(shards.common.found(config.users.default_vhost(), is_new))?;
     }
     Ok(shards)
+}
+
+/// Whether the definitions of the start say who the users are. What is wrong with them is told when they are loaded.
+fn brings_users(config: &Config) -> bool {
+    let read = config.load_definitions.as_deref().and_then(|file| std::fs::read(file).ok());
+    read.is_some_and(|read| management::brings_users(&read))
 }
 
 fn handshake(config: &Config) -> HandshakeConfig {

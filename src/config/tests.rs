@@ -358,7 +358,7 @@ fn rabbitmqs_variables_are_taken() {
     let start = desk.start(&["--config", "none"], &variables).unwrap();
     let config = &start.config;
     assert_eq!((&*config.users.default_vhost, &*config.users.default_user), ("shop", "guest"));
-    let founding = config.users.founding(crate::access::Salt([1; 16])).unwrap();
+    let founding = config.users.founding(crate::access::Salt([1; 16]), false).unwrap();
     assert!(founding.login(b"guest", b"pass word", true, &[]).is_ok());
     assert!(founding.may_enter(b"guest", b"shop") && !founding.may_enter(b"guest", b"/"));
     assert_eq!(config.amqp_listen().next().unwrap().to_string(), "[::1]:5673");

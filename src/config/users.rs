@@ -82,8 +82,12 @@ pub struct Users {
 struct Secret(String);
 
 impl Users {
-    /// What a new data folder begins with. The error is for whoever configures.
-    pub fn founding(&self, salt: Salt) -> Result<Access, String> {
+    /// What a new data folder begins with: nobody if others are brought, as with RabbitMQ, since a user with a password that
+    /// everybody knows would stay unnoticed. The error is for whoever configures.
+    pub fn founding(&self, salt: Salt, others_are_brought: bool) -> Result<Access, String> {
+        if others_are_brought {
+            return Ok(Access::new(self.password_hashing));
+        }
         let hash = PasswordHash::new(self.password_hashing, self.default_pass.0.as_bytes(), salt);
         let user = User::new(self.default_user.as_bytes(), hash, self.default_user_tags.clone())?;
         let permission = Permission::new(

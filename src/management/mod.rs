@@ -35,6 +35,7 @@ mod vhosts;
 mod watch;
 
 pub use app::App;
+pub use definitions::brings_users;
 pub use door::Door;
 pub use log::Lines as LogLines;
 pub use site::{Listening, Site};

@@ -61,10 +61,10 @@ test('a virtual host is added, permitted, protected and deleted', async (t) => {
   await told(page, 'Virtual host updated.');
   assert.equal((await get('vhosts/v%2F1')).description, 'changed');
   await openSection(page, 'Delete this virtual host');
-  await page.getByRole('button', { name: 'Protect from deletion' }).click();
+  await page.getByRole('button', { name: 'Protect from deletion', exact: true }).click();
   await told(page, 'It is protected from deletion.');
   assert.notEqual((await api('DELETE', 'vhosts/v%2F1')).status, 204);
-  await page.getByRole('button', { name: 'Allow deletion' }).click();
+  await page.getByRole('button', { name: 'Allow deletion', exact: true }).click();
   await told(page, 'It may be deleted.');
   await page.getByRole('button', { name: 'Delete', exact: true }).click();
   await submit(page, inDialog(page), { name: 'v' });
@@ -197,10 +197,10 @@ test('the overview shows totals, shards, latencies and the node', async (t) => {
   await told(page, 'Limits set.');
   assert.equal((await get('nodes'))[0].disk_free_limit, 1 << 20);
   await openSection(page, 'Listeners and stopping');
-  await page.getByRole('button', { name: 'Refuse new connections' }).click();
+  await page.getByRole('button', { name: 'Refuse new connections', exact: true }).click();
   await told(page, 'New AMQP connections are refused.');
   await assert.rejects(connect(t));
-  await page.getByRole('button', { name: 'Take connections' }).click();
+  await page.getByRole('button', { name: 'Take connections', exact: true }).click();
   await told(page, 'AMQP connections are taken.');
   await connect(t);
 });

@@ -115,10 +115,10 @@ test('a queue is bound, published to, got from, purged and paused', async (t) =>
   await message.getByText('text/plain').waitFor();
   const [kept] = (await api('POST', 'queues/%2F/steps/get', { ackmode: 'ack_requeue_true', encoding: 'auto', count: 1 })).body;
   assert.deepEqual([kept.payload, kept.redelivered, kept.properties.headers, kept.properties.delivery_mode, kept.properties.priority], ['Grüße', true, { h: 'v' }, 2, 3]);
-  await page.getByRole('button', { name: 'Pause' }).click();
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
   await told(page, 'Queue paused');
   assert.equal((await get('queues/%2F/steps')).state, 'paused');
-  await page.getByRole('button', { name: 'Resume' }).click();
+  await page.getByRole('button', { name: 'Resume', exact: true }).click();
   await told(page, 'Queue resumed.');
   await openSection(page, 'Purge or delete');
   await page.getByRole('button', { name: 'Purge messages' }).click();

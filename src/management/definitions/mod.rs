@@ -39,6 +39,12 @@ pub async fn load(api: &Api, read: &[u8]) -> Result<(), String> {
     import(&api.common, &definitions, None).await.map_err(|refusal| format!("{refusal:?}"))
 }
 
+/// Whether there is a user among them.
+pub fn brings_users(read: &[u8]) -> bool {
+    let definitions: Option<Value> = serde_json::from_slice(read).ok();
+    definitions.is_some_and(|it| it["users"].as_array().is_some_and(|users| !users.is_empty()))
+}
+
 async fn show(State(api): State<Api>) -> Answer {
     answer::body(export::all(&api).await?)
 }

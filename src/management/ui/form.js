@@ -206,6 +206,15 @@ export function asks(title, question, spec, props) {
   return h('button', { type: 'button', class: spec.danger === false ? '' : 'danger', ...props, onclick: () => ask(question, spec) }, title);
 }
 
+// A button that sends something at once, and what shows it as a command.
+export function does(title, request, done, props) {
+  return h('span', { key: title, class: 'does' },
+    h('button', { type: 'button', ...props, onclick: () => act(request, done) }, title),
+    asCommand(title, request));
+}
+
+export const asCommand = (title, request) => h('button', { type: 'button', class: 'plain', 'data-act': 'curl', 'aria-label': `Copy "${title}" as curl`, title: 'Copy as curl', onclick: () => showCommand(curl(request, app.user.name)) }, 'curl');
+
 export function showCommand(text) {
   let area = null;
   const close = () => {

@@ -52,7 +52,6 @@ function applyTheme() {
 }
 
 function view() {
-  if (app.user === undefined) return;
   if (!app.user) {
     document.title = 'HareMQ: log in';
     render(document.body, h('div', { key: 'login', class: 'login' }, loginView()), toasts());
@@ -79,7 +78,7 @@ function header(page) {
     h('a', { class: 'brand', href: '#/' }, h('img', { src: 'ui/favicon.svg', alt: '', width: '26', height: '26' }), 'HareMQ'),
     h('nav', { class: 'tabs', 'aria-label': 'Pages' }, TABS.filter(([, , , may]) => !may || may()).map(([, path, name]) => link(path === '/users' && !isAdministrator() ? '/vhosts' : path, name, isHere(path)))),
     h('div', { class: 'corner' },
-      h('span', { class: app.isLive ? 'live on' : 'live', role: 'status', title: app.isLive ? 'The server pushes what changes' : 'Not connected; trying again' }, app.isLive ? 'Live' : 'Waiting'),
+      h('span', { class: app.isLive ? 'live on' : 'live', role: 'status', title: app.isLive ? 'Live: the server pushes what changes' : 'Not connected; trying again' }, h('span', { class: 'hidden' }, app.isLive ? 'Live' : 'Not connected; trying again')),
       h('label', null, h('span', { class: 'hidden' }, 'Virtual host '), h('select', { 'aria-label': 'Virtual host', onchange: (event) => chooseVhost(event.target.value) },
         h('option', { key: 'all', value: '', selected: app.vhost === '' }, 'All virtual hosts'), app.vhosts.map((name) => h('option', { key: `v ${name}`, value: name, selected: name === app.vhost }, name)))),
       h('button', { type: 'button', class: 'plain', title: `Colours: ${theme}`, 'data-act': 'theme', onclick: nextTheme }, theme === 'dark' ? '● Dark' : theme === 'light' ? '○ Light' : '◐ Auto'),

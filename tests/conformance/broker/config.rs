@@ -100,6 +100,23 @@ fn check_config_and_a_start_end_with_78_and_all_that_is_wrong() {
 }
 
 #[test]
+fn definitions_with_users_keep_the_default_user_out() {
+    let with = r#"{"users": [{"name": "ada", "password": "x", "tags": "administrator"}],
+        "permissions": [{"user": "ada", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}]}"#;
+    let without = r#"{"queues": [{"name": "q", "vhost": "/", "durable": true, "auto_delete": false, "arguments": {}}]}"#;
+    for (definitions, there, absent) in [(with, "ada", "guest"), (without, "guest", "ada")] {
+        let folder = Folder::with("d.json", definitions);
+        let broker = Broker::start_with(&["--load-definitions", &folder.path("d.json")]);
+        let enters = |name: &str| {
+            let password = if name == "ada" { "x" } else { name };
+            entered(broker.amqp, format!("\0{name}\0{password}").as_bytes(), "/").map(drop)
+        };
+        assert_eq!(enters(there), Ok(()));
+        assert_eq!(enters(absent).unwrap_err().0, 403);
+    }
+}
+
+#[test]
 fn it_listens_wherever_it_is_told_to() {
     let broker = Broker::start_with(&["--amqp-listen", "127.0.0.1:0,127.0.0.2:0"]);
     let all = broker.amqp_addresses();

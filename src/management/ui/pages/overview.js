@@ -1,9 +1,9 @@
 // The overview: totals, rates, shards, latencies, the node, and definitions up and down; and the page of the node.
 
-import { act, answer, app, isAdministrator, look, maySeeNodes, refresh, refusal, to } from '../app.js';
+import { answer, app, isAdministrator, look, maySeeNodes, refresh, refusal, to } from '../app.js';
 import { at, query } from '../api.js';
 import { AGES, chart, histogram } from '../chart.js';
-import { asks, form, section } from '../form.js';
+import { asCommand, asks, does, form, section } from '../form.js';
 import { bytes, count, percent, rate, span } from '../format.js';
 import { ageChoice, badge, facts, LENGTHS, rateSeries, samples, state, tile } from '../parts.js';
 import { table } from '../table.js';
@@ -75,7 +75,7 @@ function shards(page) {
       column('connections', 'Connections', ({ shard }) => count(shard.connections)), column('queues', 'Queues', ({ shard }) => count(shard.queues)),
       column('published', 'Published', ({ per }) => rate(per((s) => s.counters.published))), column('delivered', 'Delivered', ({ per }) => rate(per((s) => s.counters.delivered))),
       column('p50', 'Turn p50', ({ shard }) => us(shard.turns.p50_us)), column('p99', 'Turn p99', ({ shard }) => us(shard.turns.p99_us)), column('p999', 'Turn p99.9', ({ shard }) => us(shard.turns.p99_9_us)),
-      column('crossed', 'Commands crossed', ({ per }) => rate(per((s) => s.counters.commands_sent))), column('spills', 'Full rings', ({ shard }) => count(shard.counters.spills)),
+      column('crossed', 'Crossed', ({ per }) => rate(per((s) => s.counters.commands_sent))), column('spills', 'Full rings', ({ shard }) => count(shard.counters.spills)),
       column('in', 'In', ({ per }) => octets(per((s) => s.io.bytes_in))), column('out', 'Out', ({ per }) => octets(per((s) => s.io.bytes_out)))] }));
 }
 
@@ -120,7 +120,7 @@ function exportForm(page) {
         refresh();
       },
     }, h('option', { key: 'all', value: '' }, 'All virtual hosts'), app.vhosts.map((name) => h('option', { key: `v ${name}`, value: name }, name))),
-    h('a', { class: 'button primary', href: `api/${path}`, download: 'haremq-definitions.json', 'data-act': 'export' }, 'Download definitions'));
+    h('a', { class: 'button primary', href: `api/${path}`, download: 'haremq-definitions.json', 'data-act': 'export' }, 'Download definitions'), asCommand('Download definitions', { path }));
 }
 
 function importForm(page) {
@@ -176,8 +176,8 @@ const node = {
       isAdministrator() ? section('Listeners and stopping', false,
         facts([['Application', runs === undefined ? undefined : runs ? 'running' : 'stopped']]),
         h('div', { class: 'buttons' },
-          h('button', { type: 'button', onclick: () => act({ method: 'PUT', path: 'haremq/listeners', body: { open: false } }, 'New AMQP connections are refused.') }, 'Refuse new connections'),
-          h('button', { type: 'button', onclick: () => act({ method: 'PUT', path: 'haremq/listeners', body: { open: true } }, 'AMQP connections are taken.') }, 'Take connections'),
+          does('Refuse new connections', { method: 'PUT', path: 'haremq/listeners', body: { open: false } }, 'New AMQP connections are refused.'),
+          does('Take connections', { method: 'PUT', path: 'haremq/listeners', body: { open: true } }, 'AMQP connections are taken.'),
           asks('Stop the server', 'Stop the server?', { submit: 'Stop', text: 'Every connection is closed and the process ends.', request: () => ({ method: 'POST', path: 'haremq/stop' }), done: 'The server stops.' }))) : null,
     ];
   },

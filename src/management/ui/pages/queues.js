@@ -1,9 +1,9 @@
 // Queues, and one of them with all that can be done to it.
 
-import { act, answer, inVhost, look, refresh, refusal, to } from '../app.js';
+import { answer, inVhost, look, refresh, refusal, to } from '../app.js';
 import { at, query } from '../api.js';
 import { chart, histogram } from '../chart.js';
-import { ask, asks, form, section } from '../form.js';
+import { ask, asks, does, form, section } from '../form.js';
 import { bytes, count, micros, rate } from '../format.js';
 import { ageChoice, facts, features, fields, isMany, LENGTHS, OBJECT_AGES, queueLink, rateSeries, samples, state, tile, vhostField } from '../parts.js';
 import { list, listPath, listState } from '../table.js';
@@ -83,7 +83,7 @@ const queue = {
         look();
         refresh();
       }),
-      h('button', { type: 'button', 'data-act': 'pause', onclick: () => act({ method: 'PUT', path: at`haremq/queues/${vhost}/${name}/${isPaused(one) ? 'resume' : 'pause'}` }, isPaused(one) ? 'Queue resumed.' : 'Queue paused: its consumers get nothing.') }, isPaused(one) ? 'Resume' : 'Pause')),
+      does(isPaused(one) ? 'Resume' : 'Pause', { method: 'PUT', path: at`haremq/queues/${vhost}/${name}/${isPaused(one) ? 'resume' : 'pause'}` }, isPaused(one) ? 'Queue resumed.' : 'Queue paused: its consumers get nothing.')),
       h('div', { class: 'charts' },
         chart('lengths', { title: 'Queued messages', series: LENGTHS.map(([title, field]) => ({ name: title, details: one[`${field}_details`], value: one[field] })) }),
         chart('rates', { title: 'Message rates', isCounter: true, series: rateSeries(one.message_stats) })),

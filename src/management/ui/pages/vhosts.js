@@ -1,9 +1,9 @@
 // Virtual hosts, and one of them; and the limits of vhosts and of users.
 
-import { act, answer, isAdministrator, knowVhosts, look, refresh, refusal, to } from '../app.js';
+import { answer, isAdministrator, knowVhosts, look, refresh, refusal, to } from '../app.js';
 import { at, query } from '../api.js';
 import { chart } from '../chart.js';
-import { asks, form, section } from '../form.js';
+import { asks, does, form, section } from '../form.js';
 import { bytes, count, rate } from '../format.js';
 import { ageChoice, badge, facts, LENGTHS, OBJECT_AGES, rateSeries, samples, state, vhostField } from '../parts.js';
 import { table } from '../table.js';
@@ -62,7 +62,7 @@ const vhost = {
         section('Topic permissions', true, topicPermissions('topic-permissions', answer(page, 2), { user: true }), topicForm('permit-topic', { vhost: name, users })),
         section('Update this virtual host', false, vhostForm('update-vhost', one)),
         section('Delete this virtual host', false, h('div', { class: 'buttons' },
-          h('button', { type: 'button', 'data-act': 'protect', onclick: () => act({ method: isProtected ? 'DELETE' : 'POST', path: at`vhosts/${name}/deletion/protection` }, isProtected ? 'It may be deleted.' : 'It is protected from deletion.') }, isProtected ? 'Allow deletion' : 'Protect from deletion'),
+          does(isProtected ? 'Allow deletion' : 'Protect from deletion', { method: isProtected ? 'DELETE' : 'POST', path: at`vhosts/${name}/deletion/protection` }, isProtected ? 'It may be deleted.' : 'It is protected from deletion.'),
           asks('Delete', `Delete the virtual host ${name}?`, {
             submit: 'Delete virtual host', text: 'All its queues and messages, exchanges, bindings, policies and permissions are lost, and its connections are closed.', fields: [{ name: 'name', label: `Type ${name} to confirm`, required: true }], done: 'Virtual host deleted.',
             request: (values) => {
