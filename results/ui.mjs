@@ -18,7 +18,20 @@ const [binary, folder, queues = '10000'] = process.argv.slice(2);
 const many = Number(queues);
 const [amqp, http] = [35672, 35680];
 const data = await mkdtemp(path.join(tmpdir(), 'haremq-ui-'));
-const broker = spawn(binary, ['--data-dir', data, '--amqp-listen', `127.0.0.1:${amqp}`, '--http-listen', `127.0.0.1:${http}`, '--prometheus-listen', 'none'], { stdio: ['ignore', 'pipe', 'ignore'] });
+const broker = spawn(
+  binary,
+  [
+    '--data-dir',
+    data,
+    '--amqp-listen',
+    `127.0.0.1:${amqp}`,
+    '--http-listen',
+    `127.0.0.1:${http}`,
+    '--prometheus-listen',
+    'none',
+  ],
+  { stdio: ['ignore', 'pipe', 'ignore'] },
+);
 await new Promise((ready) => broker.stdout.once('data', ready));
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -28,14 +41,31 @@ try {
   const connection = await amqplib.connect(`amqp://guest:guest@127.0.0.1:${amqp}?heartbeat=0`);
   const channel = await connection.createChannel();
   for (let from = 0; from < many; from += 500) {
-    await Promise.all(Array.from({ length: Math.min(500, many - from) }, (_, index) => channel.assertQueue(`queue-${String(from + index).padStart(6, '0')}`)));
+    await Promise.all(
+      Array.from({ length: Math.min(500, many - from) }, (_, index) =>
+        channel.assertQueue(`queue-${String(from + index).padStart(6, '0')}`),
+      ),
+    );
   }
-  for (let index = 0; index < 20; index += 1) await channel.consume(`queue-${String(index).padStart(6, '0')}`, (message) => channel.ack(message));
+  for (let index = 0; index < 20; index += 1)
+    await channel.consume(`queue-${String(index).padStart(6, '0')}`, (message) => channel.ack(message));
   const load = setInterval(() => {
-    for (let index = 0; index < 40; index += 1) channel.sendToQueue(`queue-${String(index).padStart(6, '0')}`, Buffer.alloc(100));
+    for (let index = 0; index < 40; index += 1)
+      channel.sendToQueue(`queue-${String(index).padStart(6, '0')}`, Buffer.alloc(100));
   }, 50);
 
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
   const paints = [];
   const lists = [];
   let page;
@@ -65,8 +95,14 @@ try {
   await page.locator('.spacer').waitFor({ state: 'attached' });
   const frames = await page.evaluate(async () => {
     const found = { frames: [], long: [], changes: 0 };
-    new PerformanceObserver((entries) => entries.getEntries().forEach((entry) => found.long.push(entry.duration))).observe({ type: 'longtask', buffered: false });
-    new MutationObserver(() => (found.changes += 1)).observe(document.querySelector('tbody'), { subtree: true, characterData: true, childList: true });
+    new PerformanceObserver((entries) =>
+      entries.getEntries().forEach((entry) => found.long.push(entry.duration)),
+    ).observe({ type: 'longtask', buffered: false });
+    new MutationObserver(() => (found.changes += 1)).observe(document.querySelector('tbody'), {
+      subtree: true,
+      characterData: true,
+      childList: true,
+    });
     const end = performance.now() + 30000;
     let last = performance.now();
     while (last < end) {
@@ -74,18 +110,33 @@ try {
       found.frames.push(now - last);
       last = now;
       // Half of the time the list is scrolled as well.
-      if (now > end - 15000) scrollTo(0, ((now / 4) % 14000));
+      if (now > end - 15000) scrollTo(0, (now / 4) % 14000);
     }
     return found;
   });
-  const sizes = await page.evaluate(() => performance.getEntriesByType('resource').filter((entry) => entry.name.includes('/ui/')).reduce((sum, entry) => sum + entry.encodedBodySize, 0));
+  const sizes = await page.evaluate(() =>
+    performance
+      .getEntriesByType('resource')
+      .filter((entry) => entry.name.includes('/ui/'))
+      .reduce((sum, entry) => sum + entry.encodedBodySize, 0),
+  );
   await browser.close();
   clearInterval(load);
   const sorted = frames.frames.sort((a, b) => a - b);
   const result = {
-    queues: many, first_contentful_paint_ms: round(median(paints)), list_interactive_ms: median(lists), list_interactive_ms_max: Math.max(...lists),
-    frames: sorted.length, frame_ms_p50: round(median(sorted)), frame_ms_p99: round(sorted[Math.floor(sorted.length * 0.99)]), frame_ms_max: round(sorted.at(-1)), frames_above_50_ms: sorted.filter((ms) => ms > 50).length,
-    long_tasks: frames.long.length, long_task_ms_max: round(Math.max(0, ...frames.long)), changes: frames.changes, files_gzipped_bytes: sizes,
+    queues: many,
+    first_contentful_paint_ms: round(median(paints)),
+    list_interactive_ms: median(lists),
+    list_interactive_ms_max: Math.max(...lists),
+    frames: sorted.length,
+    frame_ms_p50: round(median(sorted)),
+    frame_ms_p99: round(sorted[Math.floor(sorted.length * 0.99)]),
+    frame_ms_max: round(sorted.at(-1)),
+    frames_above_50_ms: sorted.filter((ms) => ms > 50).length,
+    long_tasks: frames.long.length,
+    long_task_ms_max: round(Math.max(0, ...frames.long)),
+    changes: frames.changes,
+    files_gzipped_bytes: sizes,
   };
   console.log(result);
   await mkdir(folder, { recursive: true });

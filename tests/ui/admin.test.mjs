@@ -17,7 +17,13 @@ test('a user is added, permitted, changed and deleted', async (t) => {
   await row(page, 'users', 'ada').getByRole('link').first().click();
   await submit(page, 'permit', { vhost: '/', configure: '^ada-', write: '^ada-', read: '.*' });
   await told(page, 'Permission set.');
-  assert.deepEqual(await get('permissions/%2F/ada'), { user: 'ada', vhost: '/', configure: '^ada-', write: '^ada-', read: '.*' });
+  assert.deepEqual(await get('permissions/%2F/ada'), {
+    user: 'ada',
+    vhost: '/',
+    configure: '^ada-',
+    write: '^ada-',
+    read: '.*',
+  });
   await submit(page, 'permit-topic', { exchange: 'amq.topic', write: '^a', read: '^b' });
   await told(page, 'Topic permission set.');
   await row(page, 'topic-permissions', 'amq.topic').waitFor();
@@ -49,7 +55,11 @@ test('a virtual host is added, permitted, protected and deleted', async (t) => {
   await told(page, 'Virtual host added.');
   const made = await get('vhosts/v%2F1');
   assert.deepEqual([made.description, made.tags, made.default_queue_type], ['the first', ['a', 'b'], 'quorum']);
-  await page.getByRole('combobox', { name: 'Virtual host' }).first().locator('option', { hasText: 'v/1' }).waitFor({ state: 'attached' });
+  await page
+    .getByRole('combobox', { name: 'Virtual host' })
+    .first()
+    .locator('option', { hasText: 'v/1' })
+    .waitFor({ state: 'attached' });
   await row(page, 'vhosts', 'v/1').getByRole('link').click();
   await submit(page, 'permit', { user: 'guest', configure: '^x', write: '', read: '.*' });
   await told(page, 'Permission set.');
@@ -89,16 +99,28 @@ test('lists are limited to the virtual host that was chosen', async (t) => {
   await api('DELETE', 'vhosts/other');
 });
 
-for (const [title, path, kind] of [['a policy is added, counts, is changed and cleared', 'policies', 'a policy'], ['an operator policy is added, counts, is changed and cleared', 'operator-policies', 'an operator policy']]) {
+for (const [title, path, kind] of [
+  ['a policy is added, counts, is changed and cleared', 'policies', 'a policy'],
+  ['an operator policy is added, counts, is changed and cleared', 'operator-policies', 'an operator policy'],
+]) {
   test(title, async (t) => {
     await api('PUT', 'queues/%2F/by-policy', {});
     const page = await open(t);
     await go(page, `/${path}`);
     await openSection(page, `Add or update ${kind}`);
-    await submit(page, 'add-policy', { name: 'short', pattern: '^by-', applyTo: 'queues', priority: '3', definition: [['max-length', '5', 'Number']] });
+    await submit(page, 'add-policy', {
+      name: 'short',
+      pattern: '^by-',
+      applyTo: 'queues',
+      priority: '3',
+      definition: [['max-length', '5', 'Number']],
+    });
     await told(page, 'Added.');
     assert.deepEqual((await get(`${path}/%2F/short`)).definition, { 'max-length': 5 });
-    await until('it counts', async () => (await get('queues/%2F/by-policy')).effective_policy_definition['max-length'] === 5);
+    await until(
+      'it counts',
+      async () => (await get('queues/%2F/by-policy')).effective_policy_definition['max-length'] === 5,
+    );
     await row(page, path, 'short').getByRole('link').click();
     await openSection(page, 'Update');
     await page.locator('[name="definition.value"]').fill('7');
@@ -123,7 +145,10 @@ test('limits of virtual hosts and users are set and cleared', async (t) => {
   await submit(page, 'user-limit', { user: 'guest', limit: 'max-channels', value: '99' });
   await row(page, 'user-limits', 'max-channels').getByText('99').waitFor();
   assert.deepEqual((await get('user-limits/guest'))[0].value, { 'max-channels': 99 });
-  for (const [table, path] of [['vhost-limits', 'vhost-limits/%2F'], ['user-limits', 'user-limits/guest']]) {
+  for (const [table, path] of [
+    ['vhost-limits', 'vhost-limits/%2F'],
+    ['user-limits', 'user-limits/guest'],
+  ]) {
     await page.locator(`table[data-table="${table}"]`).getByRole('button', { name: 'Clear' }).click();
     await submit(page, inDialog(page));
     await until('it is gone', async () => !(await get(path)).some((one) => Object.keys(one.value).length));
@@ -154,9 +179,15 @@ test('definitions are downloaded and uploaded', async (t) => {
   assert.ok(definitions.queues.some(({ name }) => name === 'defined'));
   await api('DELETE', 'queues/%2F/defined');
   await openSection(page, 'Import definitions');
-  await page.getByLabel('Definitions file (JSON)').setInputFiles({ name: 'wrong.json', mimeType: 'application/json', buffer: Buffer.from('{') });
+  await page
+    .getByLabel('Definitions file (JSON)')
+    .setInputFiles({ name: 'wrong.json', mimeType: 'application/json', buffer: Buffer.from('{') });
   await page.getByText('That file is not JSON.').waitFor();
-  await page.getByLabel('Definitions file (JSON)').setInputFiles({ name: 'definitions.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(definitions)) });
+  await page.getByLabel('Definitions file (JSON)').setInputFiles({
+    name: 'definitions.json',
+    mimeType: 'application/json',
+    buffer: Buffer.from(JSON.stringify(definitions)),
+  });
   await page.getByText(/It has .* queues/).waitFor();
   await submit(page, 'import');
   await told(page, 'Definitions imported.');
@@ -171,13 +202,20 @@ test('the overview shows totals, shards, latencies and the node', async (t) => {
   const page = await open(t);
   await go(page, '/');
   await page.locator('a.tile', { hasText: 'Connections' }).waitFor();
-  await until('ready messages are counted', async () => Number((await page.locator('.tile', { hasText: 'Ready' }).locator('strong').textContent()).replaceAll(',', '')) >= 30);
+  await until(
+    'ready messages are counted',
+    async () =>
+      Number((await page.locator('.tile', { hasText: 'Ready' }).locator('strong').textContent()).replaceAll(',', '')) >=
+      30,
+  );
   assert.equal(await page.locator('table[data-table="shards"] tbody tr').count(), (await get('haremq/shards')).length);
   await page.locator('table[data-table="shards"] .bar').first().waitFor();
   await page.getByLabel('Shard of the latencies').waitFor();
   await until('confirms were measured', async () => {
     const shards = await get('haremq/latency');
-    await page.getByLabel('Shard of the latencies').selectOption(String(shards.findIndex((one) => one.publish_to_confirm.count > 0)));
+    await page
+      .getByLabel('Shard of the latencies')
+      .selectOption(String(shards.findIndex((one) => one.publish_to_confirm.count > 0)));
     return page.locator('.histogram', { hasText: 'Publish to confirm' }).locator('rect').count();
   });
   await page.getByLabel('Time of the charts').selectOption('3600');

@@ -3,7 +3,8 @@ import test from 'node:test';
 
 import { api, connect, get, go, inDialog, open, openSection, row, submit, told, until } from './lib.mjs';
 
-const named = async (name) => until(`${name} is listed`, async () => (await get('connections')).find((one) => one.user_provided_name === name));
+const named = async (name) =>
+  until(`${name} is listed`, async () => (await get('connections')).find((one) => one.user_provided_name === name));
 
 test('a connection is listed, shown and closed', async (t) => {
   const connection = await connect(t, { connection_name: 'to be closed', product: 'a product' });

@@ -9,7 +9,13 @@ test('an exchange is added, bound both ways, published to and deleted', async (t
   await api('PUT', 'exchanges/%2F/x-next', { type: 'fanout' });
   await go(page, '/exchanges');
   await openSection(page, 'Add a new exchange');
-  await submit(page, 'add-exchange', { name: 'x-made', type: 'topic', durability: 'transient', internal: false, args: [['alternate-exchange', 'x-next']] });
+  await submit(page, 'add-exchange', {
+    name: 'x-made',
+    type: 'topic',
+    durability: 'transient',
+    internal: false,
+    args: [['alternate-exchange', 'x-next']],
+  });
   await told(page, 'Exchange added.');
   const made = await get('exchanges/%2F/x-made');
   assert.deepEqual([made.type, made.durable, made.arguments], ['topic', false, { 'alternate-exchange': 'x-next' }]);
@@ -25,7 +31,10 @@ test('an exchange is added, bound both ways, published to and deleted', async (t
   await told(page, 'Message published.');
   await submit(page, 'publish', { key: 'other' });
   await told(page, 'not routed to any queue');
-  assert.deepEqual((await get('haremq/queues/%2F/x-to/messages')).messages.map((message) => [message.routing_key, message.payload]), [['some.key', 'by hand']]);
+  assert.deepEqual(
+    (await get('haremq/queues/%2F/x-to/messages')).messages.map((message) => [message.routing_key, message.payload]),
+    [['some.key', 'by hand']],
+  );
   await row(page, 'bindings-out', 'x-next').getByRole('button', { name: 'Unbind' }).click();
   await submit(page, inDialog(page));
   await told(page, 'Unbound.');
@@ -72,7 +81,8 @@ test('routing is drawn, and a message is tried without being published', async (
   const page = await open(t);
   await go(page, '/routing');
   await page.getByLabel('Exchange').selectOption('r-first');
-  for (const name of ['r-first', 'r-second', 'r-queue', 'r-other', 'r-dead']) await page.locator('.picture a', { hasText: name }).waitFor();
+  for (const name of ['r-first', 'r-second', 'r-queue', 'r-other', 'r-dead'])
+    await page.locator('.picture a', { hasText: name }).waitFor();
   assert.equal(await page.locator('.edge').count(), 4);
   await submit(page, 'explain', { key: 'a.b', headers: [['level', 'high']] });
   await page.getByText('It would reach 1 queue.').waitFor();

@@ -11,7 +11,15 @@ export const HTTP = `http://${process.env.HAREMQ_HTTP}`;
 export const AMQP = `amqp://guest:guest@${process.env.HAREMQ_AMQP}?heartbeat=0`;
 
 // It must not look for servers of its maker.
-const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 
 let browser;
 before(async () => {
@@ -20,7 +28,10 @@ before(async () => {
 after(() => browser?.close());
 
 // A page that somebody has logged in to. The test fails if anything on it went wrong.
-export async function open(t, { width = 1400, height = 900, user = 'guest', password = user, isLoggedIn = true, ...options } = {}) {
+export async function open(
+  t,
+  { width = 1400, height = 900, user = 'guest', password = user, isLoggedIn = true, ...options } = {},
+) {
   const context = await browser.newContext({ viewport: { width, height }, acceptDownloads: true, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(15000);
@@ -98,7 +109,11 @@ export const row = (page, table, text) => page.locator(`table[data-table="${tabl
 
 export async function api(method, path, body, user = 'guest') {
   const authorization = `Basic ${Buffer.from(`${user}:${user}`).toString('base64')}`;
-  const answer = await fetch(`${HTTP}/api/${path}`, { method, headers: { authorization, 'content-type': 'application/json' }, body: body === undefined ? undefined : JSON.stringify(body) });
+  const answer = await fetch(`${HTTP}/api/${path}`, {
+    method,
+    headers: { authorization, 'content-type': 'application/json' },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
   const text = await answer.text();
   return { status: answer.status, body: text ? JSON.parse(text) : null };
 }

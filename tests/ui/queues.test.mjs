@@ -7,10 +7,19 @@ test('a queue is added, listed and deleted', async (t) => {
   const page = await open(t);
   await go(page, '/queues');
   await openSection(page, 'Add a new queue');
-  await submit(page, 'add-queue', { name: 'made/here', args: [['x-max-length', '10', 'Number'], ['x-overflow', 'reject-publish']] });
+  await submit(page, 'add-queue', {
+    name: 'made/here',
+    args: [
+      ['x-max-length', '10', 'Number'],
+      ['x-overflow', 'reject-publish'],
+    ],
+  });
   await told(page, 'Queue added.');
   const made = await get('queues/%2F/made%2Fhere');
-  assert.deepEqual([made.durable, made.arguments], [true, { 'x-queue-type': 'classic', 'x-max-length': 10, 'x-overflow': 'reject-publish' }]);
+  assert.deepEqual(
+    [made.durable, made.arguments],
+    [true, { 'x-queue-type': 'classic', 'x-max-length': 10, 'x-overflow': 'reject-publish' }],
+  );
   await row(page, 'queues', 'made/here').getByRole('link', { name: 'made/here' }).click();
   await page.getByRole('heading', { name: 'Queue made/here' }).waitFor();
   await openSection(page, 'Purge or delete');
@@ -35,7 +44,8 @@ test('wrong arguments are refused in the words of the server, and what was typed
 });
 
 test('the list is filtered, sorted and cut into pages by the server', async (t) => {
-  for (let index = 0; index < 130; index += 1) await api('PUT', `queues/%2F/list-${String(index).padStart(3, '0')}`, {});
+  for (let index = 0; index < 130; index += 1)
+    await api('PUT', `queues/%2F/list-${String(index).padStart(3, '0')}`, {});
   const page = await open(t);
   await go(page, '/queues');
   await page.getByLabel('Filter queues').fill('list-');
@@ -43,7 +53,10 @@ test('the list is filtered, sorted and cut into pages by the server', async (t) 
   await page.getByText('Page 1 of 2').waitFor();
   await page.getByRole('button', { name: 'Name' }).click();
   await page.getByRole('button', { name: 'Name' }).click();
-  await until('the last comes first', async () => (await page.locator('tbody tr[data-row]').first().getAttribute('data-row')) === '/ list-129');
+  await until(
+    'the last comes first',
+    async () => (await page.locator('tbody tr[data-row]').first().getAttribute('data-row')) === '/ list-129',
+  );
   await page.getByRole('button', { name: 'Next page' }).click();
   await row(page, 'queues', 'list-000').waitFor();
   await page.getByLabel('Regex').check();
@@ -80,7 +93,11 @@ test('many queues are paused, purged and deleted at once, after their number was
   for (const name of ['bulk-1', 'bulk-2', 'bulk-3']) assert.equal((await get(`queues/%2F/${name}`)).messages, 0);
   await page.getByLabel('Select / bulk-2', { exact: true }).check();
   await page.getByLabel('Select / bulk-3', { exact: true }).check();
-  for (const [action, state] of [['Pause', 'paused'], ['Resume', 'running'], ['Delete', undefined]]) {
+  for (const [action, state] of [
+    ['Pause', 'paused'],
+    ['Resume', 'running'],
+    ['Delete', undefined],
+  ]) {
     await page.getByRole('button', { name: action, exact: true }).click();
     await submit(page, inDialog(page), { many: '2' });
     await told(page, `${action.replace(/e$/, '')}ed: 2 queues.`);
@@ -98,23 +115,46 @@ test('a queue is bound, published to, got from, purged and paused', async (t) =>
   await api('PUT', 'exchanges/%2F/steps-x', { type: 'headers' });
   const page = await open(t);
   await go(page, '/queues/%2F/steps');
-  await submit(page, 'bind', { other: 'steps-x', key: 'a key', args: [['x-match', 'any'], ['n', '1', 'Number']] });
+  await submit(page, 'bind', {
+    other: 'steps-x',
+    key: 'a key',
+    args: [
+      ['x-match', 'any'],
+      ['n', '1', 'Number'],
+    ],
+  });
   await told(page, 'Bound.');
   const [, bound] = await until('it is bound', async () => {
     const all = await get('queues/%2F/steps/bindings');
     return all.length === 2 && all;
   });
-  assert.deepEqual([bound.source, bound.routing_key, bound.arguments], ['steps-x', 'a key', { 'x-match': 'any', n: 1 }]);
+  assert.deepEqual(
+    [bound.source, bound.routing_key, bound.arguments],
+    ['steps-x', 'a key', { 'x-match': 'any', n: 1 }],
+  );
   await openSection(page, 'Publish message');
-  await submit(page, 'publish', { mode: '2', headers: [['h', 'v']], properties: [['content_type', 'text/plain'], ['priority', '3', 'Number']], payload: 'Grüße' });
+  await submit(page, 'publish', {
+    mode: '2',
+    headers: [['h', 'v']],
+    properties: [
+      ['content_type', 'text/plain'],
+      ['priority', '3', 'Number'],
+    ],
+    payload: 'Grüße',
+  });
   await told(page, 'Message published.');
   await openSection(page, 'Get messages');
   await submit(page, 'get', { ackmode: 'ack_requeue_true' });
   const message = page.locator('details[data-section="Get messages"] .message');
   await message.getByText('Grüße').waitFor();
   await message.getByText('text/plain').waitFor();
-  const [kept] = (await api('POST', 'queues/%2F/steps/get', { ackmode: 'ack_requeue_true', encoding: 'auto', count: 1 })).body;
-  assert.deepEqual([kept.payload, kept.redelivered, kept.properties.headers, kept.properties.delivery_mode, kept.properties.priority], ['Grüße', true, { h: 'v' }, 2, 3]);
+  const [kept] = (
+    await api('POST', 'queues/%2F/steps/get', { ackmode: 'ack_requeue_true', encoding: 'auto', count: 1 })
+  ).body;
+  assert.deepEqual(
+    [kept.payload, kept.redelivered, kept.properties.headers, kept.properties.delivery_mode, kept.properties.priority],
+    ['Grüße', true, { h: 'v' }, 2, 3],
+  );
   await page.getByRole('button', { name: 'Pause', exact: true }).click();
   await told(page, 'Queue paused');
   assert.equal((await get('queues/%2F/steps')).state, 'paused');
@@ -136,7 +176,8 @@ test('a queue is bound, published to, got from, purged and paused', async (t) =>
 test('messages are looked at without taking them, and chosen ones deleted, moved and published again', async (t) => {
   const channel = await (await connect(t)).createConfirmChannel();
   for (const name of ['look', 'look-to']) await api('PUT', `queues/%2F/${name}`, {});
-  for (let index = 0; index < 60; index += 1) channel.sendToQueue('look', Buffer.from(JSON.stringify({ index })), { headers: { odd: index % 2 ? 'yes' : 'no' } });
+  for (let index = 0; index < 60; index += 1)
+    channel.sendToQueue('look', Buffer.from(JSON.stringify({ index })), { headers: { odd: index % 2 ? 'yes' : 'no' } });
   channel.sendToQueue('look', Buffer.from([0, 1, 2, 255]));
   await channel.waitForConfirms();
   const page = await open(t);
@@ -156,7 +197,11 @@ test('messages are looked at without taking them, and chosen ones deleted, moved
   await submit(page, 'browse', { header: 'odd:yes', body: '"index":5' });
   await page.getByText('6 shown').waitFor();
   const seen = await get('haremq/queues/%2F/look/messages?count=100');
-  assert.deepEqual([seen.messages.length, seen.messages.some((message) => message.redelivered)], [61, false], 'nothing was taken');
+  assert.deepEqual(
+    [seen.messages.length, seen.messages.some((message) => message.redelivered)],
+    [61, false],
+    'nothing was taken',
+  );
   await page.getByLabel('Choose message 6', { exact: true }).check();
   await page.getByLabel('Choose message 52', { exact: true }).check();
   await page.getByRole('button', { name: 'Delete 2' }).click();
@@ -167,10 +212,16 @@ test('messages are looked at without taking them, and chosen ones deleted, moved
   await page.getByRole('button', { name: 'Move 4' }).click();
   await submit(page, inDialog(page), { name: 'look-to' });
   await told(page, '4 moved.');
-  assert.deepEqual((await get('haremq/queues/%2F/look-to/messages')).messages.map((message) => message.payload), ['{"index":53}', '{"index":55}', '{"index":57}', '{"index":59}']);
+  assert.deepEqual(
+    (await get('haremq/queues/%2F/look-to/messages')).messages.map((message) => message.payload),
+    ['{"index":53}', '{"index":55}', '{"index":57}', '{"index":59}'],
+  );
   assert.equal((await get('queues/%2F/look')).messages, 55);
   await submit(page, 'browse', { header: '', body: '', from: '10' });
-  await until('it begins there', async () => (await page.locator('.message').first().getAttribute('data-position')) === '10');
+  await until(
+    'it begins there',
+    async () => (await page.locator('.message').first().getAttribute('data-position')) === '10',
+  );
   await page.locator('.message').first().getByRole('button', { name: /#10/ }).click();
   await page.getByRole('button', { name: 'Edit and publish again' }).click();
   await submit(page, inDialog(page), { key: 'look-to', payload: 'edited' });
@@ -196,7 +247,8 @@ test('some messages are moved and purged from the front', async (t) => {
   await page.getByRole('button', { name: 'Purge some' }).click();
   await submit(page, inDialog(page), { first: '10' });
   await told(page, '10 messages deleted.');
-  const payloads = async (name) => (await get(`haremq/queues/%2F/${name}/messages`)).messages.map((message) => message.payload);
+  const payloads = async (name) =>
+    (await get(`haremq/queues/%2F/${name}/messages`)).messages.map((message) => message.payload);
   assert.deepEqual(await payloads('front'), ['15', '16', '17', '18', '19']);
   assert.deepEqual(await payloads('front-to'), ['0', '1', '2', '3', '4']);
 });
@@ -226,8 +278,15 @@ test('rates, lengths and latencies of a queue are drawn', async (t) => {
   const sending = setInterval(() => channel.sendToQueue('drawn', Buffer.from('x'), { persistent: true }), 20);
   await page.locator('[data-chart="lengths"] path.line').first().waitFor({ state: 'attached' });
   await page.locator('[data-chart="rates"] path.line').first().waitFor({ state: 'attached', timeout: 30000 });
-  await page.locator('.histogram', { hasText: 'Until safe on disk' }).locator('rect').first().waitFor({ state: 'attached' });
-  await page.locator('[data-chart="lengths"]').getByRole('button', { name: /Unacked/ }).click();
+  await page
+    .locator('.histogram', { hasText: 'Until safe on disk' })
+    .locator('rect')
+    .first()
+    .waitFor({ state: 'attached' });
+  await page
+    .locator('[data-chart="lengths"]')
+    .getByRole('button', { name: /Unacked/ })
+    .click();
   await until('its line is gone', async () => (await page.locator('[data-chart="lengths"] path.line').count()) === 2);
   clearInterval(sending);
 });

@@ -11,11 +11,27 @@ import { chromium } from 'playwright-core';
 const [amqp, http] = [35672, 35680];
 const folder = new URL('../../docs/ui/', import.meta.url).pathname;
 const data = await mkdtemp(path.join(tmpdir(), 'haremq-ui-'));
-const broker = spawn(process.argv[2], ['--data-dir', data, '--amqp-listen', `127.0.0.1:${amqp}`, '--http-listen', `127.0.0.1:${http}`, '--prometheus-listen', 'none'], { stdio: ['ignore', 'pipe', 'ignore'] });
+const broker = spawn(
+  process.argv[2],
+  [
+    '--data-dir',
+    data,
+    '--amqp-listen',
+    `127.0.0.1:${amqp}`,
+    '--http-listen',
+    `127.0.0.1:${http}`,
+    '--prometheus-listen',
+    'none',
+  ],
+  { stdio: ['ignore', 'pipe', 'ignore'] },
+);
 await new Promise((ready) => broker.stdout.once('data', ready));
 
 try {
-  const connect = (name) => amqplib.connect(`amqp://guest:guest@127.0.0.1:${amqp}?heartbeat=0`, { clientProperties: { connection_name: name } });
+  const connect = (name) =>
+    amqplib.connect(`amqp://guest:guest@127.0.0.1:${amqp}?heartbeat=0`, {
+      clientProperties: { connection_name: name },
+    });
   const publisher = await (await connect('shop')).createConfirmChannel();
   await publisher.assertExchange('orders', 'topic');
   await publisher.assertExchange('audit', 'headers');
@@ -34,15 +50,35 @@ try {
     for (let each = 0; each < 20 + 15 * Math.sin(Date.now() / 9000); each += 1) {
       order += 1;
       const body = { order, customer: `c-${order % 97}`, items: [{ sku: `A${order % 7}`, count: 1 + (order % 3) }] };
-      publisher.publish('orders', order % 3 ? 'order.eu.de' : 'order.us.ny', Buffer.from(JSON.stringify(body)), { persistent: true, contentType: 'application/json', headers: { large: order % 20 === 0 } });
+      publisher.publish('orders', order % 3 ? 'order.eu.de' : 'order.us.ny', Buffer.from(JSON.stringify(body)), {
+        persistent: true,
+        contentType: 'application/json',
+        headers: { large: order % 20 === 0 },
+      });
     }
   }, 50);
   for (const queue of ['orders.eu', 'orders.us']) {
     const consumer = await (await connect(`worker of ${queue}`)).createChannel();
     await consumer.prefetch(50);
-    await consumer.consume(queue, (message) => setTimeout(() => (message.fields.deliveryTag % 40 ? consumer.ack(message) : consumer.nack(message, false, false)), 30));
+    await consumer.consume(queue, (message) =>
+      setTimeout(
+        () => (message.fields.deliveryTag % 40 ? consumer.ack(message) : consumer.nack(message, false, false)),
+        30,
+      ),
+    );
   }
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
   const page = await context.newPage();
   await page.goto(`http://127.0.0.1:${http}/`);
@@ -70,7 +106,9 @@ try {
   await page.locator('form[data-form="browse"] button[type=submit]').click();
   await page.locator('.message > .line > button').first().click();
   await page.locator('details[data-section="Messages"]').scrollIntoViewIfNeeded();
-  await page.evaluate(() => scrollTo(0, document.querySelector('[data-section="Messages"]').getBoundingClientRect().top + scrollY - 60));
+  await page.evaluate(() =>
+    scrollTo(0, document.querySelector('[data-section="Messages"]').getBoundingClientRect().top + scrollY - 60),
+  );
   await page.waitForTimeout(500);
   await shot('messages');
   await page.emulateMedia({ colorScheme: 'dark' });

@@ -3,19 +3,49 @@ import test from 'node:test';
 
 import { api, connect, get, go, HTTP, open, openSection, row, submit } from './lib.mjs';
 
-const PAGES = ['/', '/connections', '/channels', '/exchanges', '/queues', '/routing', '/log', '/users', '/vhosts', '/policies', '/operator-policies', '/limits', '/feature-flags', '/deprecated-features', '/cluster-name'];
+const PAGES = [
+  '/',
+  '/connections',
+  '/channels',
+  '/exchanges',
+  '/queues',
+  '/routing',
+  '/log',
+  '/users',
+  '/vhosts',
+  '/policies',
+  '/operator-policies',
+  '/limits',
+  '/feature-flags',
+  '/deprecated-features',
+  '/cluster-name',
+];
 
 // Whatever a client can set, as somebody would who means harm.
 const HOSTILE = [
-  '<script>window.harmed=1</script>', '<img src=x onerror=window.harmed=1>', '"><svg onload=window.harmed=1>', "'-(window.harmed=1)-'", 'javascript:window.harmed=1', '</textarea><script>window.harmed=1</script>',
-  '<iframe srcdoc="<script>parent.harmed=1</script>">', '<a href="javascript:window.harmed=1">x</a>', '${window.harmed=1}', '{{constructor.constructor("window.harmed=1")()}}', '%3Cscript%3Ewindow.harmed=1%3C/script%3E', '<style>*{display:none}</style>',
+  '<script>window.harmed=1</script>',
+  '<img src=x onerror=window.harmed=1>',
+  '"><svg onload=window.harmed=1>',
+  "'-(window.harmed=1)-'",
+  'javascript:window.harmed=1',
+  '</textarea><script>window.harmed=1</script>',
+  '<iframe srcdoc="<script>parent.harmed=1</script>">',
+  '<a href="javascript:window.harmed=1">x</a>',
+  '${window.harmed=1}',
+  '{{constructor.constructor("window.harmed=1")()}}',
+  '%3Cscript%3Ewindow.harmed=1%3C/script%3E',
+  '<style>*{display:none}</style>',
 ];
 
-const openAll = (page) => page.evaluate(() => document.querySelectorAll('details.section').forEach((section) => (section.open = true)));
+const openAll = (page) =>
+  page.evaluate(() => document.querySelectorAll('details.section').forEach((section) => (section.open = true)));
 
 async function isUnharmed(page, where) {
   const found = await page.evaluate(() => ({
-    harmed: window.harmed, scripts: document.scripts.length, foreign: document.querySelectorAll('iframe, style, img[src="x"], svg[onload], [onerror], a[href^="javascript:"]').length,
+    harmed: window.harmed,
+    scripts: document.scripts.length,
+    foreign: document.querySelectorAll('iframe, style, img[src="x"], svg[onload], [onerror], a[href^="javascript:"]')
+      .length,
   }));
   assert.deepEqual(found, { harmed: undefined, scripts: 1, foreign: 0 }, where);
 }
@@ -26,20 +56,52 @@ test('no name that a client can set becomes markup, on any page', async (t) => {
     const name = `${index}${text}`;
     const path = encodeURIComponent(name);
     for (const [method, where, body] of [
-      ['PUT', `queues/%2F/${path}`, { arguments: { [text]: text, 'x-dead-letter-exchange': text } }], ['PUT', `exchanges/%2F/${path}`, { type: 'topic', arguments: { [text]: text, 'alternate-exchange': text } }],
-      ['POST', `bindings/%2F/e/${path}/q/${path}`, { routing_key: text, arguments: { [text]: text } }], ['PUT', `users/${path}`, { password: 'x', tags: `management,${text.replaceAll(',', '')}` }], ['PUT', `vhosts/${path}`, { description: text, tags: text }],
-      ['PUT', `permissions/${path}/guest`, { configure: '.*', write: '.*', read: '.*' }], ['PUT', `permissions/%2F/${path}`, { configure: `(${index})`, write: '<b>', read: '<i>' }], ['PUT', `topic-permissions/%2F/${path}`, { exchange: name, write: '<b>', read: '<i>' }],
-      ['PUT', `policies/%2F/${path}`, { pattern: `^${index}`, definition: { 'dead-letter-routing-key': text }, priority: index, 'apply-to': 'queues' }], ['PUT', `operator-policies/%2F/${path}`, { pattern: '<b>', definition: { 'max-length': 1000 }, 'apply-to': 'queues' }],
-      ['PUT', `vhost-limits/${path}/max-queues`, { value: 5 }], ['PUT', `user-limits/${path}/max-channels`, { value: 5 }], ['PUT', 'cluster-name', { name: text }], ['PUT', `global-parameters/${path}`, { value: { [text]: text } }],
+      ['PUT', `queues/%2F/${path}`, { arguments: { [text]: text, 'x-dead-letter-exchange': text } }],
+      ['PUT', `exchanges/%2F/${path}`, { type: 'topic', arguments: { [text]: text, 'alternate-exchange': text } }],
+      ['POST', `bindings/%2F/e/${path}/q/${path}`, { routing_key: text, arguments: { [text]: text } }],
+      ['PUT', `users/${path}`, { password: 'x', tags: `management,${text.replaceAll(',', '')}` }],
+      ['PUT', `vhosts/${path}`, { description: text, tags: text }],
+      ['PUT', `permissions/${path}/guest`, { configure: '.*', write: '.*', read: '.*' }],
+      ['PUT', `permissions/%2F/${path}`, { configure: `(${index})`, write: '<b>', read: '<i>' }],
+      ['PUT', `topic-permissions/%2F/${path}`, { exchange: name, write: '<b>', read: '<i>' }],
+      [
+        'PUT',
+        `policies/%2F/${path}`,
+        {
+          pattern: `^${index}`,
+          definition: { 'dead-letter-routing-key': text },
+          priority: index,
+          'apply-to': 'queues',
+        },
+      ],
+      [
+        'PUT',
+        `operator-policies/%2F/${path}`,
+        { pattern: '<b>', definition: { 'max-length': 1000 }, 'apply-to': 'queues' },
+      ],
+      ['PUT', `vhost-limits/${path}/max-queues`, { value: 5 }],
+      ['PUT', `user-limits/${path}/max-channels`, { value: 5 }],
+      ['PUT', 'cluster-name', { name: text }],
+      ['PUT', `global-parameters/${path}`, { value: { [text]: text } }],
     ]) {
       const { status, body: told } = await api(method, where, body);
       assert.ok(status === 201 || status === 204, `${method} ${where}: ${status} ${JSON.stringify(told)}`);
     }
-    const channel = await (await connect(t, { connection_name: text, product: text, [text]: { [text]: [text] } })).createConfirmChannel();
+    const channel = await (
+      await connect(t, { connection_name: text, product: text, [text]: { [text]: [text] } })
+    ).createConfirmChannel();
     await channel.prefetch(1);
     await channel.consume(name, () => {}, { consumerTag: text, arguments: { [text]: text } });
-    channel.publish(name, text, Buffer.from(text), { headers: { [text]: text }, contentType: text, type: text, messageId: text, appId: text, replyTo: text });
-    for (let copy = 0; copy < 2; copy += 1) channel.sendToQueue(name, Buffer.from(text), { headers: { [text]: text }, contentType: text });
+    channel.publish(name, text, Buffer.from(text), {
+      headers: { [text]: text },
+      contentType: text,
+      type: text,
+      messageId: text,
+      appId: text,
+      replyTo: text,
+    });
+    for (let copy = 0; copy < 2; copy += 1)
+      channel.sendToQueue(name, Buffer.from(text), { headers: { [text]: text }, contentType: text });
     await channel.waitForConfirms();
     for (const kind of Object.keys(made)) made[kind].push(path);
   }
@@ -53,8 +115,17 @@ test('no name that a client can set becomes markup, on any page', async (t) => {
   const connections = await get('connections');
   const channels = await get('channels');
   for (let index = 0; index < HOSTILE.length; index += 1) {
-    for (const path of [`/queues/%2F/${made.queues[index]}`, `/exchanges/%2F/${made.exchanges[index]}`, `/routing/%2F/${made.exchanges[index]}`, `/users/${made.users[index]}`, `/vhosts/${made.vhosts[index]}`, `/policies/%2F/${made.policies[index]}`, `/operator-policies/%2F/${made.policies[index]}`,
-      `/connections/${encodeURIComponent(connections[index].name)}`, `/channels/${encodeURIComponent(channels[index].name)}`]) {
+    for (const path of [
+      `/queues/%2F/${made.queues[index]}`,
+      `/exchanges/%2F/${made.exchanges[index]}`,
+      `/routing/%2F/${made.exchanges[index]}`,
+      `/users/${made.users[index]}`,
+      `/vhosts/${made.vhosts[index]}`,
+      `/policies/%2F/${made.policies[index]}`,
+      `/operator-policies/%2F/${made.policies[index]}`,
+      `/connections/${encodeURIComponent(connections[index].name)}`,
+      `/channels/${encodeURIComponent(channels[index].name)}`,
+    ]) {
       await page.evaluate((to) => (location.hash = to), path);
       await page.locator('.page > .section, .page > .card').first().waitFor();
       if (path.startsWith('/queues')) {
@@ -77,7 +148,15 @@ test('no name that a client can set becomes markup, on any page', async (t) => {
   await page.getByText('Login failed.').waitFor();
   await isUnharmed(page, 'login');
   for (const [index] of HOSTILE.entries()) {
-    for (const path of [`users/${made.users[index]}`, `vhosts/${made.vhosts[index]}`, `policies/%2F/${made.policies[index]}`, `operator-policies/%2F/${made.policies[index]}`, `queues/%2F/${made.queues[index]}`, `exchanges/%2F/${made.exchanges[index]}`]) await api('DELETE', path);
+    for (const path of [
+      `users/${made.users[index]}`,
+      `vhosts/${made.vhosts[index]}`,
+      `policies/%2F/${made.policies[index]}`,
+      `operator-policies/%2F/${made.policies[index]}`,
+      `queues/%2F/${made.queues[index]}`,
+      `exchanges/%2F/${made.exchanges[index]}`,
+    ])
+      await api('DELETE', path);
   }
   await api('PUT', 'cluster-name', { name: 'haremq' });
 });
@@ -157,7 +236,8 @@ test('each action can be copied as a command that does the same', async (t) => {
   assert.equal((await get(`queues/%2F/${encodeURIComponent("it's")}`)).name, "it's");
   for (const path of PAGES) {
     await go(page, path);
-    for (const one of await page.locator('form.form').all()) assert.equal(await one.locator('[data-act="curl"]').count(), 1, path);
+    for (const one of await page.locator('form.form').all())
+      assert.equal(await one.locator('[data-act="curl"]').count(), 1, path);
   }
 });
 
@@ -165,7 +245,13 @@ test('nothing is wider than a telephone, and colours can be chosen', async (t) =
   await api('PUT', `queues/%2F/${'long-'.repeat(40)}`, {});
   await connect(t, { connection_name: 'on a narrow page' });
   const page = await open(t, { width: 390, height: 800 });
-  for (const path of [...PAGES, `/queues/%2F/${'long-'.repeat(40)}`, '/exchanges/%2F/amq.topic', '/users/guest', '/vhosts/%2F']) {
+  for (const path of [
+    ...PAGES,
+    `/queues/%2F/${'long-'.repeat(40)}`,
+    '/exchanges/%2F/amq.topic',
+    '/users/guest',
+    '/vhosts/%2F',
+  ]) {
     await go(page, path);
     await page.waitForTimeout(100);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -193,7 +279,9 @@ test('text stands out from what is behind it, in both themes', async (t) => {
       const faint = await page.evaluate(() => {
         const numbers = (colour) => (colour.match(/[\d.]+/g) ?? []).map(Number);
         const light = (colour) => {
-          const [r, g, b] = numbers(colour).map((part) => (part / 255 <= 0.03928 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+          const [r, g, b] = numbers(colour).map((part) =>
+            part / 255 <= 0.03928 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4,
+          );
           return 0.2126 * r + 0.7152 * g + 0.0722 * b;
         };
         const behind = (node) => {
@@ -206,11 +294,14 @@ test('text stands out from what is behind it, in both themes', async (t) => {
         };
         const found = [];
         for (const node of document.querySelectorAll('body *')) {
-          const hasText = [...node.childNodes].some((child) => child.nodeType === Node.TEXT_NODE && child.textContent.trim());
+          const hasText = [...node.childNodes].some(
+            (child) => child.nodeType === Node.TEXT_NODE && child.textContent.trim(),
+          );
           if (!hasText || node.closest('svg') || node.disabled || !node.getClientRects().length) continue;
           const [text, back] = [light(getComputedStyle(node).color), light(behind(node))];
           const ratio = (Math.max(text, back) + 0.05) / (Math.min(text, back) + 0.05);
-          if (ratio < 4.5) found.push(`${node.tagName} ${node.className} "${node.textContent.slice(0, 30)}" ${ratio.toFixed(2)}`);
+          if (ratio < 4.5)
+            found.push(`${node.tagName} ${node.className} "${node.textContent.slice(0, 30)}" ${ratio.toFixed(2)}`);
         }
         return found;
       });
@@ -226,10 +317,14 @@ test('whatever can be used has a name for those who do not see it', async (t) =>
     await go(page, path);
     await page.waitForTimeout(150);
     await openAll(page);
-    const nameless = await page.evaluate(() => [...document.querySelectorAll('button, a[href], input, select, textarea')].filter((node) => {
-      const text = node.textContent.trim() || node.getAttribute('aria-label') || node.title;
-      return !(node.matches('button, a') ? text : node.getAttribute('aria-label') || node.labels?.length);
-    }).map((node) => node.outerHTML.slice(0, 120)));
+    const nameless = await page.evaluate(() =>
+      [...document.querySelectorAll('button, a[href], input, select, textarea')]
+        .filter((node) => {
+          const text = node.textContent.trim() || node.getAttribute('aria-label') || node.title;
+          return !(node.matches('button, a') ? text : node.getAttribute('aria-label') || node.labels?.length);
+        })
+        .map((node) => node.outerHTML.slice(0, 120)),
+    );
     assert.deepEqual(nameless, [], path);
   }
 });
@@ -240,7 +335,12 @@ test('what is typed stays while the page is pushed anew, and the stream ends wit
   await go(page, '/queues/%2F/typed');
   await openSection(page, 'Publish message');
   await page.locator('form[data-form="publish"] [name="payload"]').fill('half a sent');
-  await api('POST', 'exchanges/%2F/amq.default/publish', { properties: {}, routing_key: 'typed', payload: 'x', payload_encoding: 'string' });
+  await api('POST', 'exchanges/%2F/amq.default/publish', {
+    properties: {},
+    routing_key: 'typed',
+    payload: 'x',
+    payload_encoding: 'string',
+  });
   await page.locator('.tile', { hasText: 'Ready' }).locator('strong', { hasText: /^1$/ }).waitFor();
   assert.equal(await page.locator('form[data-form="publish"] [name="payload"]').inputValue(), 'half a sent');
   await row(page, 'bindings', '(AMQP default)').waitFor();

@@ -12,7 +12,7 @@ export function query(path, fields) {
   return text ? `${path}?${text}` : path;
 }
 
-export class Refused extends Error {
+class Refused extends Error {
   constructor(status, reason) {
     super(reason);
     this.status = status;
@@ -62,7 +62,8 @@ export function curl({ method = 'GET', path, body, headers }, user) {
   const parts = ['curl', '-u', quoted(user)];
   if (method !== 'GET') parts.push('-X', method);
   for (const [name, value] of Object.entries(headers ?? {})) parts.push('-H', quoted(`${name}: ${value}`));
-  if (body !== undefined) parts.push('-H', quoted('Content-Type: application/json'), '-d', quoted(JSON.stringify(body)));
+  if (body !== undefined)
+    parts.push('-H', quoted('Content-Type: application/json'), '-d', quoted(JSON.stringify(body)));
   return [...parts, quoted(new URL(`api/${path}`, document.baseURI).href)].join(' ');
 }
 

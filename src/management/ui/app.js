@@ -74,7 +74,13 @@ export function follow() {
     refresh();
     return;
   }
-  app.page = { definition: { title: () => 'Not found', view: () => 'There is no such page.' }, path, params: {}, state: {}, answers: [] };
+  app.page = {
+    definition: { title: () => 'Not found', view: () => 'There is no such page.' },
+    path,
+    params: {},
+    state: {},
+    answers: [],
+  };
   look();
   refresh();
 }

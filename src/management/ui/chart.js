@@ -33,41 +33,71 @@ export function chart(id, { title, series, isCounter, format }) {
   const say = format ?? (isCounter ? rate : count);
   const legend = drawn.map((line) => {
     const value = at === null ? line.value : nearest(line.points, at);
-    return h('button', {
-      key: line.name, class: `series c${line.index % 8}`, type: 'button', 'aria-pressed': String(!off.has(line.name)),
-      onclick: () => {
-        off.has(line.name) ? off.delete(line.name) : off.add(line.name);
-        refresh();
+    return h(
+      'button',
+      {
+        key: line.name,
+        class: `series c${line.index % 8}`,
+        type: 'button',
+        'aria-pressed': String(!off.has(line.name)),
+        onclick: () => {
+          off.has(line.name) ? off.delete(line.name) : off.add(line.name);
+          refresh();
+        },
       },
-    }, h('span', { class: 'swatch' }), line.name, h('strong', null, value === undefined ? '' : say(value)));
+      h('span', { class: 'swatch' }),
+      line.name,
+      h('strong', null, value === undefined ? '' : say(value)),
+    );
   });
-  return h('figure', { class: 'chart', 'data-chart': id },
+  return h(
+    'figure',
+    { class: 'chart', 'data-chart': id },
     h('figcaption', null, title, at === null ? null : h('span', { class: 'quiet' }, ` at ${time(at)}`)),
-    h('div', { class: 'plot' },
+    h(
+      'div',
+      { class: 'plot' },
       h('span', { class: 'axis top' }, isCounter ? rate(top) : format ? format(top) : short(top)),
       h('span', { class: 'axis bottom' }, '0'),
       all.length ? null : h('span', { class: 'none' }, 'No samples yet'),
-      h('svg', {
-        viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img',
-        'aria-label': `${title}: ${shown.map((line) => `${line.name} ${say(line.value ?? 0)}`).join(', ')}`,
-        onpointermove: (event) => {
-          const box = event.currentTarget.getBoundingClientRect();
-          pointed = { id, share: Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) };
-          refresh();
+      h(
+        'svg',
+        {
+          viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+          preserveAspectRatio: 'none',
+          role: 'img',
+          'aria-label': `${title}: ${shown.map((line) => `${line.name} ${say(line.value ?? 0)}`).join(', ')}`,
+          onpointermove: (event) => {
+            const box = event.currentTarget.getBoundingClientRect();
+            pointed = { id, share: Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) };
+            refresh();
+          },
+          onpointerleave: () => {
+            pointed = null;
+            refresh();
+          },
         },
-        onpointerleave: () => {
-          pointed = null;
-          refresh();
-        },
-      },
-      h('path', { class: 'grid', d: `M0 ${y(top)}H${WIDTH}M0 ${y(top / 2)}H${WIDTH}M0 ${HEIGHT}H${WIDTH}` }),
-      shown.map((line) => h('path', {
-        key: line.name, class: `line c${line.index % 8}`,
-        d: line.points.map(([when, value], index) => `${index ? 'L' : 'M'}${x(when).toFixed(1)} ${y(value).toFixed(1)}`).join(''),
-      })),
-      at === null ? null : h('path', { class: 'cursor', d: `M${x(at).toFixed(1)} 0V${HEIGHT}` }))),
-    h('div', { class: 'times' }, h('span', null, all.length ? time(from) : ''), h('span', null, all.length ? time(to) : '')),
-    h('div', { class: 'legend' }, legend));
+        h('path', { class: 'grid', d: `M0 ${y(top)}H${WIDTH}M0 ${y(top / 2)}H${WIDTH}M0 ${HEIGHT}H${WIDTH}` }),
+        shown.map((line) =>
+          h('path', {
+            key: line.name,
+            class: `line c${line.index % 8}`,
+            d: line.points
+              .map(([when, value], index) => `${index ? 'L' : 'M'}${x(when).toFixed(1)} ${y(value).toFixed(1)}`)
+              .join(''),
+          }),
+        ),
+        at === null ? null : h('path', { class: 'cursor', d: `M${x(at).toFixed(1)} 0V${HEIGHT}` }),
+      ),
+    ),
+    h(
+      'div',
+      { class: 'times' },
+      h('span', null, all.length ? time(from) : ''),
+      h('span', null, all.length ? time(to) : ''),
+    ),
+    h('div', { class: 'legend' }, legend),
+  );
 }
 
 function points(details, isCounter) {
@@ -91,7 +121,13 @@ function ceiling(value) {
 
 // A histogram of times as the API has it: `counts` are pairs of microseconds and how many.
 export function histogram(title, times) {
-  if (!times || !times.count) return h('figure', { class: 'histogram' }, h('figcaption', null, title), h('p', { class: 'quiet' }, 'Nothing was measured yet.'));
+  if (!times || !times.count)
+    return h(
+      'figure',
+      { class: 'histogram' },
+      h('figcaption', null, title),
+      h('p', { class: 'quiet' }, 'Nothing was measured yet.'),
+    );
   // Sixteen to a power of two are too thin to see: four.
   const bins = new Map();
   for (const [us, many] of times.counts) {
@@ -104,13 +140,54 @@ export function histogram(title, times) {
   const width = WIDTH / (last - first + 1);
   const bars = [...bins].map(([bin, many]) => {
     const tall = Math.max(1.5, (many / most) * 76);
-    return h('rect', { key: bin, x: ((bin - first) * width).toFixed(1), y: (80 - tall).toFixed(1), width: Math.max(1, width - 1).toFixed(1), height: tall.toFixed(1) },
-      h('title', null, `about ${micros(2 ** (bin / 4))}: ${count(many)}`));
+    return h(
+      'rect',
+      {
+        key: bin,
+        x: ((bin - first) * width).toFixed(1),
+        y: (80 - tall).toFixed(1),
+        width: Math.max(1, width - 1).toFixed(1),
+        height: tall.toFixed(1),
+      },
+      h('title', null, `about ${micros(2 ** (bin / 4))}: ${count(many)}`),
+    );
   });
-  const marks = [['p50', times.p50_us], ['p90', times.p90_us], ['p99', times.p99_us], ['p99.9', times.p99_9_us], ['max', times.max_us]];
-  return h('figure', { class: 'histogram' },
-    h('figcaption', null, title, h('span', { class: 'quiet' }, ` ${count(times.count)}, mean ${micros(times.mean_us)}`)),
-    h('svg', { viewBox: `0 0 ${WIDTH} 80`, preserveAspectRatio: 'none', role: 'img', 'aria-label': `${title}: ${marks.map(([name, us]) => `${name} ${micros(us)}`).join(', ')}` }, bars),
-    h('div', { class: 'times' }, h('span', null, micros(2 ** (first / 4))), h('span', null, micros(2 ** ((last + 1) / 4)))),
-    h('dl', { class: 'marks' }, marks.map(([name, us]) => h('div', { key: name }, h('dt', null, name), h('dd', null, micros(us))))));
+  const marks = [
+    ['p50', times.p50_us],
+    ['p90', times.p90_us],
+    ['p99', times.p99_us],
+    ['p99.9', times.p99_9_us],
+    ['max', times.max_us],
+  ];
+  return h(
+    'figure',
+    { class: 'histogram' },
+    h(
+      'figcaption',
+      null,
+      title,
+      h('span', { class: 'quiet' }, ` ${count(times.count)}, mean ${micros(times.mean_us)}`),
+    ),
+    h(
+      'svg',
+      {
+        viewBox: `0 0 ${WIDTH} 80`,
+        preserveAspectRatio: 'none',
+        role: 'img',
+        'aria-label': `${title}: ${marks.map(([name, us]) => `${name} ${micros(us)}`).join(', ')}`,
+      },
+      bars,
+    ),
+    h(
+      'div',
+      { class: 'times' },
+      h('span', null, micros(2 ** (first / 4))),
+      h('span', null, micros(2 ** ((last + 1) / 4))),
+    ),
+    h(
+      'dl',
+      { class: 'marks' },
+      marks.map(([name, us]) => h('div', { key: name }, h('dt', null, name), h('dd', null, micros(us)))),
+    ),
+  );
 }

@@ -51,7 +51,12 @@ export function span(ms) {
     [seconds % 60, 's'],
   ];
   const from = parts.findIndex(([value]) => value > 0);
-  return from < 0 ? '0s' : parts.slice(from, from + 2).map(([value, unit]) => `${value}${unit}`).join(' ');
+  return from < 0
+    ? '0s'
+    : parts
+        .slice(from, from + 2)
+        .map(([value, unit]) => `${value}${unit}`)
+        .join(' ');
 }
 
 export const time = (ms) => new Date(ms).toLocaleTimeString('en-GB');

@@ -17,25 +17,82 @@ export function table(id, { columns, items, key, sort, select, empty }) {
   if (!items.length) return h('p', { class: 'quiet' }, empty ?? 'None.');
   const window = windowOf(id, items.length);
   const head = columns.map((column) => {
-    if (!sort || !column.sort) return h('th', { key: column.id, scope: 'col', class: column.right ? 'right' : undefined }, column.title);
+    if (!sort || !column.sort)
+      return h('th', { key: column.id, scope: 'col', class: column.right ? 'right' : undefined }, column.title);
     const isSorted = sort.by === column.sort;
     const direction = isSorted ? (sort.reverse ? 'descending' : 'ascending') : undefined;
-    return h('th', { key: column.id, scope: 'col', class: column.right ? 'right' : undefined, 'aria-sort': direction },
-      h('button', { type: 'button', class: 'sort', onclick: () => sort.choose(column.sort) }, column.title, isSorted ? (sort.reverse ? ' ▾' : ' ▴') : ''));
+    return h(
+      'th',
+      { key: column.id, scope: 'col', class: column.right ? 'right' : undefined, 'aria-sort': direction },
+      h(
+        'button',
+        { type: 'button', class: 'sort', onclick: () => sort.choose(column.sort) },
+        column.title,
+        isSorted ? (sort.reverse ? ' ▾' : ' ▴') : '',
+      ),
+    );
   });
   const rows = items.slice(window.from, window.to).map((item) => {
     const name = key(item);
-    return h('tr', { key: `row ${name}`, class: select?.has(item) ? 'selected' : undefined, 'data-row': name },
-      select ? h('td', { class: 'select' }, h('input', { type: 'checkbox', 'aria-label': `Select ${name}`, checked: select.has(item), onchange: () => select.toggle(item) })) : null,
-      columns.map((column) => h('td', { key: column.id, class: column.right ? 'right' : undefined }, column.value(item))));
+    return h(
+      'tr',
+      { key: `row ${name}`, class: select?.has(item) ? 'selected' : undefined, 'data-row': name },
+      select
+        ? h(
+            'td',
+            { class: 'select' },
+            h('input', {
+              type: 'checkbox',
+              'aria-label': `Select ${name}`,
+              checked: select.has(item),
+              onchange: () => select.toggle(item),
+            }),
+          )
+        : null,
+      columns.map((column) =>
+        h('td', { key: column.id, class: column.right ? 'right' : undefined }, column.value(item)),
+      ),
+    );
   });
-  const spacer = (name, many) => (many > 0 ? h('tr', { key: name, class: 'spacer', 'aria-hidden': 'true' }, h('td', { colspan: String(columns.length + 1), style: { height: `${many * ROW_HEIGHT}px` } })) : null);
-  return h('div', { key: `table ${id}`, class: 'scroll' },
-    h('table', { 'data-table': id, 'aria-rowcount': String(items.length + 1), mounted: (node) => (window.node = node) },
-      h('thead', null, h('tr', null,
-        select ? h('th', { class: 'select' }, h('input', { type: 'checkbox', 'aria-label': 'Select all on this page', checked: items.every(select.has), indeterminate: !items.every(select.has) && items.some(select.has), onchange: (event) => select.all(items, event.target.checked) })) : null,
-        head)),
-      h('tbody', null, spacer('above', window.from), rows, spacer('below', items.length - window.to))));
+  const spacer = (name, many) =>
+    many > 0
+      ? h(
+          'tr',
+          { key: name, class: 'spacer', 'aria-hidden': 'true' },
+          h('td', { colspan: String(columns.length + 1), style: { height: `${many * ROW_HEIGHT}px` } }),
+        )
+      : null;
+  return h(
+    'div',
+    { key: `table ${id}`, class: 'scroll' },
+    h(
+      'table',
+      { 'data-table': id, 'aria-rowcount': String(items.length + 1), mounted: (node) => (window.node = node) },
+      h(
+        'thead',
+        null,
+        h(
+          'tr',
+          null,
+          select
+            ? h(
+                'th',
+                { class: 'select' },
+                h('input', {
+                  type: 'checkbox',
+                  'aria-label': 'Select all on this page',
+                  checked: items.every(select.has),
+                  indeterminate: !items.every(select.has) && items.some(select.has),
+                  onchange: (event) => select.all(items, event.target.checked),
+                }),
+              )
+            : null,
+          head,
+        ),
+      ),
+      h('tbody', null, spacer('above', window.from), rows, spacer('below', items.length - window.to)),
+    ),
+  );
 }
 
 // Which rows are in sight.
@@ -52,23 +109,40 @@ function windowOf(id, many) {
 
 const above = (node) => (node?.isConnected ? Math.max(0, -node.getBoundingClientRect().top) : 0);
 
-addEventListener('scroll', () => {
-  const windows = Object.values(app.page?.state.windows ?? {});
-  if (windows.some((window) => window.node?.isConnected && window.node.querySelector('.spacer'))) refresh();
-}, { passive: true });
+addEventListener(
+  'scroll',
+  () => {
+    const windows = Object.values(app.page?.state.windows ?? {});
+    if (windows.some((window) => window.node?.isConnected && window.node.querySelector('.spacer'))) refresh();
+  },
+  { passive: true },
+);
 
 const SIZES = [100, 250, 500];
 
 // State of a list: what is asked of the server.
 export function listState(page, first = {}) {
-  return (page.state.list ??= { page: 1, size: 100, sort: '', reverse: false, name: '', regex: false, selected: new Map(), ...first });
+  return (page.state.list ??= {
+    page: 1,
+    size: 100,
+    sort: '',
+    reverse: false,
+    name: '',
+    regex: false,
+    selected: new Map(),
+    ...first,
+  });
 }
 
 // The path of a list as it is chosen.
 export function listPath(path, state) {
   return query(path, {
-    page: state.page, page_size: state.size, name: state.name, use_regex: state.name ? state.regex : '',
-    sort: state.sort, sort_reverse: state.sort ? state.reverse : '',
+    page: state.page,
+    page_size: state.size,
+    name: state.name,
+    use_regex: state.name ? state.regex : '',
+    sort: state.sort,
+    sort_reverse: state.sort ? state.reverse : '',
   });
 }
 
@@ -98,22 +172,68 @@ export function list(page, index, { id, what, columns, key, bulk, empty }) {
     },
   };
   const sort = {
-    by: state.sort, reverse: state.reverse,
+    by: state.sort,
+    reverse: state.reverse,
     choose: (by) => choose({ sort: by, reverse: state.sort === by ? !state.reverse : false }),
   };
-  return h('div', { class: 'list', 'data-list': id },
-    h('div', { class: 'tools' },
-      h('label', { class: 'filter' }, 'Filter ', h('input', {
-        type: 'search', class: 'search', value: state.name, placeholder: 'name', spellcheck: 'false', 'aria-label': `Filter ${what}`,
-        oninput: (event) => later(() => choose({ name: event.target.value })),
-      })),
-      h('label', { class: 'check' }, h('input', { type: 'checkbox', checked: state.regex, onchange: (event) => choose({ regex: event.target.checked }) }), 'Regex'),
-      h('label', null, h('span', { class: 'hidden' }, 'Rows of a page '), h('select', { 'aria-label': 'Rows of a page', onchange: (event) => choose({ size: Number(event.target.value) }) }, SIZES.map((size) => h('option', { key: size, value: String(size), selected: size === state.size }, `${size} a page`)))),
+  return h(
+    'div',
+    { class: 'list', 'data-list': id },
+    h(
+      'div',
+      { class: 'tools' },
+      h(
+        'label',
+        { class: 'filter' },
+        'Filter ',
+        h('input', {
+          type: 'search',
+          class: 'search',
+          value: state.name,
+          placeholder: 'name',
+          spellcheck: 'false',
+          'aria-label': `Filter ${what}`,
+          oninput: (event) => later(() => choose({ name: event.target.value })),
+        }),
+      ),
+      h(
+        'label',
+        { class: 'check' },
+        h('input', {
+          type: 'checkbox',
+          checked: state.regex,
+          onchange: (event) => choose({ regex: event.target.checked }),
+        }),
+        'Regex',
+      ),
+      h(
+        'label',
+        null,
+        h('span', { class: 'hidden' }, 'Rows of a page '),
+        h(
+          'select',
+          { 'aria-label': 'Rows of a page', onchange: (event) => choose({ size: Number(event.target.value) }) },
+          SIZES.map((size) =>
+            h('option', { key: size, value: String(size), selected: size === state.size }, `${size} a page`),
+          ),
+        ),
+      ),
       columnChoice(id, columns, off),
       h('span', { class: 'quiet', role: 'status' }, found ? tally(found, what) : ''),
-      found ? pager(found, choose) : null),
+      found ? pager(found, choose) : null,
+    ),
     select && state.selected.size ? bulkBar(state, bulk, what) : null,
-    why ? h('p', { class: 'refused', role: 'alert' }, why) : table(id, { columns: columns.filter((column) => column && !off.has(column.id)), items: found?.items, key, sort, select, empty }));
+    why
+      ? h('p', { class: 'refused', role: 'alert' }, why)
+      : table(id, {
+          columns: columns.filter((column) => column && !off.has(column.id)),
+          items: found?.items,
+          key,
+          sort,
+          select,
+          empty,
+        }),
+  );
 }
 
 let timer = 0;
@@ -128,54 +248,104 @@ function tally({ filtered_count: filtered, total_count: total }, what) {
 
 function pager({ page, page_count: pages }, choose) {
   if (pages <= 1) return null;
-  return h('nav', { class: 'pager', 'aria-label': 'Pages' },
-    h('button', { type: 'button', disabled: page <= 1, onclick: () => choose({ page: page - 1 }), 'aria-label': 'Page before' }, '‹'),
+  return h(
+    'nav',
+    { class: 'pager', 'aria-label': 'Pages' },
+    h(
+      'button',
+      { type: 'button', disabled: page <= 1, onclick: () => choose({ page: page - 1 }), 'aria-label': 'Page before' },
+      '‹',
+    ),
     h('span', null, `Page ${count(page)} of ${count(pages)}`),
-    h('button', { type: 'button', disabled: page >= pages, onclick: () => choose({ page: page + 1 }), 'aria-label': 'Next page' }, '›'));
+    h(
+      'button',
+      { type: 'button', disabled: page >= pages, onclick: () => choose({ page: page + 1 }), 'aria-label': 'Next page' },
+      '›',
+    ),
+  );
 }
 
 function bulkBar(state, bulk, what) {
   const items = [...state.selected.values()];
-  return h('div', { class: 'bulk', role: 'region', 'aria-label': 'What to do with the selected' },
+  return h(
+    'div',
+    { class: 'bulk', role: 'region', 'aria-label': 'What to do with the selected' },
     h('strong', null, `${count(items.length)} selected`),
-    bulk.map((action) => h('button', {
-      key: action.title, type: 'button', class: action.danger === false ? '' : 'danger',
-      onclick: () => ask(action.question(items.length), {
-        submit: `${action.title} ${count(items.length)} ${what}`, danger: action.danger, text: action.text,
-        // Nobody does a hundred things by two quick clicks.
-        fields: [...(action.fields?.() ?? []), { name: 'many', label: `How many? Type ${items.length}`, required: true }],
-        requests: (values) => {
-          if (values.many.trim() !== String(items.length)) throw new Error(`Type ${items.length} to confirm.`);
-          return items.map((item) => action.request(item, values));
+    bulk.map((action) =>
+      h(
+        'button',
+        {
+          key: action.title,
+          type: 'button',
+          class: action.danger === false ? '' : 'danger',
+          onclick: () =>
+            ask(action.question(items.length), {
+              submit: `${action.title} ${count(items.length)} ${what}`,
+              danger: action.danger,
+              text: action.text,
+              // Nobody does a hundred things by two quick clicks.
+              fields: [
+                ...(action.fields?.() ?? []),
+                { name: 'many', label: `How many? Type ${items.length}`, required: true },
+              ],
+              requests: (values) => {
+                if (values.many.trim() !== String(items.length)) throw new Error(`Type ${items.length} to confirm.`);
+                return items.map((item) => action.request(item, values));
+              },
+              done: `${action.done}: ${count(items.length)} ${what}.`,
+              then: () => state.selected.clear(),
+            }),
         },
-        done: `${action.done}: ${count(items.length)} ${what}.`,
-        then: () => state.selected.clear(),
-      }),
-    }, action.title)),
-    h('button', {
-      type: 'button', class: 'plain',
-      onclick: () => {
-        state.selected.clear();
-        refresh();
+        action.title,
+      ),
+    ),
+    h(
+      'button',
+      {
+        type: 'button',
+        class: 'plain',
+        onclick: () => {
+          state.selected.clear();
+          refresh();
+        },
       },
-    }, 'Select none'));
+      'Select none',
+    ),
+  );
 }
 
 // The columns that are not to be seen, as this browser remembers them.
 function offOf(id, columns) {
   const stored = localStorage.getItem(`columns.${id}`);
-  return new Set(stored === null ? columns.filter((column) => column?.off).map((column) => column.id) : JSON.parse(stored));
+  return new Set(
+    stored === null ? columns.filter((column) => column?.off).map((column) => column.id) : JSON.parse(stored),
+  );
 }
 
 function columnChoice(id, columns, off) {
-  return h('details', { class: 'menu' }, h('summary', null, 'Columns'),
-    h('div', { class: 'sheet' }, columns.filter(Boolean).map((column) => h('label', { key: column.id, class: 'check' },
-      h('input', {
-        type: 'checkbox', checked: !off.has(column.id),
-        onchange: () => {
-          off.delete(column.id) || off.add(column.id);
-          localStorage.setItem(`columns.${id}`, JSON.stringify([...off]));
-          refresh();
-        },
-      }), column.title))));
+  return h(
+    'details',
+    { class: 'menu' },
+    h('summary', null, 'Columns'),
+    h(
+      'div',
+      { class: 'sheet' },
+      columns.filter(Boolean).map((column) =>
+        h(
+          'label',
+          { key: column.id, class: 'check' },
+          h('input', {
+            type: 'checkbox',
+            checked: !off.has(column.id),
+            onchange: () => {
+              off.delete(column.id) || off.add(column.id);
+              localStorage.setItem(`columns.${id}`, JSON.stringify([...off]));
+              refresh();
+            },
+          }),
+          column.title,
+        ),
+      ),
+    ),
+  );
 }

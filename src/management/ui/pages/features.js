@@ -11,10 +11,39 @@ const flags = {
   title: () => 'Feature Flags',
   sources: () => ['feature-flags'],
   view: (page) => [
-    h('p', { class: 'quiet' }, 'What RabbitMQ switches on by these flags is always on here; they are listed for tools that look for them.'),
-    refusal(page, 0) ?? table('feature-flags', { items: answer(page, 0), key: (one) => one.name, columns: [
-      { id: 'name', title: 'Name', value: (one) => one.name }, { id: 'state', title: 'State', value: (one) => state(one.state) }, { id: 'stability', title: 'Stability', value: (one) => one.stability }, { id: 'description', title: 'Description', value: (one) => one.desc },
-      { id: 'enable', title: '', value: (one) => (one.state === 'enabled' ? '' : asks('Enable', `Enable ${one.name}?`, { submit: 'Enable', danger: false, request: () => ({ method: 'PUT', path: at`feature-flags/${one.name}/enable`, body: { name: one.name } }), done: 'Enabled.' })) }] }),
+    h(
+      'p',
+      { class: 'quiet' },
+      'What RabbitMQ switches on by these flags is always on here; they are listed for tools that look for them.',
+    ),
+    refusal(page, 0) ??
+      table('feature-flags', {
+        items: answer(page, 0),
+        key: (one) => one.name,
+        columns: [
+          { id: 'name', title: 'Name', value: (one) => one.name },
+          { id: 'state', title: 'State', value: (one) => state(one.state) },
+          { id: 'stability', title: 'Stability', value: (one) => one.stability },
+          { id: 'description', title: 'Description', value: (one) => one.desc },
+          {
+            id: 'enable',
+            title: '',
+            value: (one) =>
+              one.state === 'enabled'
+                ? ''
+                : asks('Enable', `Enable ${one.name}?`, {
+                    submit: 'Enable',
+                    danger: false,
+                    request: () => ({
+                      method: 'PUT',
+                      path: at`feature-flags/${one.name}/enable`,
+                      body: { name: one.name },
+                    }),
+                    done: 'Enabled.',
+                  }),
+          },
+        ],
+      }),
   ],
 };
 
@@ -23,8 +52,20 @@ const deprecated = {
   sources: () => ['deprecated-features', 'deprecated-features/used'],
   view(page) {
     const used = new Set((answer(page, 1) ?? []).map((one) => one.name));
-    return refusal(page, 0) ?? table('deprecated-features', { items: answer(page, 0), key: (one) => one.name, empty: 'No deprecated features.', columns: [
-      { id: 'name', title: 'Name', value: (one) => one.name }, { id: 'used', title: 'In use', value: (one) => (used.has(one.name) ? 'yes' : 'no') }, { id: 'phase', title: 'Phase', value: (one) => one.deprecation_phase }, { id: 'description', title: 'Description', value: (one) => one.desc }] });
+    return (
+      refusal(page, 0) ??
+      table('deprecated-features', {
+        items: answer(page, 0),
+        key: (one) => one.name,
+        empty: 'No deprecated features.',
+        columns: [
+          { id: 'name', title: 'Name', value: (one) => one.name },
+          { id: 'used', title: 'In use', value: (one) => (used.has(one.name) ? 'yes' : 'no') },
+          { id: 'phase', title: 'Phase', value: (one) => one.deprecation_phase },
+          { id: 'description', title: 'Description', value: (one) => one.desc },
+        ],
+      })
+    );
   },
 };
 
@@ -33,9 +74,37 @@ const cluster = {
   sources: () => ['cluster-name', 'global-parameters'],
   view: (page) => [
     facts([['Name', answer(page, 0)?.name]]),
-    isAdministrator() ? section('Set the cluster name', true, form('cluster-name', { fields: [{ name: 'name', label: 'Name', required: true, hint: 'Clients are told it when they connect.' }], request: ({ name }) => ({ method: 'PUT', path: 'cluster-name', body: { name } }), submit: 'Set name', done: 'Name set.' })) : null,
-    isAdministrator() ? section('Global parameters', false, table('global-parameters', { items: answer(page, 1), key: (one) => one.name, columns: [{ id: 'name', title: 'Name', value: (one) => one.name }, { id: 'value', title: 'Value', value: (one) => h('code', null, JSON.stringify(one.value)) }] })) : null,
+    isAdministrator()
+      ? section(
+          'Set the cluster name',
+          true,
+          form('cluster-name', {
+            fields: [{ name: 'name', label: 'Name', required: true, hint: 'Clients are told it when they connect.' }],
+            request: ({ name }) => ({ method: 'PUT', path: 'cluster-name', body: { name } }),
+            submit: 'Set name',
+            done: 'Name set.',
+          }),
+        )
+      : null,
+    isAdministrator()
+      ? section(
+          'Global parameters',
+          false,
+          table('global-parameters', {
+            items: answer(page, 1),
+            key: (one) => one.name,
+            columns: [
+              { id: 'name', title: 'Name', value: (one) => one.name },
+              { id: 'value', title: 'Value', value: (one) => h('code', null, JSON.stringify(one.value)) },
+            ],
+          }),
+        )
+      : null,
   ],
 };
 
-export const ROUTES = [['/feature-flags', flags], ['/deprecated-features', deprecated], ['/cluster-name', cluster]];
+export const ROUTES = [
+  ['/feature-flags', flags],
+  ['/deprecated-features', deprecated],
+  ['/cluster-name', cluster],
+];
