@@ -61,6 +61,7 @@ function vhostForm(id, one) {
           ['quorum', 'Quorum'],
         ],
         value: one?.default_queue_type === 'quorum' ? 'quorum' : 'classic',
+        hint: 'Kept for tools that read it: a queue without a type is a classic one.',
       },
     ],
     request: ({ name = one?.name, description, tags, type }) => ({
