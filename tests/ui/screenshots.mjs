@@ -1,6 +1,7 @@
-// Takes the pictures of docs/ui/ from a broker that has something to show: node tests/ui/screenshots.mjs HAREMQ-BINARY.
+// Takes the pictures of docs/ui/ from a broker that has something to show: node tests/ui/screenshots.mjs HAREMQ-BINARY. Debian's
+// pngquant makes them small.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -81,21 +82,75 @@ try {
   });
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
   const page = await context.newPage();
+  const api = (method, path, body) =>
+    fetch(`http://127.0.0.1:${http}/api/${path}`, {
+      method,
+      headers: { authorization: `Basic ${btoa('guest:guest')}` },
+      body: body && JSON.stringify(body),
+    });
+  await api('PUT', 'users/shop', { password: 'shop', tags: '' });
+  await api('PUT', 'users/ops', { password: 'ops', tags: 'monitoring' });
+  await api('PUT', 'permissions/%2F/shop', { configure: '^$', write: '^orders$', read: '^$' });
+  await api('PUT', 'topic-permissions/%2F/shop', { exchange: 'orders', write: '^order\\.', read: '^$' });
+  await api('PUT', 'vhosts/staging', { description: 'What is tried first', tags: 'test' });
+  await api('PUT', 'policies/%2F/limits', {
+    pattern: '^orders',
+    definition: { 'max-length': 100000 },
+    'apply-to': 'queues',
+  });
+  await api('PUT', 'operator-policies/%2F/all', {
+    pattern: '.*',
+    definition: { expires: 86400000 },
+    'apply-to': 'queues',
+  });
+  await api('PUT', 'vhost-limits/staging/max-queues', { value: 50 });
+  await api('PUT', 'user-limits/shop/max-channels', { value: 20 });
   await page.goto(`http://127.0.0.1:${http}/`);
   await page.getByLabel('Username').fill('guest');
+  const shot = async (name) => {
+    await page.screenshot({ path: `${folder}${name}.png` });
+    execFileSync('pngquant', ['--force', '--ext', '.png', '--strip', '48', `${folder}${name}.png`]);
+  };
+  await shot('login');
   await page.getByLabel('Password').fill('guest');
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.locator('.tile').first().waitFor();
-  const shot = (name) => page.screenshot({ path: `${folder}${name}.png` });
   const go = async (to) => {
     await page.evaluate((hash) => (location.hash = hash), to);
     await page.waitForTimeout(1500);
   };
+  const connections = await (await api('GET', 'connections')).json();
+  const worker = encodeURIComponent(connections.find((one) => one.user_provided_name === 'worker of orders.eu').name);
   await go('/queues/%2F/orders.eu');
   await page.waitForTimeout(60000);
   await shot('queue');
   await go('/');
   await shot('overview');
+  for (const [name, path] of [
+    ['connections', '/connections'],
+    ['connection', `/connections/${worker}`],
+    ['channels', '/channels'],
+    ['channel', `/channels/${worker}%20(1)`],
+    ['exchanges', '/exchanges'],
+    ['exchange', '/exchanges/%2F/orders'],
+    ['log', '/log'],
+    ['users', '/users'],
+    ['user', '/users/shop'],
+    ['vhosts', '/vhosts'],
+    ['vhost', '/vhosts/%2F'],
+    ['policies', '/policies'],
+    ['operator-policies', '/operator-policies'],
+    ['limits', '/limits'],
+    ['feature-flags', '/feature-flags'],
+    ['cluster', '/cluster-name'],
+  ]) {
+    await go(path);
+    await shot(name);
+  }
+  await page.evaluate(() => (location.hash = '/'));
+  await page.locator('table[data-table="nodes"] a').click();
+  await page.waitForTimeout(1500);
+  await shot('node');
   await go('/routing/%2F/orders');
   const form = page.locator('form[data-form="explain"]');
   await form.locator('[name="key"]').fill('order.eu.de');
@@ -105,12 +160,15 @@ try {
   await go('/queues/%2F/audit.large');
   await page.locator('form[data-form="browse"] button[type=submit]').click();
   await page.locator('.message > .line > button').first().click();
-  await page.locator('details[data-section="Messages"]').scrollIntoViewIfNeeded();
   await page.evaluate(() =>
     scrollTo(0, document.querySelector('[data-section="Messages"]').getBoundingClientRect().top + scrollY - 60),
   );
   await page.waitForTimeout(500);
   await shot('messages');
+  await page.setViewportSize({ width: 390, height: 800 });
+  await go('/queues/%2F/orders.eu');
+  await shot('narrow');
+  await page.setViewportSize({ width: 1280, height: 860 });
   await page.emulateMedia({ colorScheme: 'dark' });
   await go('/queues');
   await shot('queues-dark');

@@ -24,7 +24,7 @@ const vhosts = {
             { id: 'description', title: 'Description', value: (one) => one.description },
             { id: 'tags', title: 'Tags', value: (one) => (one.tags ?? []).map((tag) => badge(tag, 'tag')) },
             { id: 'state', title: 'State', value: (one) => state(Object.values(one.cluster_state ?? {})[0]) },
-            { id: 'dqt', title: 'Default queue type', value: (one) => one.default_queue_type },
+            { id: 'dqt', title: 'Default queue type', value: queueType },
             { id: 'ready', title: 'Ready', right: true, value: (one) => count(one.messages_ready) },
             { id: 'unacked', title: 'Unacked', right: true, value: (one) => count(one.messages_unacknowledged) },
             { id: 'total', title: 'Total', right: true, value: (one) => count(one.messages) },
@@ -45,6 +45,8 @@ const vhosts = {
     isAdministrator() ? section('Add a new virtual host', false, vhostForm('add-vhost')) : null,
   ],
 };
+
+const queueType = (one) => (one.default_queue_type === 'undefined' ? '' : one.default_queue_type);
 
 function vhostForm(id, one) {
   return form(id, {
@@ -112,7 +114,7 @@ const vhost = {
           ['Description', one.description],
           ['Tags', (one.tags ?? []).join(', ')],
           ['State', state(Object.values(one.cluster_state ?? {})[0])],
-          ['Default queue type', one.default_queue_type],
+          ['Default queue type', queueType(one)],
           ['Tracing', one.tracing ? 'on' : 'off'],
           ['Protected from deletion', isProtected ? 'yes' : 'no'],
           ['From clients', one.recv_oct === undefined ? undefined : bytes(one.recv_oct)],
