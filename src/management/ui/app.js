@@ -113,14 +113,16 @@ export function look() {
     refresh();
   };
   opened.onerror = () => {
+    if (stream !== opened) return;
     app.isLive = false;
+    // It ended, or was refused: whether the login has ended the browser does not say.
+    opened.close();
+    setTimeout(() => stream === opened && ask(), AGAIN_MS);
     refresh();
-    // The browser tries again by itself unless the server refused.
-    if (opened.readyState === EventSource.CLOSED && stream === opened) setTimeout(ask, AGAIN_MS);
   };
 }
 
-const AGAIN_MS = 2000;
+const AGAIN_MS = 1000;
 
 // Asks at once, as after an action.
 export function lookAgain() {
