@@ -59,6 +59,19 @@ test('the list is filtered, sorted and cut into pages by the server', async (t) 
   );
   await page.getByRole('button', { name: 'Next page' }).click();
   await row(page, 'queues', 'list-000').waitFor();
+  await page.getByLabel('Rows of a page').selectOption('250');
+  await until('only rows in sight are there', async () => {
+    const rows = await page.locator('tbody tr[data-row]').count();
+    return rows > 20 && rows < 100;
+  });
+  await page.getByText(/^130 .*queues$/).waitFor();
+  await row(page, 'queues', 'list-129').waitFor();
+  await until('others are there after scrolling', async () => {
+    await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+    return (
+      (await row(page, 'queues', 'list-000').count()) === 1 && (await row(page, 'queues', 'list-129').count()) === 0
+    );
+  });
   await page.getByLabel('Regex').check();
   await page.getByLabel('Filter queues').fill('^list-00[12]$');
   await page.getByText(/^2 of .* queues$/).waitFor();

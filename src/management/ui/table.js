@@ -318,7 +318,7 @@ function bulkBar(state, bulk, what) {
 function offOf(id, columns) {
   const stored = localStorage.getItem(`columns.${id}`);
   return new Set(
-    stored === null ? columns.filter((column) => column?.off).map((column) => column.id) : JSON.parse(stored),
+    stored === null ? columns.filter((column) => column?.off).map((column) => column.id) : stored.split(' '),
   );
 }
 
@@ -339,7 +339,7 @@ function columnChoice(id, columns, off) {
             checked: !off.has(column.id),
             onchange: () => {
               off.delete(column.id) || off.add(column.id);
-              localStorage.setItem(`columns.${id}`, JSON.stringify([...off]));
+              localStorage.setItem(`columns.${id}`, [...off].join(' '));
               refresh();
             },
           }),
