@@ -4,41 +4,20 @@
 // consumed from, so that each second something changes. Writes FOLDER/ui.json: medians of five loads, and what the frames of
 // 30 s took: a frame's time is from one requestAnimationFrame to the next, 16.7 ms if nothing is in the way.
 
-import { spawn } from 'node:child_process';
-import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-const require = createRequire(new URL('../tests/ui/package.json', import.meta.url));
-const amqplib = require('amqplib');
-const { chromium } = require('playwright-core');
+import { startBroker, startBrowser } from '../tests/ui/programs.mjs';
 
 const [binary, folder, queues = '10000'] = process.argv.slice(2);
 const many = Number(queues);
-const [amqp, http] = [35672, 35680];
-const data = await mkdtemp(path.join(tmpdir(), 'haremq-ui-'));
-const broker = spawn(
-  binary,
-  [
-    '--data-dir',
-    data,
-    '--amqp-listen',
-    `127.0.0.1:${amqp}`,
-    '--http-listen',
-    `127.0.0.1:${http}`,
-    '--prometheus-listen',
-    'none',
-  ],
-  { stdio: ['ignore', 'pipe', 'ignore'] },
-);
-await new Promise((ready) => broker.stdout.once('data', ready));
+const broker = await startBroker(binary);
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const round = (value) => Math.round(value * 10) / 10;
 
 try {
-  const connection = await amqplib.connect(`amqp://guest:guest@127.0.0.1:${amqp}?heartbeat=0`);
+  const connection = await broker.connect();
   const channel = await connection.createChannel();
   for (let from = 0; from < many; from += 500) {
     await Promise.all(
@@ -54,18 +33,7 @@ try {
       channel.sendToQueue(`queue-${String(index).padStart(6, '0')}`, Buffer.alloc(100));
   }, 50);
 
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  const browser = await startBrowser();
   const paints = [];
   const lists = [];
   let page;
@@ -74,7 +42,7 @@ try {
     await context?.close();
     context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
     page = await context.newPage();
-    await page.goto(`http://127.0.0.1:${http}/`);
+    await page.goto(broker.http);
     await page.getByLabel('Username').waitFor();
     await page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint').length);
     paints.push(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime));
@@ -85,7 +53,7 @@ try {
     // From nothing, logged in: all files, the login, the stream, the first rows, and a click that counts.
     await page.goto('about:blank');
     const began = Date.now();
-    await page.goto(`http://127.0.0.1:${http}/#/queues`);
+    await page.goto(`${broker.http}/#/queues`);
     await page.locator('tbody tr[data-row]').first().waitFor();
     await page.locator('tbody input[type=checkbox]').first().click();
     await page.getByText('1 selected').waitFor();
@@ -142,7 +110,6 @@ try {
   await mkdir(folder, { recursive: true });
   await writeFile(path.join(folder, 'ui.json'), `${JSON.stringify(result, null, 2)}\n`);
 } finally {
-  broker.kill();
-  await rm(data, { recursive: true, force: true });
+  await broker.stop();
 }
 process.exit(0);

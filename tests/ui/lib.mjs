@@ -3,27 +3,13 @@
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 
-import amqplib from 'amqplib';
-import { chromium } from 'playwright-core';
+import { connect as connectTo, startBrowser } from './programs.mjs';
 
 export const HTTP = `http://${process.env.HAREMQ_HTTP}`;
-// Without heartbeats, whose timers would outlive a socket that is cut.
-export const AMQP = `amqp://guest:guest@${process.env.HAREMQ_AMQP}?heartbeat=0`;
-
-// It must not look for servers of its maker.
-const ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 let browser;
 before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS });
+  browser = await startBrowser();
 });
 after(() => browser?.close());
 
@@ -133,7 +119,7 @@ export async function until(what, holds) {
 
 // A connection over AMQP that ends with the test.
 export async function connect(t, properties = {}) {
-  const connection = await amqplib.connect(AMQP, { clientProperties: properties });
+  const connection = await connectTo(process.env.HAREMQ_AMQP, properties);
   connection.on('error', () => {});
   // One that is held back would not be closed in good order.
   t.after(() => connection.connection.stream.destroy());

@@ -1,38 +1,15 @@
 // Takes the pictures of docs/ui/ from a broker that has something to show: node tests/ui/screenshots.mjs HAREMQ-BINARY. Debian's
 // pngquant makes them small.
 
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { execFileSync } from 'node:child_process';
 
-import amqplib from 'amqplib';
-import { chromium } from 'playwright-core';
+import { startBroker, startBrowser } from './programs.mjs';
 
-const [amqp, http] = [35672, 35680];
 const folder = new URL('../../docs/ui/', import.meta.url).pathname;
-const data = await mkdtemp(path.join(tmpdir(), 'haremq-ui-'));
-const broker = spawn(
-  process.argv[2],
-  [
-    '--data-dir',
-    data,
-    '--amqp-listen',
-    `127.0.0.1:${amqp}`,
-    '--http-listen',
-    `127.0.0.1:${http}`,
-    '--prometheus-listen',
-    'none',
-  ],
-  { stdio: ['ignore', 'pipe', 'ignore'] },
-);
-await new Promise((ready) => broker.stdout.once('data', ready));
+const broker = await startBroker(process.argv[2]);
 
 try {
-  const connect = (name) =>
-    amqplib.connect(`amqp://guest:guest@127.0.0.1:${amqp}?heartbeat=0`, {
-      clientProperties: { connection_name: name },
-    });
+  const connect = (name) => broker.connect({ connection_name: name });
   const publisher = await (await connect('shop')).createConfirmChannel();
   await publisher.assertExchange('orders', 'topic');
   await publisher.assertExchange('audit', 'headers');
@@ -68,22 +45,11 @@ try {
       ),
     );
   }
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  const browser = await startBrowser();
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
   const page = await context.newPage();
   const api = (method, path, body) =>
-    fetch(`http://127.0.0.1:${http}/api/${path}`, {
+    fetch(`${broker.http}/api/${path}`, {
       method,
       headers: { authorization: `Basic ${btoa('guest:guest')}` },
       body: body && JSON.stringify(body),
@@ -105,7 +71,7 @@ try {
   });
   await api('PUT', 'vhost-limits/staging/max-queues', { value: 50 });
   await api('PUT', 'user-limits/shop/max-channels', { value: 20 });
-  await page.goto(`http://127.0.0.1:${http}/`);
+  await page.goto(broker.http);
   await page.getByLabel('Username').fill('guest');
   const shot = async (name) => {
     await page.screenshot({ path: `${folder}${name}.png` });
@@ -175,7 +141,6 @@ try {
   clearInterval(load);
   await browser.close();
 } finally {
-  broker.kill();
-  await rm(data, { recursive: true, force: true });
+  await broker.stop();
 }
 process.exit(0);

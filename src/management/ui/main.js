@@ -20,6 +20,7 @@ import { ROUTES as connections } from './pages/connections.js';
 import { ROUTES as exchanges } from './pages/exchanges.js';
 import { ROUTES as features } from './pages/features.js';
 import { ROUTES as log } from './pages/log.js';
+import { ROUTES as node } from './pages/node.js';
 import { ROUTES as overview } from './pages/overview.js';
 import { ROUTES as policies } from './pages/policies.js';
 import { ROUTES as queues } from './pages/queues.js';
@@ -29,6 +30,7 @@ import { ROUTES as vhosts } from './pages/vhosts.js';
 
 for (const routes of [
   overview,
+  node,
   connections,
   channels,
   exchanges,

@@ -1,7 +1,7 @@
 // What several pages show alike.
 
 import { app, look, refresh, to } from './app.js';
-import { AGES } from './chart.js';
+import { AGES, chart } from './chart.js';
 import { exchangeName } from './format.js';
 import { h } from './dom.js';
 
@@ -152,11 +152,29 @@ export function samples(page, ...kinds) {
 }
 
 // Lines of a chart of lengths: the total first, so that the others are drawn over it.
-export const LENGTHS = [
+const LENGTHS = [
   ['Total', 'messages'],
   ['Ready', 'messages_ready'],
   ['Unacked', 'messages_unacknowledged'],
 ];
+
+// How many messages there were, and how fast they went: `lengths` has the counts, `stats` the rates.
+export const messageCharts = (lengths, stats) =>
+  h(
+    'div',
+    { class: 'charts' },
+    chart('lengths', {
+      title: 'Queued messages',
+      series: LENGTHS.map(([name, field]) => ({ name, details: lengths[`${field}_details`], value: lengths[field] })),
+    }),
+    chart('rates', { title: 'Message rates', isCounter: true, series: rateSeries(stats) }),
+  );
+
+// The state of a queue or a channel; one that nothing happens to is idle.
+export const activity = (one) =>
+  one.idle_since && one.state === 'running'
+    ? h('span', { class: 'state', title: `since ${one.idle_since}` }, 'idle')
+    : state(one.state);
 
 export const OBJECT_AGES = AGES.slice(0, 3);
 
@@ -192,3 +210,29 @@ export const vhostField = (value) => ({
   value: value ?? firstVhost(),
 });
 export const isMany = () => app.vhosts.length > 1;
+
+export const durabilityField = {
+  name: 'durability',
+  label: 'Durability',
+  type: 'select',
+  options: [
+    ['durable', 'Durable'],
+    ['transient', 'Transient'],
+  ],
+  value: 'durable',
+};
+
+// Where messages are moved to.
+export const targetFields = [
+  {
+    name: 'where',
+    label: 'To',
+    type: 'select',
+    options: [
+      ['queue', 'Queue'],
+      ['exchange', 'Exchange'],
+    ],
+    value: 'queue',
+  },
+  { name: 'name', label: 'Name', required: true },
+];

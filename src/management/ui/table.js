@@ -182,20 +182,12 @@ export function list(page, index, { id, what, columns, key, bulk, empty }) {
     h(
       'div',
       { class: 'tools' },
-      h(
-        'label',
-        { class: 'filter' },
-        'Filter ',
-        h('input', {
-          type: 'search',
-          class: 'search',
-          value: state.name,
-          placeholder: 'name',
-          spellcheck: 'false',
-          'aria-label': `Filter ${what}`,
-          oninput: (event) => later(() => choose({ name: event.target.value })),
-        }),
-      ),
+      filterInput({
+        label: `Filter ${what}`,
+        placeholder: 'name',
+        value: state.name,
+        choose: (name) => choose({ name }),
+      }),
       h(
         'label',
         { class: 'check' },
@@ -236,11 +228,28 @@ export function list(page, index, { id, what, columns, key, bulk, empty }) {
   );
 }
 
-let timer = 0;
-function later(then) {
-  clearTimeout(timer);
-  timer = setTimeout(then, 200);
+// What a list is filtered by, once nothing was typed for a moment.
+export function filterInput({ label, placeholder, value, choose }) {
+  return h(
+    'label',
+    { class: 'filter' },
+    'Filter ',
+    h('input', {
+      type: 'search',
+      class: 'search',
+      value,
+      placeholder,
+      spellcheck: 'false',
+      'aria-label': label,
+      oninput: ({ target }) => {
+        clearTimeout(timer);
+        timer = setTimeout(() => choose(target.value), 200);
+      },
+    }),
+  );
 }
+
+let timer = 0;
 
 function tally({ filtered_count: filtered, total_count: total }, what) {
   return filtered === total ? `${count(total)} ${what}` : `${count(filtered)} of ${count(total)} ${what}`;

@@ -6,10 +6,11 @@ import { chart } from '../chart.js';
 import { asks, section } from '../form.js';
 import { count, rate } from '../format.js';
 import {
+  activity,
   ageChoice,
   badge,
-  connectionLink,
   channelLink,
+  connectionLink,
   facts,
   fields,
   OBJECT_AGES,
@@ -52,8 +53,7 @@ const channels = {
           id: 'state',
           title: 'State',
           sort: 'state',
-          value: (one) =>
-            one.idle_since ? h('span', { class: 'state', title: `since ${one.idle_since}` }, 'idle') : state(one.state),
+          value: activity,
         },
         {
           id: 'consumers',

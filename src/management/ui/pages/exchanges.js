@@ -7,6 +7,7 @@ import { asks, form, section } from '../form.js';
 import { exchangeName, rate } from '../format.js';
 import {
   ageChoice,
+  durabilityField,
   exchangeLink,
   facts,
   features,
@@ -69,16 +70,7 @@ const exchanges = {
           vhostField(),
           { name: 'name', label: 'Name', required: true },
           { name: 'type', label: 'Type', type: 'select', options: KINDS, value: 'direct' },
-          {
-            name: 'durability',
-            label: 'Durability',
-            type: 'select',
-            options: [
-              ['durable', 'Durable'],
-              ['transient', 'Transient'],
-            ],
-            value: 'durable',
-          },
+          durabilityField,
           { name: 'autoDelete', label: 'Auto delete', type: 'checkbox' },
           { name: 'internal', label: 'Internal', type: 'checkbox' },
           { name: 'args', label: 'Arguments', type: 'table', known: [['alternate-exchange', 'String']] },

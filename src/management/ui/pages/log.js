@@ -3,6 +3,7 @@
 import { answer, look, refresh, refusal } from '../app.js';
 import { query } from '../api.js';
 import { count } from '../format.js';
+import { filterInput } from '../table.js';
 import { h } from '../dom.js';
 
 const LINES = [100, 300, 1000];
@@ -28,19 +29,12 @@ const log = {
       h(
         'div',
         { class: 'tools' },
-        h(
-          'label',
-          { class: 'filter' },
-          'Filter ',
-          h('input', {
-            type: 'search',
-            class: 'search',
-            value: state.text,
-            placeholder: 'text',
-            'aria-label': 'Filter lines',
-            oninput: (event) => later(() => choose({ text: event.target.value })),
-          }),
-        ),
+        filterInput({
+          label: 'Filter lines',
+          placeholder: 'text',
+          value: state.text,
+          choose: (text) => choose({ text }),
+        }),
         h(
           'select',
           { 'aria-label': 'Level', onchange: (event) => choose({ level: event.target.value }) },
@@ -89,11 +83,5 @@ const log = {
     ];
   },
 };
-
-let timer = 0;
-function later(then) {
-  clearTimeout(timer);
-  timer = setTimeout(then, 200);
-}
 
 export const ROUTES = [['/log', log]];

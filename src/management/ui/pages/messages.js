@@ -5,14 +5,16 @@ import { act, app, refresh } from '../app.js';
 import { at, query } from '../api.js';
 import { ask, form } from '../form.js';
 import { bytes, count, exchangeName } from '../format.js';
-import { badge, fields } from '../parts.js';
+import { badge, fields, targetFields } from '../parts.js';
 import { h } from '../dom.js';
+import { decoded, likelyKind, octets } from './payload.js';
 import { publishForm } from './exchanges.js';
 
 const TRUNCATED_BYTES = 50000;
 const PAGE_MESSAGES = 50;
 
-const messages = (one) => at`haremq/queues/${one.vhost}/${one.name}/messages`;
+// Where the API has what waits in a queue.
+export const messages = (one) => at`haremq/queues/${one.vhost}/${one.name}/messages`;
 
 // Looks at what is ready, from the front or from a position on, as it is asked for.
 export function browser(page, one) {
@@ -156,8 +158,7 @@ function toggle(set, value) {
 
 function messageView(one, message, seen, id) {
   const isOpen = seen.open.has(id);
-  const { payload, properties } = message;
-  const isCut = message.payload_bytes > lengthOf(message);
+  const { payload } = message;
   const preview =
     message.payload_encoding === 'string'
       ? payload.slice(0, 160)
@@ -189,103 +190,55 @@ function messageView(one, message, seen, id) {
       h('span', { class: 'quiet' }, bytes(message.payload_bytes)),
       isOpen ? null : h('code', { class: 'preview' }, preview),
     ),
-    isOpen
-      ? h(
-          'div',
-          { class: 'open' },
-          h('h4', null, 'Properties'),
-          fields({ ...properties, headers: undefined }),
-          h('h4', null, 'Headers'),
-          fields(properties.headers),
-          h(
-            'h4',
-            null,
-            'Payload',
-            isCut ? h('span', { class: 'quiet' }, ` (the first ${bytes(lengthOf(message))})`) : null,
-          ),
-          h(
-            'div',
-            { class: 'tools' },
-            ['text', 'JSON', 'hex', 'base64'].map((as) =>
-              h(
-                'button',
-                {
-                  key: as,
-                  type: 'button',
-                  'aria-pressed': String(shownAs(message, seen, id) === as),
-                  onclick: () => {
-                    seen.as.set(id, as);
-                    refresh();
-                  },
-                },
-                as,
-              ),
-            ),
-            h(
-              'button',
-              {
-                type: 'button',
-                disabled: isCut,
-                title: isCut ? 'Only part of it is here' : '',
-                onclick: () => republish(one, message),
-              },
-              'Edit and publish again',
-            ),
-          ),
-          h('pre', { class: 'payload', tabindex: '0' }, decoded(message, shownAs(message, seen, id))),
-        )
-      : null,
+    isOpen ? openView(one, message, seen, id) : null,
   );
 }
 
-const shownAs = (message, seen, id) =>
-  seen.as.get(id) ?? (message.payload_encoding !== 'string' ? 'hex' : isJson(message.payload) ? 'JSON' : 'text');
-
-function isJson(text) {
-  try {
-    return typeof JSON.parse(text) === 'object';
-  } catch {
-    return false;
-  }
-}
-
-function octets(message) {
-  if (message.payload_encoding === 'string') return new TextEncoder().encode(message.payload);
-  return Uint8Array.from(atob(message.payload), (letter) => letter.charCodeAt(0));
-}
-
-const lengthOf = (message) => octets(message).length;
-
-function decoded(message, as) {
-  const all = octets(message);
-  if (as === 'hex') return hex(all.subarray(0, 4096)) + (all.length > 4096 ? '\n…' : '');
-  if (as === 'base64')
-    return message.payload_encoding === 'base64'
-      ? message.payload
-      : btoa(Array.from(all, (octet) => String.fromCharCode(octet)).join(''));
-  const text = message.payload_encoding === 'string' ? message.payload : new TextDecoder().decode(all);
-  if (as !== 'JSON') return text;
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch (wrong) {
-    return `Not JSON: ${wrong.message}\n\n${text}`;
-  }
-}
-
-// As hexdump -C writes it.
-function hex(all) {
-  const lines = [];
-  for (let at = 0; at < all.length; at += 16) {
-    const line = [...all.subarray(at, at + 16)];
-    const numbers = line
-      .map((octet) => octet.toString(16).padStart(2, '0'))
-      .join(' ')
-      .padEnd(47);
-    lines.push(
-      `${at.toString(16).padStart(8, '0')}  ${numbers}  ${line.map((octet) => (octet >= 32 && octet < 127 ? String.fromCharCode(octet) : '.')).join('')}`,
-    );
-  }
-  return lines.join('\n');
+// What is in a message. It is decoded for those alone that are open.
+function openView(one, message, seen, id) {
+  const { properties } = message;
+  const shown = seen.as.get(id) ?? likelyKind(message);
+  const length = octets(message).length;
+  const isCut = message.payload_bytes > length;
+  return h(
+    'div',
+    { class: 'open' },
+    h('h4', null, 'Properties'),
+    fields({ ...properties, headers: undefined }),
+    h('h4', null, 'Headers'),
+    fields(properties.headers),
+    h('h4', null, 'Payload', isCut ? h('span', { class: 'quiet' }, ` (the first ${bytes(length)})`) : null),
+    h(
+      'div',
+      { class: 'tools' },
+      ['text', 'JSON', 'hex', 'base64'].map((as) =>
+        h(
+          'button',
+          {
+            key: as,
+            type: 'button',
+            'aria-pressed': String(shown === as),
+            onclick: () => {
+              seen.as.set(id, as);
+              refresh();
+            },
+          },
+          as,
+        ),
+      ),
+      h(
+        'button',
+        {
+          type: 'button',
+          disabled: isCut,
+          title: isCut ? 'Only part of it is here' : '',
+          onclick: () => republish(one, message),
+        },
+        'Edit and publish again',
+      ),
+    ),
+    h('pre', { class: 'payload', tabindex: '0' }, decoded(message, shown)),
+  );
 }
 
 function moveChosen(one, chosen, then) {
@@ -294,17 +247,7 @@ function moveChosen(one, chosen, then) {
     danger: false,
     text: 'Each is deleted here only when where it goes has confirmed it.',
     fields: [
-      {
-        name: 'where',
-        label: 'To',
-        type: 'select',
-        options: [
-          ['queue', 'Queue'],
-          ['exchange', 'Exchange'],
-        ],
-        value: 'queue',
-      },
-      { name: 'name', label: 'Name', required: true },
+      ...targetFields,
       { name: 'key', label: 'Routing key, of an exchange', hint: 'Empty: each keeps its own.' },
     ],
     request: ({ where, name, key }) => ({

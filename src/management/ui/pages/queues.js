@@ -2,21 +2,23 @@
 
 import { answer, inVhost, refusal, to } from '../app.js';
 import { at, query } from '../api.js';
-import { chart, histogram } from '../chart.js';
+import { histogram } from '../chart.js';
 import { ask, asks, does, form, section } from '../form.js';
 import { bytes, count, micros, rate } from '../format.js';
 import {
+  activity,
   ageChoice,
+  durabilityField,
   facts,
   features,
   fields,
   isMany,
-  LENGTHS,
+  messageCharts,
   OBJECT_AGES,
   queueLink,
-  rateSeries,
   samples,
   state,
+  targetFields,
   tile,
   vhostField,
 } from '../parts.js';
@@ -24,7 +26,7 @@ import { list, listPath, listState } from '../table.js';
 import { h } from '../dom.js';
 import { bindForm, bindings, publishForm } from './exchanges.js';
 import { consumers } from './channels.js';
-import { browser, getForm } from './messages.js';
+import { browser, getForm, messages } from './messages.js';
 
 const per = (field, title, id) => ({
   id,
@@ -70,10 +72,7 @@ const queues = {
           id: 'state',
           title: 'State',
           sort: 'state',
-          value: (one) =>
-            one.idle_since && one.state === 'running'
-              ? h('span', { class: 'state', title: `since ${one.idle_since}` }, 'idle')
-              : state(one.state),
+          value: activity,
         },
         { id: 'ready', title: 'Ready', sort: 'messages_ready', right: true, value: (one) => count(one.messages_ready) },
         {
@@ -156,16 +155,7 @@ const queues = {
             hint: 'Streams are not served.',
           },
           { name: 'name', label: 'Name', required: true },
-          {
-            name: 'durability',
-            label: 'Durability',
-            type: 'select',
-            options: [
-              ['durable', 'Durable'],
-              ['transient', 'Transient'],
-            ],
-            value: 'durable',
-          },
+          durabilityField,
           { name: 'autoDelete', label: 'Auto delete', type: 'checkbox' },
           { name: 'args', label: 'Arguments', type: 'table', known: ARGUMENTS },
         ],
@@ -223,19 +213,7 @@ const queue = {
           isPaused(one) ? 'Queue resumed.' : 'Queue paused: its consumers get nothing.',
         ),
       ),
-      h(
-        'div',
-        { class: 'charts' },
-        chart('lengths', {
-          title: 'Queued messages',
-          series: LENGTHS.map(([title, field]) => ({
-            name: title,
-            details: one[`${field}_details`],
-            value: one[field],
-          })),
-        }),
-        chart('rates', { title: 'Message rates', isCounter: true, series: rateSeries(one.message_stats) }),
-      ),
+      messageCharts(one, one.message_stats),
       section(
         'Details',
         true,
@@ -324,8 +302,6 @@ const queue = {
   },
 };
 
-const messages = (one) => at`haremq/queues/${one.vhost}/${one.name}/messages`;
-
 function purgeSome(one) {
   ask(`Purge some of ${one.name}`, {
     submit: 'Purge',
@@ -353,17 +329,7 @@ function moveSome(one) {
   return form('move', {
     text: 'Moves what is ready now, from the front, without a shovel. Each message is deleted here only when where it goes has confirmed it.',
     fields: [
-      {
-        name: 'where',
-        label: 'To',
-        type: 'select',
-        options: [
-          ['queue', 'Queue'],
-          ['exchange', 'Exchange'],
-        ],
-        value: 'queue',
-      },
-      { name: 'name', label: 'Name', required: true },
+      ...targetFields,
       {
         name: 'first',
         label: 'How many',

@@ -2,10 +2,9 @@
 
 import { answer, isAdministrator, knowVhosts, refresh, refusal, to } from '../app.js';
 import { at, query } from '../api.js';
-import { chart } from '../chart.js';
 import { asks, does, form, section } from '../form.js';
 import { bytes, count, rate } from '../format.js';
-import { ageChoice, badge, facts, LENGTHS, OBJECT_AGES, rateSeries, samples, state, vhostField } from '../parts.js';
+import { ageChoice, badge, facts, messageCharts, OBJECT_AGES, samples, state, vhostField } from '../parts.js';
 import { table } from '../table.js';
 import { h } from '../dom.js';
 import { permissionForm, permissions, topicForm, topicPermissions } from './users.js';
@@ -94,19 +93,7 @@ const vhost = {
     const isProtected = one.protected_from_deletion ?? one.metadata?.protected_from_deletion ?? false;
     return [
       h('div', { class: 'tools' }, ageChoice(page)),
-      h(
-        'div',
-        { class: 'charts' },
-        chart('lengths', {
-          title: 'Queued messages',
-          series: LENGTHS.map(([title, field]) => ({
-            name: title,
-            details: one[`${field}_details`],
-            value: one[field],
-          })),
-        }),
-        chart('rates', { title: 'Message rates', isCounter: true, series: rateSeries(one.message_stats) }),
-      ),
+      messageCharts(one, one.message_stats),
       section(
         'Details',
         true,
