@@ -131,11 +131,11 @@ enum Chosen {
 impl Chosen {
     fn of(body: &Body) -> Result<Chosen, Refusal> {
         let too_many =
-            |what| Refusal::BadRequest(format!("{what} is more than {PEEK_REQUEST_MESSAGES} of them"));
+            |what| Refusal::BadRequest(format!("{what} more than {PEEK_REQUEST_MESSAGES} of them"));
         if let Some(first) = body.find("first") {
             let count = first.as_u64().ok_or_else(|| Refusal::BadTerm("not_a_count", first.clone()))?;
             return if count > PEEK_REQUEST_MESSAGES {
-                Err(too_many("first"))
+                Err(too_many("first wants"))
             } else {
                 Ok(Chosen::First(count))
             };
@@ -144,7 +144,7 @@ impl Chosen {
         let wrong = || Refusal::BadTerm("not_positions", positions.clone());
         let numbers = positions.as_array().ok_or_else(wrong)?;
         if numbers.len() as u64 > PEEK_REQUEST_MESSAGES {
-            return Err(too_many("positions"));
+            return Err(too_many("positions has"));
         }
         let mut numbers =
             numbers.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>().ok_or_else(wrong)?;
