@@ -1,6 +1,6 @@
 // What several pages show alike.
 
-import { app, look, refresh, to } from './app.js';
+import { app, look, refresh, refusal, to } from './app.js';
 import { AGES, chart } from './chart.js';
 import { exchangeName } from './format.js';
 import { h } from './dom.js';
@@ -21,6 +21,9 @@ export function facts(entries) {
       .map(([name, value]) => h('div', { key: name }, h('dt', null, name), h('dd', null, value))),
   );
 }
+
+// What stands for a page's first source until it is there, or why it is not.
+export const awaited = (page) => h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
 
 // A number worth seeing from afar.
 export const tile = (name, value, note, href) =>

@@ -1,6 +1,6 @@
 // Channels, and one of them with its consumers.
 
-import { answer, app, refusal } from '../app.js';
+import { answer, app } from '../app.js';
 import { at, query } from '../api.js';
 import { chart } from '../chart.js';
 import { asks, section } from '../form.js';
@@ -8,6 +8,7 @@ import { count, rate } from '../format.js';
 import {
   activity,
   ageChoice,
+  awaited,
   badge,
   channelLink,
   connectionLink,
@@ -103,7 +104,7 @@ const channel = {
   sources: (page) => [query(at`channels/${page.params.name}`, samples(page, 'msg_rates'))],
   view(page) {
     const one = answer(page, 0);
-    if (!one) return h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
+    if (!one) return awaited(page);
     return [
       h('div', { class: 'tools' }, ageChoice(page)),
       h(

@@ -1,11 +1,22 @@
 // Connections, and one of them: who it is, what it does, and why it waits.
 
-import { answer, app, refusal, to } from '../app.js';
+import { answer, app, to } from '../app.js';
 import { at, query } from '../api.js';
 import { chart } from '../chart.js';
 import { asks, section } from '../form.js';
 import { bytes, count, dateTime, span } from '../format.js';
-import { ageChoice, badge, channelLink, connectionLink, facts, fields, OBJECT_AGES, samples, state } from '../parts.js';
+import {
+  ageChoice,
+  awaited,
+  badge,
+  channelLink,
+  connectionLink,
+  facts,
+  fields,
+  OBJECT_AGES,
+  samples,
+  state,
+} from '../parts.js';
 import { list, listPath, listState, table } from '../table.js';
 import { h } from '../dom.js';
 
@@ -104,7 +115,7 @@ const connection = {
   ],
   view(page) {
     const one = answer(page, 0);
-    if (!one) return h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
+    if (!one) return awaited(page);
     return [
       one.held_because
         ? h(

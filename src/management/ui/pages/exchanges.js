@@ -1,12 +1,13 @@
 // Exchanges, and one of them: rates, bindings, publishing.
 
-import { act, answer, inVhost, refusal, toast, to } from '../app.js';
+import { act, answer, inVhost, to, toast } from '../app.js';
 import { at, query } from '../api.js';
 import { chart } from '../chart.js';
 import { asks, form, section } from '../form.js';
 import { exchangeName, rate } from '../format.js';
 import {
   ageChoice,
+  awaited,
   durabilityField,
   exchangeLink,
   facts,
@@ -98,7 +99,7 @@ const exchange = {
   view(page) {
     const { vhost, name } = page.params;
     const one = answer(page, 0);
-    if (!one) return h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
+    if (!one) return awaited(page);
     const isDefault = one.name === '';
     return [
       h(

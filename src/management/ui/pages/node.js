@@ -1,10 +1,10 @@
 // The node: its memory, disk and sockets; limits, listeners, and stopping it.
 
-import { answer, isAdministrator, refusal } from '../app.js';
+import { answer, isAdministrator } from '../app.js';
 import { at } from '../api.js';
 import { asks, does, form, section } from '../form.js';
 import { bytes, count, span } from '../format.js';
-import { badge, facts, state, tile } from '../parts.js';
+import { awaited, badge, facts, state, tile } from '../parts.js';
 import { h } from '../dom.js';
 
 const node = {
@@ -16,7 +16,7 @@ const node = {
   ],
   view(page) {
     const one = answer(page, 0);
-    if (!one) return h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
+    if (!one) return awaited(page);
     const memory = answer(page, 1)?.memory ?? {};
     const runs = answer(page, 2)?.running;
     return [

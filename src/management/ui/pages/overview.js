@@ -1,11 +1,11 @@
 // The overview: totals, rates, shards, latencies, the node, and definitions up and down.
 
-import { answer, app, isAdministrator, maySeeNodes, refresh, refusal, to } from '../app.js';
+import { answer, app, isAdministrator, maySeeNodes, refresh, to } from '../app.js';
 import { at, query } from '../api.js';
 import { AGES, histogram } from '../chart.js';
 import { asCommand, asks, form, section } from '../form.js';
 import { bytes, count, percent, rate, span } from '../format.js';
-import { ageChoice, badge, facts, messageCharts, samples, state, tile } from '../parts.js';
+import { ageChoice, awaited, badge, facts, messageCharts, samples, state, tile } from '../parts.js';
 import { table } from '../table.js';
 import { h } from '../dom.js';
 
@@ -28,7 +28,7 @@ const overview = {
   ],
   view(page) {
     const all = answer(page, 0);
-    if (!all) return h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
+    if (!all) return awaited(page);
     const totals = all.object_totals ?? {};
     const lengths = all.queue_totals ?? {};
     return [

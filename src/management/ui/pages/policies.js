@@ -3,7 +3,7 @@
 import { answer, inVhost, mayMakePolicies, isAdministrator, refusal } from '../app.js';
 import { asks, form, section } from '../form.js';
 import { count } from '../format.js';
-import { facts, fields, isMany, vhostField } from '../parts.js';
+import { awaited, facts, fields, isMany, vhostField } from '../parts.js';
 import { table } from '../table.js';
 import { h } from '../dom.js';
 
@@ -101,7 +101,7 @@ function pages({ path, title, singular, keys, applyTo, may }) {
     sources: ({ params: { vhost, name } }) => [`${path}/${encodeURIComponent(vhost)}/${encodeURIComponent(name)}`],
     view(page) {
       const one = answer(page, 0);
-      if (!one) return h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
+      if (!one) return awaited(page);
       return [
         section(
           'Details',

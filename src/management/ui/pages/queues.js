@@ -1,6 +1,6 @@
 // Queues, and one of them with all that can be done to it.
 
-import { answer, inVhost, refusal, to } from '../app.js';
+import { answer, inVhost, to } from '../app.js';
 import { at, query } from '../api.js';
 import { histogram } from '../chart.js';
 import { ask, asks, does, form, section } from '../form.js';
@@ -8,6 +8,7 @@ import { bytes, count, micros, rate } from '../format.js';
 import {
   activity,
   ageChoice,
+  awaited,
   durabilityField,
   facts,
   features,
@@ -189,7 +190,7 @@ const queue = {
   view(page) {
     const { vhost, name } = page.params;
     const one = answer(page, 0);
-    if (!one) return h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
+    if (!one) return awaited(page);
     const times = answer(page, 2);
     return [
       h(
@@ -302,44 +303,33 @@ const queue = {
   },
 };
 
+// What the server takes.
+const AT_ONCE = 20000;
+
+const firstField = {
+  name: 'first',
+  label: 'How many',
+  type: 'number',
+  min: 1,
+  max: AT_ONCE,
+  required: true,
+  hint: `At most ${count(AT_ONCE)} at a time.`,
+};
+
 function purgeSome(one) {
   ask(`Purge some of ${one.name}`, {
     submit: 'Purge',
     text: 'Those that would leave the queue first are deleted; they are not dead-lettered.',
-    fields: [
-      {
-        name: 'first',
-        label: 'How many',
-        type: 'number',
-        min: 1,
-        max: AT_ONCE,
-        required: true,
-        hint: `At most ${count(AT_ONCE)} at a time.`,
-      },
-    ],
+    fields: [firstField],
     request: ({ first }) => ({ method: 'DELETE', path: messages(one), body: { first } }),
     done: ({ deleted }) => `${count(deleted)} messages deleted.`,
   });
 }
 
-// What the server takes.
-const AT_ONCE = 20000;
-
 function moveSome(one) {
   return form('move', {
     text: 'Moves what is ready now, from the front, without a shovel. Each message is deleted here only when where it goes has confirmed it.',
-    fields: [
-      ...targetFields,
-      {
-        name: 'first',
-        label: 'How many',
-        type: 'number',
-        min: 1,
-        max: AT_ONCE,
-        required: true,
-        hint: `At most ${count(AT_ONCE)} at a time.`,
-      },
-    ],
+    fields: [...targetFields, firstField],
     request: ({ where, name, first }) => ({
       method: 'POST',
       path: `${messages(one)}/move`,

@@ -3,7 +3,7 @@
 import { answer, refusal, to } from '../app.js';
 import { at } from '../api.js';
 import { asks, form, section } from '../form.js';
-import { badge, facts, vhostField } from '../parts.js';
+import { awaited, badge, facts, vhostField } from '../parts.js';
 import { table } from '../table.js';
 import { h } from '../dom.js';
 
@@ -81,7 +81,7 @@ const user = {
   view(page) {
     const { name } = page.params;
     const one = answer(page, 0);
-    if (!one) return h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
+    if (!one) return awaited(page);
     return [
       answer(page, 1)?.length === 0
         ? h('p', { class: 'notice' }, 'This user has no permissions on any virtual host: it can log in nowhere.')

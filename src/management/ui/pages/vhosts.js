@@ -4,7 +4,7 @@ import { answer, isAdministrator, knowVhosts, refresh, refusal, to } from '../ap
 import { at, query } from '../api.js';
 import { asks, does, form, section } from '../form.js';
 import { bytes, count, rate } from '../format.js';
-import { ageChoice, badge, facts, messageCharts, OBJECT_AGES, samples, state, vhostField } from '../parts.js';
+import { ageChoice, awaited, badge, facts, messageCharts, OBJECT_AGES, samples, state, vhostField } from '../parts.js';
 import { table } from '../table.js';
 import { h } from '../dom.js';
 import { permissionForm, permissions, topicForm, topicPermissions } from './users.js';
@@ -88,7 +88,7 @@ const vhost = {
   view(page) {
     const { name } = page.params;
     const one = answer(page, 0);
-    if (!one) return h('p', { class: 'quiet', role: 'status' }, refusal(page, 0) ?? 'Loading…');
+    if (!one) return awaited(page);
     const users = (answer(page, 3) ?? []).map((user) => user.name);
     const isProtected = one.protected_from_deletion ?? one.metadata?.protected_from_deletion ?? false;
     return [
